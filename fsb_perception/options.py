@@ -1,0 +1,173 @@
+"""Options, written once: a frozen pydantic model each, read as YAML, command line or ROS parameters.
+
+A part declares a model of `Options`, each field with `option(default, help, ...)`. Models nest; a
+nested field is named by its path, ``tracker.max_coast``. `walk` lists what a tree offers, and `build`
+makes the tree from such names, with an error that says which value is wrong and what is allowed.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fsb_perception.registry import UnknownNameError
+
+
+class OptionError(ValueError):
+    """A value that an option cannot take; the message names the option, the value and the limits."""
+
+
+class Options(BaseModel):
+    """Base of every option model: immutable, and unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    unit: str = "",
+    ge: float | None = None,
+    le: float | None = None,
+    choices: tuple[str, ...] = (),
+    live: bool = False,
+) -> Any:
+    """A field of an `Options` model.
+
+    Args:
+        default: the value when nothing is said; the only place where it stands.
+        help: one sentence, without the unit or the bounds, which are shown beside it.
+        unit: of the value, for instance "s" or "px".
+        ge: smallest value allowed.
+        le: largest value allowed.
+        choices: the values allowed, where they are names.
+        live: may be changed while the node is active.
+    """
+    extra = {"unit": unit, "ge": ge, "le": le, "choices": list(choices), "live": live}
+    return Field(default, description=help, ge=ge, le=le, json_schema_extra=extra)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a tree, as a user interface needs it."""
+
+    name: str
+    type: type
+    default: Any
+    help: str
+    unit: str = ""
+    ge: float | None = None
+    le: float | None = None
+    choices: tuple[str, ...] = ()
+    live: bool = False
+
+
+def walk(model: type[Options], prefix: str = "") -> Iterator[Option]:
+    """Every option below ``model``, depth first, named by its dotted path."""
+    hints = typing.get_type_hints(model)
+    for name, info in model.model_fields.items():
+        kind = hints[name]
+        if isinstance(kind, type) and issubclass(kind, Options):
+            yield from walk(kind, f"{prefix}{name}.")
+            continue
+        extra = info.json_schema_extra
+        assert isinstance(extra, dict), f"{model.__name__}.{name} must be declared with option()"
+        yield Option(
+            name=prefix + name,
+            type=kind,
+            default=info.get_default(call_default_factory=True),
+            help=info.description or "",
+            unit=str(extra["unit"]),
+            ge=extra["ge"],  # type: ignore[arg-type]
+            le=extra["le"],  # type: ignore[arg-type]
+            choices=tuple(extra["choices"]),  # type: ignore[arg-type]
+            live=bool(extra["live"]),
+        )
+
+
+def build(model: type[OptionsT], values: Mapping[str, Any]) -> OptionsT:
+    """An instance of ``model`` with ``values`` by dotted name; the rest keeps its default.
+
+    Raises:
+        UnknownNameError: a name that the tree does not have.
+        OptionError: a value out of its bounds or of the wrong type.
+    """
+    known = {item.name: item for item in walk(model)}
+    tree: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise UnknownNameError("option", name, known)
+        choices = known[name].choices
+        if choices and value not in choices:
+            raise OptionError(f"{name}: got {value!r}, must be one of {', '.join(choices)}")
+        *path, leaf = name.split(".")
+        node = tree
+        for part in path:
+            node = node.setdefault(part, {})
+        node[leaf] = value
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        raise OptionError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(map(str, item['loc']))}: got {item['input']!r}, {_lower_first(item['msg'])}"
+        for item in error.errors()
+    )
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one mapping with dotted names.
+
+    >>> flatten({"tracker": {"max_coast": 0.5}, "device": "cpu"})
+    {'tracker.max_coast': 0.5, 'device': 'cpu'}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file of options as dotted names; `OptionError` says where it cannot be read."""
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise OptionError(f"cannot read options from {path}: {error}") from error
+    if not isinstance(tree, dict):
+        raise OptionError(f"{path} must hold a mapping of options, got {type(tree).__name__}")
+    return flatten(tree)
+
+
+def parse_settings(settings: typing.Iterable[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` texts of a command line, values read as YAML.
+
+    >>> parse_settings(["tracker.max_coast=0.5", "device=cpu"])
+    {'tracker.max_coast': 0.5, 'device': 'cpu'}
+    """
+    parsed = {}
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise OptionError(f"a setting is NAME=VALUE, got {text!r}")
+        parsed[name.strip()] = yaml.safe_load(value)
+    return parsed

@@ -1,0 +1,62 @@
+"""Names of interchangeable parts: detectors, trackers, backbones, adapters, datasets."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class UnknownNameError(KeyError):
+    """A name that is not registered. Says which are, and which one was probably meant."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        nearest = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        self.message = f"unknown {kind} {name!r}.{hint} Known: {', '.join(known) or 'none'}."
+        super().__init__(self.message)
+
+    def __str__(self) -> str:  # KeyError would print the repr, quotes and all
+        return self.message
+
+
+class Registry(Mapping[str, T]):
+    """A read-only mapping that parts enter by decorating themselves.
+
+    >>> shapes: Registry[type] = Registry("shape")
+    >>> @shapes.register("circle")
+    ... class Circle: ...
+    >>> shapes["circel"]
+    Traceback (most recent call last):
+    ...
+    fsb_perception.registry.UnknownNameError: unknown shape 'circel'. Did you mean 'circle'? Known: circle.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._parts: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator that enters the decorated object under ``name``; a name is taken once."""
+
+        def enter(part: T) -> T:
+            if name in self._parts:
+                raise ValueError(f"{self.kind} {name!r} is registered already")
+            self._parts[name] = part
+            return part
+
+        return enter
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._parts:
+            raise UnknownNameError(self.kind, name, self._parts)
+        return self._parts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)

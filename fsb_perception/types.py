@@ -1,0 +1,162 @@
+"""The values that every part of FSB speaks, validated where they are made.
+
+Coordinates are pixels of the camera image, x to the right, y down; a box may pass the image border.
+Images are ``uint8`` arrays of shape (height, width, 3) in BGR order, as OpenCV has them. Stamps are
+whole nanoseconds of the image's own clock, so that they go through unrounded; 0 means never. What is
+not known is NaN or empty, never a plausible value.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import IntEnum, IntFlag
+
+import numpy as np
+from numpy.typing import NDArray
+
+UNKNOWN = "unknown"
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+class TrackState(IntEnum):
+    """Where a track stands in its life; the numbers are those of ``FaceAttributes.msg``."""
+
+    TENTATIVE = 1
+    CONFIRMED = 2
+    COASTED = 3  # not seen in this frame: the box is predicted
+    ENDED = 4  # the last report of this face_id
+
+
+class QualityFlag(IntFlag):
+    """What makes a face hard to read; the numbers are those of ``FaceAttributes.msg``."""
+
+    SMALL = 1
+    BLURRED = 2
+    PROFILE = 4
+    TRUNCATED = 8
+    DARK = 16
+    OCCLUDED = 32
+
+
+def check_image(image: Image) -> None:
+    """Raise `ValueError` unless ``image`` is a non-empty uint8 BGR array (height, width, 3)."""
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        kind = getattr(image, "dtype", type(image).__name__)
+        raise ValueError(f"an image must be a uint8 array, got {kind}")
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(f"an image must have shape (height, width, 3), got {image.shape}")
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One detected face.
+
+    Attributes:
+        box_xyxy: float32 (4,), left, top, right, bottom in pixels.
+        score: the detector's own score in [0, 1].
+        landmarks_xy: float32 (5, 2) in pixels: the subject's right eye, left eye, nose tip, right
+            and left mouth corner; NaN where the detector gives none.
+    """
+
+    box_xyxy: Floats
+    score: float
+    landmarks_xy: Floats = field(default_factory=lambda: np.full((5, 2), np.nan, np.float32))
+
+    def __post_init__(self) -> None:
+        box = np.asarray(self.box_xyxy, np.float32)
+        landmarks = np.asarray(self.landmarks_xy, np.float32)
+        if box.shape != (4,) or not np.isfinite(box).all():
+            raise ValueError(f"box_xyxy must be four finite numbers, got {self.box_xyxy}")
+        if box[2] <= box[0] or box[3] <= box[1]:
+            raise ValueError(f"box_xyxy must have right > left and bottom > top, got {box}")
+        if landmarks.shape != (5, 2):
+            raise ValueError(f"landmarks_xy must have shape (5, 2), got {landmarks.shape}")
+        if not 0.0 <= self.score <= 1.0:
+            raise ValueError(f"score must be in [0, 1], got {self.score}")
+        object.__setattr__(self, "box_xyxy", box)
+        object.__setattr__(self, "landmarks_xy", landmarks)
+
+    @property
+    def has_landmarks(self) -> bool:
+        """Whether all five landmarks are known."""
+        return bool(np.isfinite(self.landmarks_xy).all())
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How well a face can be read.
+
+    Attributes:
+        score: overall, in [0, 1].
+        flags: the reasons against it.
+        sharpness: variance of the Laplacian of the aligned face's luma, in squared grey levels.
+        brightness: mean luma of the aligned face in [0, 1].
+        head_rpy: roll, pitch and yaw in radians; NaN where unknown.
+    """
+
+    score: float = 0.0
+    flags: QualityFlag = QualityFlag(0)
+    sharpness: float = math.nan
+    brightness: float = math.nan
+    head_rpy: tuple[float, float, float] = (math.nan, math.nan, math.nan)
+
+
+@dataclass(frozen=True)
+class AttributeEstimate:
+    """What is believed about one task of one face. Fields as in ``AttributeEstimate.msg``.
+
+    Attributes:
+        task: name of the task.
+        labels: class names in bundle order.
+        label: one of ``labels``, or `UNKNOWN`.
+        confidence: calibrated probability of the best class in [0, 1]; 0 before the first look.
+        probabilities: smoothed over time, sum 1, one a label; empty before the first look.
+        raw_label: best class of the newest look alone; `UNKNOWN` before the first.
+        raw_confidence: its probability in [0, 1].
+        value: the estimate in ``unit``; NaN where the task has none.
+        value_stddev: its standard deviation, same unit.
+        unit: "year" or "".
+        stable: the label has held for the settle time.
+        since: stamp of the last change of label, in nanoseconds.
+        last_look: stamp of the newest look, in nanoseconds; 0 for never.
+        looks: how many looks went into it.
+    """
+
+    task: str
+    labels: tuple[str, ...]
+    label: str = UNKNOWN
+    confidence: float = 0.0
+    probabilities: tuple[float, ...] = ()
+    raw_label: str = UNKNOWN
+    raw_confidence: float = 0.0
+    value: float = math.nan
+    value_stddev: float = math.nan
+    unit: str = ""
+    stable: bool = False
+    since: int = 0
+    last_look: int = 0
+    looks: int = 0
+
+    def __post_init__(self) -> None:
+        if self.label not in (*self.labels, UNKNOWN):
+            raise ValueError(f"{self.task}: label {self.label!r} is not one of {self.labels}")
+        if self.probabilities and len(self.probabilities) != len(self.labels):
+            raise ValueError(
+                f"{self.task}: {len(self.probabilities)} probabilities for {len(self.labels)} labels"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class FaceAttributes:
+    """One followed face in one frame. Fields as in ``FaceAttributes.msg``; stamps in nanoseconds."""
+
+    face_id: str
+    state: TrackState
+    first_seen: int
+    last_seen: int
+    face: Face
+    quality: Quality = Quality()
+    estimates: tuple[AttributeEstimate, ...] = ()
