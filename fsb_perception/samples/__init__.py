@@ -1,0 +1,1 @@
+"""A short clip with photographed faces that ships with the package; `SOURCES.md` names the pictures."""
