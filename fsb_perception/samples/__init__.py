@@ -1,1 +1,1 @@
-"""A short clip with photographed faces that ships with the package; `SOURCES.md` names the pictures."""
+"""A short clip with photographed faces; `SOURCES.md` names where the pictures come from."""

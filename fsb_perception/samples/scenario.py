@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 @dataclass(frozen=True)
 class Still:
-    """A photograph: its file beside this module, and where the face is in it (x, y, width, height)."""
+    """A photograph: its file beside this module, and the face in it as x, y, width, height."""
 
     file: str
     face_xywh: tuple[float, float, float, float]
@@ -72,7 +72,7 @@ STILLS = MappingProxyType(
     }
 )
 
-# Somebody comes near, somebody leaves and returns, a lamp is dimmed: what a robot meets in a minute.
+# Somebody comes near, somebody leaves and returns, a lamp is dimmed: the day of a robot, shortened.
 _DEMO = Scenario(
     seconds=20.0,
     actors=(
