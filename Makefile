@@ -1,0 +1,34 @@
+# Five verbs. Each makes the environment ready first; the second time that takes no time.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint train bench
+
+help:
+	@echo "make demo    a camera, the node and a view of what it sees  (DEMO_ARGS='--help')"
+	@echo "make test    every test, and the linters                    (TEST_ARGS='-k tracking')"
+	@echo "make lint    the linters alone"
+	@echo "make train   train the embedded bundle                      (TRAIN_ARGS='--help')"
+	@echo "make bench   speed and memory of the node on this machine"
+
+setup:
+	@$(PYTHON) scripts/setup.py
+
+demo: setup
+	@$(BIN)/fsb demo $(DEMO_ARGS)
+
+test: setup
+	@$(BIN)/python -m pytest -n auto $(TEST_ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+train: setup
+	@$(BIN)/fsb-train fit fsb_training/recipes/nano.yaml $(TRAIN_ARGS)
+
+bench: setup
+	@$(BIN)/python scripts/bench.py $(BENCH_ARGS)

@@ -1,0 +1,28 @@
+"""Set before anything imports ROS, torch or OpenCV: every test process for itself, and small."""
+
+from __future__ import annotations
+
+import os
+import zlib
+
+# Processes of one test run and of runs side by side must not hear each other. 101 is the last
+# domain whose ports stay clear of those that Linux hands out by itself.
+_run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+os.environ["ROS_DOMAIN_ID"] = str(1 + (zlib.crc32(_run.encode()) + _worker) % 101)
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+# Without this a wrong type in a message field aborts the process, or sends 0.
+os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
+# Several workers share the cores: more threads only make them wait for each other.
+for _threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[_threads] = "1"
+os.environ["OPENCV_FOR_THREADS_NUM"] = "1"
+# Tests need no network, and must not try.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+_MOST_WORKERS = 8  # each holds torch, some 400 MB
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker for each core that this process may use."""
+    return min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
