@@ -1,0 +1,94 @@
+"""What a picture goes through at each visit.
+
+All emotion pictures are small and grey while a robot's camera is not. So colour, sharpness and
+resolution are changed for every data set alike, lest they become clues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+
+from fsb_perception.alignment import Aligner
+from fsb_perception.types import Face, Floats, Image
+from fsb_training.recipe import AugmentOptions
+
+
+def augmented(
+    image: Image, face: Face, aligner: Aligner, options: AugmentOptions, rng: Generator
+) -> Image:
+    """The aligned face of ``image`` as one random variant, uint8 BGR (size, size, 3).
+
+    Position, rotation, scale and mirroring are part of the one warp that alignment does anyway, so
+    the picture is sampled once.
+    """
+    matrix = _jitter(aligner.size, options, rng) @ np.vstack([aligner.transform(face), [0, 0, 1]])
+    size = (aligner.size, aligner.size)
+    picture = cv2.warpAffine(
+        image, matrix[:2], size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    chances: tuple[tuple[float, Callable[[Image, AugmentOptions, Generator], Image]], ...] = (
+        (options.blur, _lose_resolution),
+        (0.8, _relight),
+        (options.grey, _lose_colour),
+        (options.erase, _hide),
+    )
+    for chance, change in chances:
+        if rng.random() < chance:
+            picture = change(picture, options, rng)
+    return picture
+
+
+def _jitter(size: int, options: AugmentOptions, rng: Generator) -> Floats:
+    """3 x 3 map from the aligned face to its jittered, perhaps mirrored, place."""
+    angle = np.deg2rad(rng.uniform(-options.rotation, options.rotation))
+    scale = 1 + rng.uniform(-options.scale, options.scale)
+    # Faces differ in proportion, and detectors in how they measure them.
+    stretch = 1 + rng.uniform(-0.05, 0.05)
+    mirror = -1.0 if rng.random() < 0.5 else 1.0
+    linear = scale * np.array(
+        [
+            [mirror * np.cos(angle) * stretch, -mirror * np.sin(angle)],
+            [np.sin(angle) * stretch, np.cos(angle)],
+        ]
+    )
+    middle = np.array([size / 2 - 0.5] * 2)
+    shift = rng.uniform(-options.shift, options.shift, 2) * size
+    matrix = np.eye(3)
+    matrix[:2, :2] = linear
+    matrix[:2, 2] = middle + shift - linear @ middle
+    return matrix
+
+
+def _lose_resolution(picture: Image, options: AugmentOptions, rng: Generator) -> Image:
+    size = picture.shape[0]
+    small = int(size * rng.uniform(0.3, 0.9))
+    method = cv2.INTER_AREA if rng.random() < 0.5 else cv2.INTER_LINEAR
+    shrunk = cv2.resize(picture, (small, small), interpolation=method)
+    return cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def _relight(picture: Image, options: AugmentOptions, rng: Generator) -> Image:
+    contrast = 1 + rng.uniform(-options.light, options.light)
+    brightness = 255 * rng.uniform(-options.light, options.light) / 2
+    tint = 1 + rng.uniform(-0.08, 0.08, 3)
+    levels = np.arange(256)
+    table = (levels[:, None] - 128) * contrast * tint + 128 + brightness
+    return cv2.LUT(picture, np.clip(table, 0, 255).astype(np.uint8)[None])
+
+
+def _lose_colour(picture: Image, options: AugmentOptions, rng: Generator) -> Image:
+    return cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+
+
+def _hide(picture: Image, options: AugmentOptions, rng: Generator) -> Image:
+    """Random erasing (Zhong et al., AAAI 2020) with noise."""
+    size = picture.shape[0]
+    height, width = rng.integers(size // 8, size // 2, 2)
+    top, left = rng.integers(0, size - height), rng.integers(0, size - width)
+    picture = picture.copy()
+    picture[top : top + height, left : left + width] = rng.integers(0, 256, (height, width, 3))
+    return picture

@@ -1,0 +1,154 @@
+"""Batches as a function of the step alone, so that a run resumed at any step goes on as it would have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from fsb_perception.alignment import Aligner
+from fsb_perception.tasks import TASKS
+from fsb_perception.types import Floats, Image
+from fsb_training.augment import augmented
+from fsb_training.datasets import MISSING, FaceSet
+from fsb_training.faces import FaceStore
+from fsb_training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set's faces, and where each lies in its store."""
+
+    faces: FaceSet
+    store: FaceStore
+    rows: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's pictures and what is known of them.
+
+    Attributes:
+        pixels: uint8 (n, 3, s, s), BGR.
+        targets: float32 (n, classes) by task; rows sum to 1, or to 0 where the label is missing.
+    """
+
+    pixels: torch.Tensor
+    targets: dict[str, torch.Tensor]
+
+
+def targets(faces: FaceSet, task: str, age_neighbours: float) -> Floats:
+    """What the model should say of each face: float32 (n, classes), zeros where unknown.
+
+    Votes are used as they are; a hard age label gives a share to its neighbours (label distribution
+    learning, Geng, TKDE 2016), since 29 and 31 look alike.
+    """
+    classes = len(TASKS[task].labels)
+    if task in faces.soft_labels:
+        return faces.soft_labels[task]
+    result = np.zeros((len(faces), classes), np.float32)
+    labels = faces.labels.get(task)
+    if labels is None:
+        return result
+    known = np.flatnonzero(labels != MISSING)
+    result[known, labels[known]] = 1.0
+    if TASKS[task].ordered and age_neighbours:
+        result = result @ _neighbour_matrix(classes, age_neighbours)
+    return result
+
+
+def _neighbour_matrix(classes: int, share: float) -> Floats:
+    matrix = np.eye(classes) + share / 2 * (np.eye(classes, k=1) + np.eye(classes, k=-1))
+    return (matrix / matrix.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+class StepBatches(Dataset[Batch]):
+    """Batch ``step`` of a run, the same whenever it is asked for."""
+
+    def __init__(self, sources: Sequence[Source], recipe: Recipe) -> None:
+        self._sources = sources
+        self._recipe = recipe
+        shares = np.array([recipe.data.shares[source.faces.name] for source in sources])
+        self._shares = shares / shares.sum()
+        # Cumulative, since a draw by bisection costs nothing beside one over the whole column.
+        self._cumulative = [
+            chances(source.faces, recipe.data.emotion_balance).cumsum() for source in sources
+        ]
+        self._targets = [
+            {t: targets(source.faces, t, recipe.loss.age_neighbours) for t in recipe.tasks}
+            for source in sources
+        ]
+
+    def __len__(self) -> int:
+        return total_steps(self._recipe)
+
+    def __getitem__(self, step: int) -> Batch:
+        recipe = self._recipe
+        rng = np.random.default_rng([recipe.seed, step])
+        aligner = Aligner(size_at(step, recipe), recipe.alignment)
+        which = rng.choice(len(self._sources), recipe.optimiser.batch_size, p=self._shares)
+        rows = [self._draw(s, rng) for s in which]
+        pictures = [self._picture(s, row, aligner, rng) for s, row in zip(which, rows, strict=True)]
+        return Batch(
+            pixels=torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2),
+            targets={
+                task: torch.from_numpy(
+                    np.stack([self._targets[s][task][r] for s, r in zip(which, rows, strict=True)])
+                )
+                for task in recipe.tasks
+            },
+        )
+
+    def _draw(self, s: int, rng: np.random.Generator) -> int:
+        cumulative = self._cumulative[s]
+        return int(min(np.searchsorted(cumulative, rng.random(), "right"), len(cumulative) - 1))
+
+    def _picture(self, s: int, row: int, aligner: Aligner, rng: np.random.Generator) -> Image:
+        source = self._sources[s]
+        stored = int(source.rows[row])
+        image, face = source.store.image(stored), source.store.face(stored)
+        return augmented(image, face, aligner, self._recipe.augment, rng)
+
+
+def chances(faces: FaceSet, emotion_balance: float) -> Floats:
+    """Chance of each face to be drawn: by its emotion's count to the power -``emotion_balance``."""
+    labels = faces.labels.get("emotion")
+    if labels is None:
+        return np.full(len(faces), 1 / len(faces))
+    weight = np.bincount(labels)[labels].astype(np.float64) ** -emotion_balance
+    return weight / weight.sum()
+
+
+def total_steps(recipe: Recipe) -> int:
+    """Steps of a whole run."""
+    return -(-recipe.optimiser.images // recipe.optimiser.batch_size)
+
+
+def size_at(step: int, recipe: Recipe) -> int:
+    """Side of the pictures at a step: small ones first, since they cost less and teach as much."""
+    ends = np.cumsum(recipe.stage_shares) * total_steps(recipe)
+    stage = min(int((step >= ends - 1e-6).sum()), len(recipe.sizes) - 1)
+    return recipe.sizes[stage]
+
+
+def loader(dataset: StepBatches, first_step: int) -> Iterator[Batch]:
+    """Batches from ``first_step`` to the end, made ahead in one other process."""
+    return iter(
+        DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=range(first_step, len(dataset)),
+            num_workers=1,
+            prefetch_factor=4,
+            worker_init_fn=lambda _: cv2.setNumThreads(1),
+            multiprocessing_context="fork",
+        )
+    )

@@ -1,0 +1,166 @@
+"""The command ``fsb-train``: fit, evaluate and export bundles."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+app = typer.Typer(
+    help="Train and judge the bundles that FSB runs.\n\n"
+    "fsb-train fit fsb_training/recipes/nano.yaml --set data.root=DIR\n\n"
+    "fsb-train evaluate --bundle nano --data-root DIR --datasets FairFace:val FERPlus:test",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+_console = Console()
+
+RecipeFile = Annotated[Path, typer.Argument(help="the recipe, a YAML file; see fsb_training/recipes")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="overrides an entry of the recipe; repeatable"),
+]
+Run = Annotated[
+    Path | None, typer.Option(help="folder of the run; by default runs/ and the recipe's name")
+]
+Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to torch")]
+
+
+@app.command()
+def fit(recipe: RecipeFile, settings: Settings = None, run: Run = None, threads: Threads = 0) -> None:
+    """Train a bundle; started again after a stop of any kind, it goes on where it was.
+
+    The checkpoint, the log and, at the end, the calibrated bundle are written to the run's folder.
+    """
+    from fsb_training import trainer
+    from fsb_training.export import export
+    from fsb_training.recipe import load_recipe
+    from fsb_training.sources import open_sources
+
+    chosen = load_recipe(recipe, settings or ())
+    folder = run or Path("runs") / chosen.name
+    _set_threads(threads)
+    sources, dev = open_sources(chosen)
+    encoder = trainer.fit(chosen, folder, sources, dev)
+    bundle = export(chosen, encoder, folder / "bundle", sources, dev)
+    _console.print(_metrics_table(bundle.manifest.metrics))
+    _console.print(f"{bundle.bundle_id}, {bundle.size_bytes / 1e6:.1f} MB, in {bundle.folder}")
+
+
+@app.command(name="export")
+def export_command(recipe: RecipeFile, to: Path, settings: Settings = None, run: Run = None) -> None:
+    """Make a calibrated bundle in folder TO from a run as far as it has come."""
+    from fsb_training import trainer
+    from fsb_training.export import export
+    from fsb_training.recipe import load_recipe
+    from fsb_training.sources import open_sources
+
+    chosen = load_recipe(recipe, settings or ())
+    folder = run or Path("runs") / chosen.name
+    if not (folder / trainer.CHECKPOINT).is_file():
+        raise trainer.TrainingError(f"there is no {trainer.CHECKPOINT} in {folder}: name it by --run")
+    sources, dev = open_sources(chosen)
+    state = trainer.resume(chosen, folder)
+    bundle = export(chosen, state.average.module.encoder, to, sources, dev)
+    _console.print(_metrics_table(bundle.manifest.metrics))
+    _console.print(f"{bundle.bundle_id} after step {state.step}, in {bundle.folder}")
+
+
+@app.command()
+def evaluate(
+    data_root: Annotated[Path, typer.Option(help="folder with the data sets in it")],
+    datasets: Annotated[
+        list[str],
+        typer.Option(help="NAME:PART, for instance FairFace:val; dev is our own held-out share"),
+    ],
+    more_datasets: Annotated[list[str] | None, typer.Argument(metavar="[NAME:PART]...")] = None,
+    bundle: Annotated[str, typer.Option(help="bundle by name or folder")] = "nano",
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the metrics here")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="write every face's probabilities here, as CSV")
+    ] = None,
+    cache: Annotated[Path | None, typer.Option(help="where found faces are kept")] = None,
+    device: Annotated[str, typer.Option(help="auto, cuda or cpu")] = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Judge a bundle on data sets in their published layouts, as the robot would see the faces."""
+    from fsb_perception.bundle import load_bundle
+    from fsb_perception.engine import EngineConfig
+    from fsb_training import evaluate as judging
+    from fsb_training.export import answers
+    from fsb_training.recipe import DataOptions
+
+    loaded = load_bundle(bundle)
+    _set_threads(threads)
+    options = DataOptions(root=str(data_root), cache=str(cache or _default_cache()))
+    sources = [judging.open_part(spec, options) for spec in [*datasets, *(more_datasets or ())]]
+    said = answers(loaded, sources, EngineConfig(device=device, max_batch=64))
+    metrics = judging.judge(said, sources)
+    _console.print(_metrics_table(metrics))
+    for source in sources:
+        if source.faces.problems:
+            _console.print(f"{source.faces.name} left out: {dict(source.faces.problems)}")
+    if json_file:
+        json_file.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    if predictions:
+        judging.write_predictions(predictions, said, sources)
+
+
+def _default_cache() -> Path:
+    from platformdirs import user_cache_path
+
+    return user_cache_path("fsb") / "faces"
+
+
+def _set_threads(threads: int) -> None:
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _metrics_table(metrics: dict[str, dict[str, dict[str, float | int]]]) -> Table:
+    table = Table(title="Measured")
+    for column in ("data set", "task", "faces", "accuracy", "balanced", "within one", "ECE"):
+        table.add_column(column, justify="left" if column in ("data set", "task") else "right")
+    for name, tasks in metrics.items():
+        for task, row in tasks.items():
+            within = row.get("within_one_accuracy")
+            table.add_row(
+                name,
+                task,
+                str(row["count"]),
+                f"{row['accuracy']:.3f}",
+                f"{row['balanced_accuracy']:.3f}",
+                "" if within is None else f"{within:.3f}",
+                f"{row['ece']:.3f}",
+            )
+    return table
+
+
+def main() -> None:
+    """Entry point of ``fsb-train``: our own errors are one line, not a traceback."""
+    from fsb_perception.bundle import BundleError
+    from fsb_perception.detection import DetectorError
+    from fsb_perception.options import OptionError
+    from fsb_perception.registry import UnknownNameError
+    from fsb_training.datasets import DatasetError
+
+    logging.basicConfig(
+        level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=_console, show_path=False)]
+    )
+    ours = (BundleError, DetectorError, OptionError, UnknownNameError, DatasetError)
+    try:
+        app()
+    except (*ours, RuntimeError, ValueError) as error:
+        if not isinstance(error, ours) and type(error).__name__ != "TrainingError":
+            raise
+        _console.print(f"[red]error:[/red] {error}", highlight=False)
+        sys.exit(2)

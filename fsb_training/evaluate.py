@@ -1,0 +1,87 @@
+"""Judging an encoder on data sets: the robot's own alignment, preprocessing and engine."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from fsb_perception.alignment import Aligner
+from fsb_perception.types import Floats, Image
+from fsb_training.batches import Source
+from fsb_training.datasets import MISSING, load_part
+from fsb_training.faces import open_store
+from fsb_training.metrics import task_metrics
+from fsb_training.recipe import DataOptions
+from fsb_training.sources import open_split
+
+Encode = Callable[[Sequence[Image]], dict[str, Floats]]
+Metrics = dict[str, dict[str, dict[str, float | int]]]
+
+_BATCH = 64
+_OWN_PARTS = ("fit", "dev")
+
+
+def open_part(spec: str, options: DataOptions) -> Source:
+    """The faces that ``NAME:PART`` names: a published part, or our own "fit" or "dev"."""
+    name, colon, part = spec.partition(":")
+    if not colon:
+        raise ValueError(f"a data set is NAME:PART, for instance FairFace:val; got {spec!r}")
+    if part in _OWN_PARTS:
+        return open_split(name, options)[_OWN_PARTS.index(part)]
+    faces = load_part(Path(options.root), name, part)
+    store = open_store(faces, Path(options.cache))
+    return Source(faces, store, np.arange(len(faces)))
+
+
+def run(source: Source, aligner: Aligner, encode: Encode, *, progress: bool = False) -> dict[str, Floats]:
+    """``encode``'s answer for every face of ``source``: (n, classes) by task."""
+    name = f"{source.faces.name}:{source.faces.part}"
+    with tqdm(total=len(source), desc=name, unit="face", disable=not progress) as bar:
+        parts = []
+        for rows in _chunks(source.rows):
+            parts.append(encode([_aligned(source, int(row), aligner) for row in rows]))
+            bar.update(len(rows))
+    return {task: np.concatenate([part[task] for part in parts]) for task in parts[0]}
+
+
+def _chunks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(rows), _BATCH):
+        yield rows[start : start + _BATCH]
+
+
+def _aligned(source: Source, row: int, aligner: Aligner) -> Image:
+    return aligner.align(source.store.image(row), source.store.face(row))
+
+
+def judge(answers: dict[str, dict[str, Floats]], sources: Iterable[Source]) -> Metrics:
+    """Metrics by data set and task, from probabilities by data set and task."""
+    return {
+        source.faces.name: {
+            task: task_metrics(task, answers[source.faces.name][task][known], labels[known])
+            for task, labels in source.faces.labels.items()
+            if task in answers[source.faces.name] and (known := labels != MISSING).any()
+        }
+        for source in sources
+    }
+
+
+def write_predictions(
+    path: Path, answers: dict[str, dict[str, Floats]], sources: Iterable[Source]
+) -> None:
+    """A CSV of every labelled face: dataset, task, file, true, and p0, p1, ... in label order."""
+    columns = max(rows.shape[1] for tasks in answers.values() for rows in tasks.values())
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["dataset", "task", "file", "true", *(f"p{i}" for i in range(columns))])
+        for source in sources:
+            for task, labels in source.faces.labels.items():
+                rows = answers[source.faces.name].get(task)
+                for index in np.flatnonzero(labels != MISSING) if rows is not None else ():
+                    numbers = [f"{p:.7g}" for p in rows[index]]
+                    padding = [""] * (columns - len(numbers))
+                    name = source.faces.files[index]
+                    writer.writerow([source.faces.name, task, name, labels[index], *numbers, *padding])

@@ -1,0 +1,111 @@
+"""From a finished run to a calibrated bundle that says what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fsb_perception import __version__
+from fsb_perception.backbones import BACKBONES
+from fsb_perception.bundle import Bundle, BundleTask, Manifest, TrainingData, save_bundle
+from fsb_perception.engine import Engine, EngineConfig
+from fsb_perception.model import MultitaskEncoder
+from fsb_perception.preprocessing import Preprocessing
+from fsb_perception.tasks import TASKS
+from fsb_perception.types import Floats
+from fsb_training import evaluate
+from fsb_training.batches import Source
+from fsb_training.datasets import DATASETS, MISSING
+from fsb_training.metrics import fit_temperature
+from fsb_training.recipe import Recipe
+from fsb_training.sources import training_counts
+from fsb_training.trainer import dev_logits
+
+
+def export(
+    recipe: Recipe,
+    encoder: MultitaskEncoder,
+    folder: Path,
+    sources: Sequence[Source],
+    dev: Sequence[Source],
+) -> Bundle:
+    """Calibrate on the validation split, save, and measure what was saved with the robot's engine.
+
+    One temperature a task is fitted on the very faces that the manifest's ECE is then measured on:
+    one number from thousands of faces flatters it little, but it is not a held-out figure.
+    """
+    logits = dev_logits(encoder, recipe, dev, recipe.sizes[-1])
+    temperatures = {task: _temperature(task, logits, dev) for task in recipe.tasks}
+    manifest = _manifest(recipe, temperatures, training_counts(sources))
+    bundle = save_bundle(folder, manifest, encoder)
+    metrics = measure(bundle, dev)
+    labelled = {f"{name}:dev": tasks for name, tasks in metrics.items()}
+    return save_bundle(folder, manifest.model_copy(update={"metrics": labelled}), encoder)
+
+
+def measure(
+    bundle: Bundle, sources: Sequence[Source], config: EngineConfig | None = None
+) -> evaluate.Metrics:
+    """Metrics of a bundle by data set and task, through the engine that the robot runs."""
+    return evaluate.judge(answers(bundle, sources, config), sources)
+
+
+def answers(
+    bundle: Bundle, sources: Sequence[Source], config: EngineConfig | None = None
+) -> dict[str, dict[str, Floats]]:
+    """Calibrated probabilities (n, classes) by data set and task."""
+    engine = Engine(bundle, config or EngineConfig(max_batch=64))
+    return {
+        source.faces.name: evaluate.run(source, engine.aligner, engine.encode, progress=True)
+        for source in sources
+    }
+
+
+def _temperature(task: str, logits: dict[str, dict[str, Floats]], dev: Sequence[Source]) -> float:
+    """Fitted over all data sets that have the task, each face counting once."""
+    rows, labels = [], []
+    for source in dev:
+        column = source.faces.labels.get(task)
+        if column is not None:
+            known = column != MISSING
+            rows.append(logits[source.faces.name][task][known])
+            labels.append(column[known])
+    if not rows:
+        return 1.0
+    return round(fit_temperature(np.concatenate(rows), np.concatenate(labels)), 4)
+
+
+def _manifest(
+    recipe: Recipe, temperatures: dict[str, float], counts: dict[str, int]
+) -> Manifest:
+    row = BACKBONES[recipe.backbone]
+    return Manifest(
+        name=recipe.name,
+        backbone=recipe.backbone,
+        tasks=tuple(
+            BundleTask(name=task, labels=TASKS[task].labels, ordered=TASKS[task].ordered)
+            for task in recipe.tasks
+        ),
+        preprocessing=Preprocessing(
+            size=recipe.sizes[-1], alignment=recipe.alignment, mean=row.mean, std=row.std
+        ),
+        temperatures=temperatures,
+        training_data=tuple(
+            TrainingData(name=name, count=count, licence=DATASETS[name].licence)
+            for name, count in counts.items()
+        ),
+        recipe={"fsb": __version__, **_public(recipe)},
+        licence=recipe.licence,
+        intended_use=recipe.intended_use,
+        limits=recipe.limits,
+    )
+
+
+def _public(recipe: Recipe) -> dict[str, object]:
+    """The recipe without the folders of the machine that trained it."""
+    said = recipe.model_dump(mode="json", exclude={"licence", "intended_use", "limits"})
+    for folder in ("root", "cache"):
+        said["data"].pop(folder)
+    return said

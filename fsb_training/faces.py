@@ -1,0 +1,151 @@
+"""Decoded pictures and the face in each, kept on disk so that they are found once.
+
+Training warps every picture anew at each visit, so what is stored is not the aligned face but the
+picture (shrunk to `STORED_SIDE`) with the face's box and landmarks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from fsb_perception.detection import Detector, DetectorConfig, build_detector
+from fsb_perception.types import Face, Floats, Image
+from fsb_training.datasets import DatasetError, FaceSet
+
+STORED_SIDE = 128  # px; larger pictures are shrunk to this longer side
+_DETECTION_SIDE = 160  # px; small pictures are enlarged to this for the detector
+_SCORE_THRESHOLD = 0.5  # a data set's picture does hold a face, so a doubtful one is taken
+_VERSION = 1  # of the stored layout and of everything above
+
+
+@dataclass(frozen=True)
+class FaceStore:
+    """Pictures and faces of one `FaceSet`, row by row.
+
+    Attributes:
+        pixels: uint8, all pictures one behind the other (BGR), read from disk as needed.
+        offsets: int64 (n + 1,) where each picture begins in ``pixels``.
+        shapes: int64 (n, 2), height and width.
+        boxes: float32 (n, 4); the whole picture where no face was found.
+        landmarks: float32 (n, 5, 2); NaN where no face was found.
+    """
+
+    pixels: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+    shapes: NDArray[np.int64]
+    boxes: Floats
+    landmarks: Floats
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def image(self, row: int) -> Image:
+        """Picture ``row``, uint8 BGR (height, width, 3)."""
+        height, width = self.shapes[row]
+        return self.pixels[self.offsets[row] : self.offsets[row + 1]].reshape(height, width, 3)
+
+    def face(self, row: int) -> Face:
+        """The face in picture ``row``."""
+        return Face(self.boxes[row], 1.0, self.landmarks[row])
+
+    @property
+    def found(self) -> float:
+        """Share of the pictures in which the detector found a face."""
+        return float(np.isfinite(self.landmarks[:, 0, 0]).mean())
+
+
+def open_store(faces: FaceSet, cache: Path) -> FaceStore:
+    """The store of ``faces`` from ``cache``; made there, with a progress bar, at the first call."""
+    folder = cache / f"{faces.name}-{faces.part}-{_fingerprint(faces)}"
+    if not (folder / "index.npz").is_file():
+        _make(faces, folder)
+    index = np.load(folder / "index.npz")
+    pixels = np.memmap(folder / "pixels.bin", np.uint8, "r")
+    return FaceStore(pixels, *(index[name] for name in ("offsets", "shapes", "boxes", "landmarks")))
+
+
+def _fingerprint(faces: FaceSet) -> str:
+    text = "\n".join([str(_VERSION), str(faces.root.resolve()), *faces.files])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _make(faces: FaceSet, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [faces.root / file for file in faces.files]
+    shapes, boxes, landmarks = [], [], []
+    with (folder / "pixels.bin").open("wb") as file:
+        rows = _prepare_all(paths)
+        for image, box, points in tqdm(rows, f"{faces.name}:{faces.part} faces", len(paths), unit="face"):
+            file.write(image.tobytes())
+            shapes.append(image.shape[:2])
+            boxes.append(box)
+            landmarks.append(points)
+    sizes = np.array(shapes, np.int64).prod(axis=1) * 3
+    partial = folder / "index.partial.npz"
+    np.savez(
+        partial,
+        offsets=np.concatenate([[0], sizes.cumsum()]),
+        shapes=np.array(shapes, np.int64),
+        boxes=np.array(boxes, np.float32),
+        landmarks=np.array(landmarks, np.float32),
+    )
+    os.replace(partial, folder / "index.npz")  # whole or not at all
+
+
+def _prepare_all(paths: Sequence[Path]) -> Iterator[tuple[Image, Floats, Floats]]:
+    workers = len(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
+        yield from pool.map(_prepare, paths, chunksize=64)
+
+
+_detector: Detector
+
+
+def _start_worker() -> None:
+    global _detector
+    cv2.setNumThreads(1)
+    _detector = build_detector(DetectorConfig(score_threshold=_SCORE_THRESHOLD))
+
+
+def _prepare(path: Path) -> tuple[Image, Floats, Floats]:
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise DatasetError(f"{path} cannot be read as a picture")
+    image = _fit(image, STORED_SIDE, enlarge=False)
+    return image, *find_face(image, _detector)
+
+
+def find_face(image: Image, detector: Detector) -> tuple[Floats, Floats]:
+    """Box (4,) and landmarks (5, 2) of the main face of a data set's picture, in its pixels.
+
+    The face nearest the middle is meant, as in every data set of cropped faces. Where none is found
+    the box is the whole picture and the landmarks are NaN.
+    """
+    height, width = image.shape[:2]
+    found = detector.detect(_fit(image, _DETECTION_SIDE, enlarge=True))
+    scale = max(height, width) / _DETECTION_SIDE
+    middle = np.array([width, height], np.float32) / 2
+    faces = [(face.box_xyxy * scale, face.landmarks_xy * scale) for face in found]
+    # A face whose box misses the middle is somebody in the background.
+    faces = [f for f in faces if (f[0][:2] < middle).all() and (f[0][2:] > middle).all()]
+    if not faces:
+        return np.array([0, 0, width, height], np.float32), np.full((5, 2), np.nan, np.float32)
+    return max(faces, key=lambda f: float(np.prod(f[0][2:] - f[0][:2])))
+
+
+def _fit(image: Image, side: int, *, enlarge: bool) -> Image:
+    scale = side / max(image.shape[:2])
+    if scale == 1 or (scale > 1 and not enlarge):
+        return image
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=method)

@@ -1,0 +1,103 @@
+"""A recipe: everything that `fsb-train fit` needs to know, one YAML file a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import model_validator
+
+from fsb_perception.alignment import AlignmentMethod
+from fsb_perception.options import OptionError, Options, build, load_yaml, option, parse_settings
+
+
+class DataOptions(Options):
+    """What is learned from."""
+
+    root: str = option("", "the data root: each data set has its published folder in it")
+    cache: str = option("runs/cache", "where decoded pictures and found faces are kept")
+    shares: dict[str, float] = option({}, "share of each data set in a batch, by name")
+    dev_share: float = option(0.06, "share held out for validation", ge=0.01, le=0.5)
+    split_seed: int = option(0, "another number draws another validation split", ge=0)
+    emotion_balance: float = option(
+        0.5, "0 draws emotions as they come, 1 draws every emotion equally often", ge=0, le=1
+    )
+
+
+class AugmentOptions(Options):
+    """How pictures are changed, anew at every visit."""
+
+    rotation: float = option(10.0, "rotated by up to this either way", unit="deg", ge=0, le=90)
+    scale: float = option(0.12, "scaled by up to this share either way", ge=0, le=0.9)
+    shift: float = option(0.06, "moved by up to this share of the side", ge=0, le=0.5)
+    light: float = option(0.3, "contrast and brightness change by up to this share", ge=0, le=0.9)
+    grey: float = option(0.25, "this share loses its colour", ge=0, le=1)
+    blur: float = option(0.3, "this share loses resolution", ge=0, le=1)
+    erase: float = option(0.3, "in this share a rectangle is hidden", ge=0, le=1)
+
+
+class OptimiserOptions(Options):
+    """AdamW with a warm-up and a cosine to zero; schedules count pictures, not seconds."""
+
+    images: int = option(600_000, "pictures seen in all", ge=1)
+    batch_size: int = option(128, "pictures a step", ge=2, le=65536)
+    learning_rate: float = option(1e-3, "at the end of the warm-up", ge=0)
+    weight_decay: float = option(0.05, "on matrices; never on biases and norms", ge=0)
+    warmup_images: int = option(30_000, "pictures of the warm-up", ge=0)
+    clip_norm: float = option(1.0, "largest norm of the gradient", ge=0)
+    ema_decay: float = option(0.999, "of the averaged weights that are shipped", ge=0, le=0.99999)
+
+
+class LossOptions(Options):
+    """What counts as wrong, and how much."""
+
+    dropout: float = option(0.1, "share of the feature hidden from the heads", ge=0, le=0.9)
+    label_smoothing: float = option(0.02, "of hard labels", ge=0, le=0.5)
+    age_neighbours: float = option(0.1, "share of an age label given to its neighbours", ge=0, le=0.9)
+    stem: float = option(0.3, "weight of the throw-away heads on the mean stem feature", ge=0)
+
+
+class Recipe(Options):
+    """One model: backbone, data, and how it is trained."""
+
+    name: str = option("nano", "name of the bundle")
+    backbone: str = option("nano-vit-80", "row of fsb_perception.backbones")
+    alignment: AlignmentMethod = option("landmarks", "how faces are cut: landmarks or box")
+    tasks: tuple[str, ...] = option(("gender", "age_group", "emotion"), "what is learned")
+    seed: int = option(0, "of weights, order and augmentation", ge=0)
+    sizes: tuple[int, ...] = option((64, 80), "picture sizes, one stage each", unit="px")
+    stage_shares: tuple[float, ...] = option((0.75, 0.25), "share of the pictures in each stage")
+    checkpoint_images: int = option(25_000, "pictures between checkpoints", ge=1)
+    evaluate_images: int = option(100_000, "pictures between looks at the validation split", ge=1)
+    licence: str = option("", "of the weights")
+    intended_use: str = option("", "what the weights are for")
+    limits: str = option("", "what they are not for")
+    data: DataOptions = DataOptions()
+    augment: AugmentOptions = AugmentOptions()
+    optimiser: OptimiserOptions = OptimiserOptions()
+    loss: LossOptions = LossOptions()
+
+    @model_validator(mode="after")
+    def _check(self) -> Recipe:
+        if len(self.sizes) != len(self.stage_shares):
+            raise ValueError(f"{len(self.sizes)} sizes need as many stage_shares")
+        if abs(sum(self.stage_shares) - 1) > 1e-6:
+            raise ValueError(f"stage_shares must sum to 1, got {sum(self.stage_shares)}")
+        return self
+
+
+def load_recipe(path: Path, settings: Iterable[str] = ()) -> Recipe:
+    """The recipe in ``path``, with ``NAME=VALUE`` settings over it.
+
+    Raises:
+        UnknownNameError, OptionError: a key or a value that a recipe cannot have.
+    """
+    values = load_yaml(path)
+    # The one option that is itself a mapping is taken whole, not flattened.
+    shares = {k: values.pop(k) for k in list(values) if k.startswith("data.shares.")}
+    if shares:
+        values["data.shares"] = {k.removeprefix("data.shares."): v for k, v in shares.items()}
+    recipe = build(Recipe, values | parse_settings(settings))
+    if not recipe.data.shares:
+        raise OptionError(f"{path}: data.shares must name at least one data set")
+    return recipe

@@ -1,0 +1,71 @@
+"""Our own validation split: the same at every run, with near-duplicates on one side.
+
+FER2013 and UTKFace hold the same photograph many times over. Faces whose difference hashes are
+nearly equal form a group, and a group goes to one side as a whole. Which side is decided by the hash
+of its first file's name, so adding pictures moves no others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from fsb_perception.types import Image
+from fsb_training.datasets import FaceSet
+from fsb_training.faces import FaceStore
+
+_BANDS = 4  # two hashes that differ in fewer bits than this agree in at least one band
+
+
+def difference_hash(image: Image) -> np.uint64:
+    """64 bits, each telling whether a pixel of the 9 x 8 grey thumbnail is brighter than the next."""
+    grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (9, 8), interpolation=cv2.INTER_AREA)
+    bits = (grey[:, :-1] > grey[:, 1:]).ravel()
+    return np.packbits(bits).view(np.uint64)[0]
+
+
+def near_duplicates(hashes: NDArray[np.uint64], max_bits: int = _BANDS - 1) -> NDArray[np.int64]:
+    """Group number of each hash; hashes that differ in at most ``max_bits`` bits share one."""
+    pairs = []
+    for band in hashes.view(np.uint16).reshape(-1, _BANDS).T:
+        order = np.argsort(band, kind="stable")
+        edges = np.flatnonzero(np.diff(band[order])) + 1
+        pairs += [pair for run in np.split(order, edges) if len(run) > 1 for pair in _close(hashes, run, max_bits)]
+    links = np.array(pairs, np.int64).reshape(-1, 2)
+    graph = coo_matrix((np.ones(len(links)), links.T), shape=(len(hashes), len(hashes)))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def _close(hashes: NDArray[np.uint64], run: NDArray[np.int64], max_bits: int) -> list[tuple[int, int]]:
+    found = []
+    for position, row in enumerate(run[:-1]):
+        rest = run[position + 1 :]
+        near = rest[np.bitwise_count(hashes[rest] ^ hashes[row]) <= max_bits]
+        found += [(int(row), int(other)) for other in near]
+    return found
+
+
+def split(faces: FaceSet, store: FaceStore, dev_share: float, seed: int) -> tuple[FaceSet, FaceSet, NDArray[np.bool_]]:
+    """Parts "fit" and "dev" of a training part, and the mask of the dev rows.
+
+    Args:
+        dev_share: about this share goes to dev.
+        seed: another seed draws another split.
+    """
+    hashes = np.array([difference_hash(store.image(row)) for row in range(len(faces))], np.uint64)
+    group = near_duplicates(hashes)
+    _, first = np.unique(group, return_index=True)
+    chance = np.array([_chance(faces.files[row], seed) for row in first])
+    in_dev = chance[group] < dev_share
+    rows = np.arange(len(faces))
+    return faces.subset(rows[~in_dev], "fit"), faces.subset(rows[in_dev], "dev"), in_dev
+
+
+def _chance(file: str, seed: int) -> float:
+    digest = hashlib.sha256(f"{seed}:{file}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
