@@ -179,7 +179,7 @@ def ament_prefixes() -> list[str]:
 
 def install_tree() -> None:
     editable = ["--config-settings", "editable_mode=compat", "-e", "."]
-    pip("--no-deps", "--no-build-isolation", *editable)
+    pip("--no-deps", "--quiet", "--no-build-isolation", *editable)
 
 
 def run(*command: str | Path, environment: Mapping[str, str] = os.environ) -> None:
