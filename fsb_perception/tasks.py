@@ -17,12 +17,17 @@ class Task:
         labels: class names; their order is the order of every probability vector.
         ordered: neighbouring labels are neighbouring values, so that being one label off is
             less wrong than being two off (``within_one_accuracy``).
+        edges: for labels that are ranges of a number, where each begins, and where the last ends; the
+            middles between them turn probabilities into a value. Empty for other tasks.
+        unit: of that number.
         sensitive: law or ethics restrict its use in some places; see the README's privacy section.
     """
 
     name: str
     labels: tuple[str, ...]
     ordered: bool = False
+    edges: tuple[float, ...] = ()
+    unit: str = ""
     sensitive: bool = False
 
 
@@ -32,6 +37,9 @@ _TASKS = (
         "age_group",
         ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+"),
         ordered=True,
+        # 70+ has no end: 85 puts its middle at 77.5, about the mean age of people over 70.
+        edges=(0, 3, 10, 20, 30, 40, 50, 60, 70, 85),
+        unit="year",
     ),
     Task(
         "emotion",
@@ -41,9 +49,6 @@ _TASKS = (
 )
 
 TASKS = MappingProxyType({task.name: task for task in _TASKS})
-
-# The first age in years of each age_group label but the first.
-_AGE_EDGES = (3, 10, 20, 30, 40, 50, 60, 70)
 
 
 def task(name: str) -> Task:
@@ -61,4 +66,4 @@ def age_group(years: int) -> int:
     """
     if years < 0:
         raise ValueError(f"an age in years cannot be negative, got {years}")
-    return sum(years >= edge for edge in _AGE_EDGES)
+    return sum(years >= edge for edge in TASKS["age_group"].edges[1:-1])

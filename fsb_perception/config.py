@@ -1,0 +1,29 @@
+"""The option tree of perception: the model of every part, nested under its name."""
+
+from __future__ import annotations
+
+from fsb_perception.detection import DetectorConfig
+from fsb_perception.engine import EngineConfig
+from fsb_perception.fusion_options import FusionConfig
+from fsb_perception.options import Options, option
+from fsb_perception.quality import QualityConfig
+from fsb_perception.tracking import TrackerConfig
+
+
+class PerceptionConfig(Options):
+    """Everything that decides what `fsb_perception.pipeline.FacePipeline` does.
+
+    >>> from fsb_perception.options import build
+    >>> build(PerceptionConfig, {"tracker.max_coast": 0.5, "tasks": ["gender"]}).tracker.max_coast
+    0.5
+    """
+
+    bundle: str = option("nano", "weight bundle: the name of an embedded one, or a folder")
+    tasks: tuple[str, ...] = option(
+        (), "tasks to report; the others are absent. Empty for all that the bundle has"
+    )
+    detector: DetectorConfig = DetectorConfig()
+    tracker: TrackerConfig = TrackerConfig()
+    quality: QualityConfig = QualityConfig()
+    fusion: FusionConfig = FusionConfig()
+    engine: EngineConfig = EngineConfig()

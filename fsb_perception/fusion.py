@@ -1,0 +1,204 @@
+"""A face's estimates over time: what its looks say together, and when that becomes a label.
+
+A look is one set of calibrated probabilities from one frame. Two numbers are kept for each task,
+both in the time of the images, so that the frame rate does not matter:
+
+    pool    the mean of all looks, each weighted by its quality, by the time it stands for, and by
+            exp(-age / time_constant): an exponential moving average for irregular samples (Eckner,
+            2014), corrected for its start so that the first look counts at once
+    trust   1 after a good look; falls as exp(-t / time_constant) while there is none: the face
+            is unseen, too bad to read, or read with a low quality
+
+    belief  trust * pool + (1 - trust) * uniform
+
+Why the mean of probabilities and not of their logarithms: one confidently wrong look cannot veto
+the others, and looks at the same face a thirtieth of a second apart repeat each other's errors, so
+multiplying them would count one piece of evidence many times.
+
+What this does to calibration. Looks that all say the same leave a calibrated confidence as it is. The
+more looks disagree, the more the mean of calibrated probabilities is underconfident: right more often
+than it says (Ranjan & Gneiting, JRSS B 2010). It errs to that side only, as long as each look is
+calibrated. The missing trust lowers it further on purpose. So ``confidence`` is the calibrated
+probability of one look, and a careful estimate after many.
+
+From belief to label: a label is entered at ``enter`` and left, for UNKNOWN, below ``exit``. Another
+class takes over when it reaches ``enter`` and leads by the difference of the two, so two classes
+of nearly equal probability do not take turns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+import numpy as np
+
+from fsb_perception.fusion_options import FusionConfig, TaskFusionConfig
+from fsb_perception.tasks import TASKS
+from fsb_perception.types import UNKNOWN, AttributeEstimate, Floats
+
+_SECOND = 1e9
+# A look stands for the time since the one before, the first and any later one for at most so long:
+# one look after a gap is still one look.
+_LONGEST_LOOK = 0.1  # s
+_LEAST_WEIGHT = 1e-3  # a look of no quality still says something when it is the only one
+
+
+class TaskRow(Protocol):
+    """What fusion needs to know of a task; `BundleTask` and `Task` both fit."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+
+class FaceFusion:
+    """What is believed about the faces of one camera.
+
+    Args:
+        tasks: in the order of the reports.
+        config: see `FusionConfig`; may be replaced at any time.
+    """
+
+    def __init__(self, tasks: Iterable[TaskRow], config: FusionConfig | None = None) -> None:
+        self.config = config or FusionConfig()
+        self._tasks = tuple(tasks)
+        self._faces: dict[str, dict[str, _Belief]] = {}
+
+    def __len__(self) -> int:
+        """How many faces are remembered."""
+        return len(self._faces)
+
+    def update(
+        self, face_id: str, stamp: int, look: Mapping[str, Floats] | None, quality: float = 0.0
+    ) -> tuple[AttributeEstimate, ...]:
+        """Take in one frame of one face.
+
+        Args:
+            face_id: begins with this call if it is new.
+            stamp: of the frame, in nanoseconds; one that goes back counts as no time passed.
+            look: calibrated probabilities (classes,) by task; None if the face was not read.
+            quality: of the look, in [0, 1].
+
+        Returns:
+            One estimate a task.
+        """
+        if face_id not in self._faces:
+            self._faces[face_id] = {row.name: _Belief(len(row.labels), stamp) for row in self._tasks}
+        beliefs = self._faces[face_id]
+        weight = min(1.0, max(_LEAST_WEIGHT, quality / self.config.good_quality))
+        for row in self._tasks:
+            config = self.config.of(row.name)
+            beliefs[row.name].advance(stamp, config)
+            if look is not None:
+                beliefs[row.name].look(look[row.name], weight)
+            beliefs[row.name].decide(config)
+        return tuple(_report(row, beliefs[row.name], self.config.of(row.name)) for row in self._tasks)
+
+    def forget(self, face_id: str) -> None:
+        """Drop what is known of a face that has ended."""
+        self._faces.pop(face_id, None)
+
+
+class _Belief:
+    """One task of one face; see the top of this file."""
+
+    def __init__(self, classes: int, stamp: int) -> None:
+        self.pool = np.full(classes, 1.0 / classes)
+        self.mass = 0.0  # seconds of looks behind the pool, older ones counting less
+        self.trust = 0.0
+        self.label: int | None = None
+        self.stamp = self.since = stamp
+        self.last_look = self.looks = self.raw_label = 0
+        self.raw_confidence = 0.0
+        self._span = _LONGEST_LOOK
+
+    @property
+    def belief(self) -> np.ndarray:
+        """float64 (classes,), sum 1."""
+        return self.trust * self.pool + (1.0 - self.trust) / len(self.pool)
+
+    def advance(self, stamp: int, config: TaskFusionConfig) -> None:
+        passed = max(0.0, (stamp - self.stamp) / _SECOND)
+        kept = math.exp(-passed / config.time_constant)
+        self.mass *= kept
+        self.trust *= kept
+        self._span = min(passed, _LONGEST_LOOK) if self.looks else _LONGEST_LOOK
+        self.stamp = stamp
+
+    def look(self, probabilities: Floats, weight: float) -> None:
+        look = np.asarray(probabilities, np.float64)
+        look = look / look.sum()
+        added = weight * max(self._span, 1e-6)
+        self.mass += added
+        self.pool += (added / self.mass) * (look - self.pool)
+        self.trust = max(self.trust, weight)
+        self.looks += 1
+        self.last_look = self.stamp
+        self.raw_label = int(look.argmax())
+        self.raw_confidence = float(look.max())
+
+    def decide(self, config: TaskFusionConfig) -> None:
+        belief = self.belief
+        best = int(belief.argmax())
+        label = self.label
+        if label is not None and belief[label] < config.exit:
+            label = None
+        lead = math.inf if label is None else belief[best] - belief[label]
+        if belief[best] >= config.enter and lead >= config.enter - config.exit and self.looks:
+            label = best
+        if label != self.label:
+            self.label, self.since = label, self.stamp
+
+
+def _report(row: TaskRow, state: _Belief, config: TaskFusionConfig) -> AttributeEstimate:
+    if not state.looks:
+        return AttributeEstimate(row.name, row.labels, unit=_unit(row), since=state.since)
+    belief = state.belief
+    value, stddev = _value(row, state.pool, belief)
+    held = (state.stamp - state.since) / _SECOND
+    return AttributeEstimate(
+        task=row.name,
+        labels=row.labels,
+        label=UNKNOWN if state.label is None else row.labels[state.label],
+        confidence=float(belief.max()),
+        probabilities=tuple(belief.tolist()),
+        raw_label=row.labels[state.raw_label],
+        raw_confidence=state.raw_confidence,
+        value=value,
+        value_stddev=stddev,
+        unit=_unit(row),
+        stable=state.label is not None and held >= config.settle_time,
+        since=state.since,
+        last_look=state.last_look,
+        looks=state.looks,
+    )
+
+
+def _edges(row: TaskRow) -> np.ndarray | None:
+    known = TASKS.get(row.name)
+    if known is None or known.labels != row.labels or not known.edges:
+        return None
+    return np.asarray(known.edges, np.float64)
+
+
+def _unit(row: TaskRow) -> str:
+    return TASKS[row.name].unit if _edges(row) is not None else ""
+
+
+def _value(row: TaskRow, pool: np.ndarray, belief: np.ndarray) -> tuple[float, float]:
+    """Expected value of a task with edges, and its standard deviation; NaN for any other.
+
+    A label stands for a value spread evenly between its edges. The value is the pool's, so that it
+    does not drift to the middle of the scale as trust fades; the deviation is the belief's around it,
+    so that it grows then.
+    """
+    edges = _edges(row)
+    if edges is None:
+        return math.nan, math.nan
+    middles, widths = (edges[:-1] + edges[1:]) / 2, np.diff(edges)
+    value = float(pool @ middles)
+    return value, math.sqrt(float(belief @ ((middles - value) ** 2 + widths**2 / 12)))
