@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fsb_perception.tasks import TASKS
+from fsb_training.batches import Source, StepBatches, chances, loader, size_at, targets, total_steps
+from fsb_training.datasets import load_training
+from fsb_training.recipe import Recipe
+from fsb_training.sources import open_sources
+
+from . import layouts
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    root = layouts.everything(tmp_path_factory.mktemp("data"), count=10)
+    return Recipe.model_validate(
+        {
+            "data": {
+                "root": str(root),
+                "cache": str(root / "cache"),
+                "shares": {"FairFace": 0.4, "UTKFace": 0.2, "FERPlus": 0.4},
+            },
+            "sizes": (32, 48),
+            "stage_shares": (0.5, 0.5),
+            "optimiser": {"images": 64, "batch_size": 8},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def sources(recipe: Recipe) -> list[Source]:
+    return open_sources(recipe)[0]
+
+
+def test_a_batch_depends_on_its_step_alone(recipe: Recipe, sources: list[Source]) -> None:
+    batches = StepBatches(sources, recipe)
+    in_order = [batches[step] for step in range(4)]
+    torch.testing.assert_close(StepBatches(sources, recipe)[3].pixels, in_order[3].pixels)
+    assert not torch.equal(in_order[0].pixels, in_order[1].pixels)
+
+
+def test_the_loader_goes_on_where_it_is_told(recipe: Recipe, sources: list[Source]) -> None:
+    batches = StepBatches(sources, recipe)
+    rest = list(loader(batches, first_step=6))
+    assert len(rest) == 2
+    torch.testing.assert_close(rest[1].pixels, batches[7].pixels)
+
+
+def test_small_pictures_come_first(recipe: Recipe, sources: list[Source]) -> None:
+    assert total_steps(recipe) == 8
+    assert [size_at(step, recipe) for step in range(8)] == [32] * 4 + [48] * 4
+    batches = StepBatches(sources, recipe)
+    assert batches[3].pixels.shape == (8, 3, 32, 32)
+    assert batches[4].pixels.shape == (8, 3, 48, 48)
+
+
+def test_a_face_has_targets_for_its_own_tasks_alone(recipe: Recipe, sources: list[Source]) -> None:
+    known = {task: rows.sum(dim=1) for task, rows in StepBatches(sources, recipe)[0].targets.items()}
+    for sums in known.values():
+        assert ((sums - 1).abs().lt(1e-5) | sums.eq(0)).all()
+    assert torch.equal(known["gender"] > 0, known["emotion"] == 0)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
+def test_age_targets_reach_their_neighbours(recipe: Recipe, share: float) -> None:
+    faces = load_training(Path(recipe.data.root), "UTKFace")
+    rows = targets(faces, "age_group", share)
+    np.testing.assert_allclose(rows.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(rows.argmax(axis=1), faces.labels["age_group"])
+    distance = np.abs(np.arange(9) - faces.labels["age_group"][:, None])
+    assert (rows[distance > 1] == 0).all()
+    assert ((rows[distance == 1] > 0) == (share > 0)).all()
+
+
+@pytest.mark.parametrize(("power", "even"), [(0.0, False), (1.0, True)])
+def test_balance_draws_emotions_evenly(tmp_path: Path, power: float, even: bool) -> None:
+    layouts.ferplus(tmp_path, count=10)  # of seven emotions, three come twice
+    faces = load_training(tmp_path, "FERPlus")
+    weight = chances(faces, power)
+    each = np.bincount(faces.labels["emotion"], weights=weight, minlength=len(TASKS["emotion"].labels))
+    assert weight.sum() == pytest.approx(1)
+    assert np.allclose(each, 1 / 7) is even

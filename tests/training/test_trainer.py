@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fsb_perception.bundle import load_bundle
+from fsb_perception.options import OptionError
+from fsb_perception.registry import UnknownNameError
+from fsb_training import trainer
+from fsb_training.metrics import task_metrics
+from fsb_training.recipe import OptimiserOptions, Recipe, load_recipe
+from fsb_training.sources import open_sources
+
+from . import layouts
+
+RECIPE = Path(__file__).parents[2] / "fsb_training/recipes/nano.yaml"
+SMALL = (
+    "sizes=[32]", "stage_shares=[1.0]", "optimiser.images=48", "optimiser.batch_size=8",
+    "optimiser.warmup_images=8", "checkpoint_images=16", "evaluate_images=48", "data.dev_share=0.3",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return layouts.everything(tmp_path_factory.mktemp("data"), count=18)
+
+
+def small_recipe(root: Path, *settings: str) -> Recipe:
+    return load_recipe(RECIPE, [f"data.root={root}", f"data.cache={root}/cache", *SMALL, *settings])
+
+
+def train_command(root: Path, run: Path, command: str = "fit", *rest: str) -> list[str]:
+    settings = [f"data.root={root}", f"data.cache={root}/cache", *SMALL]
+    pairs = [text for setting in settings for text in ("--set", setting)]
+    code = "from fsb_training.cli import main; main()"
+    return [sys.executable, "-c", code, command, str(RECIPE), *rest, "--run", str(run), *pairs]
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [(100, 0.5), (200, 1.0), (600, 0.5), (1000, 0.0)],
+)
+def test_rate_warms_up_then_follows_a_cosine(seen: int, expected: float) -> None:
+    options = OptimiserOptions(images=1000, batch_size=10, learning_rate=1.0, warmup_images=200)
+    assert trainer.learning_rate(seen // 10 - 1, options) == pytest.approx(expected, abs=1e-9)
+
+
+def test_every_weight_is_trained_and_norms_do_not_decay(root: Path) -> None:
+    recipe = small_recipe(root)
+    state = trainer.start(recipe)
+    decayed, kept = (group["params"] for group in state.optimiser.param_groups)
+    names = {id(p): name for name, p in state.learner.named_parameters()}
+    assert len(decayed) + len(kept) == len(names)
+    assert all("pos_embed" in names[id(p)] or "latent" in names[id(p)] or p.ndim < 2 for p in kept)
+    before = {name: p.detach().clone() for name, p in state.learner.named_parameters()}
+    sources, _ = open_sources(recipe)
+    batches = trainer.StepBatches(sources, recipe)
+    for step in range(2):
+        trainer.train_step(state, batches[step], recipe)
+    still = [n for n, p in state.learner.named_parameters() if torch.equal(p.detach(), before[n])]
+    assert still == []
+
+
+def test_a_killed_run_ends_as_an_unbroken_one(root: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    subprocess.run(train_command(root, unbroken), env=environment, check=True, capture_output=True)
+    first = subprocess.Popen(
+        train_command(root, broken), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while not (broken / trainer.CHECKPOINT).is_file() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    first.send_signal(signal.SIGKILL)
+    first.wait(10)
+    subprocess.run(train_command(root, broken), env=environment, check=True, capture_output=True)
+    weights = [load_bundle(run / "bundle").manifest.files for run in (unbroken, broken)]
+    assert weights[0] == weights[1]
+
+    # The same run, judged from the command line: the numbers follow from the predictions.
+    out = tmp_path / "out.json"
+    code = "from fsb_training.cli import main; main()"
+    subprocess.run(
+        [sys.executable, "-c", code, "evaluate", "--bundle", str(broken / "bundle"), "--data-root",
+         str(root), "--cache", str(root / "cache"), "--datasets", "FairFace:val", "UTKFace:all",
+         "FERPlus:test", "--json", str(out), "--predictions", str(tmp_path / "p.csv")],
+        env=environment, check=True, capture_output=True,
+    )  # fmt: skip
+    metrics = json.loads(out.read_text())
+    assert {name: set(tasks) for name, tasks in metrics.items()} == {
+        "FairFace": {"gender", "age_group"},
+        "UTKFace": {"gender", "age_group"},
+        "FERPlus": {"emotion"},
+    }
+    again = recompute(tmp_path / "p.csv")
+    for name, tasks in metrics.items():
+        for task, row in tasks.items():
+            assert again[name][task] == pytest.approx(row, abs=1e-5)
+
+
+def recompute(path: Path) -> dict[str, dict[str, dict[str, float | int]]]:
+    """Metrics from a predictions file alone."""
+    rows: dict[tuple[str, str], list[dict[str, str]]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            rows.setdefault((row["dataset"], row["task"]), []).append(row)
+    result: dict[str, dict[str, dict[str, float | int]]] = {}
+    for (name, task), group in rows.items():
+        columns = [c for c in group[0] if c[0] == "p" and group[0][c] != ""]
+        table = np.array([[float(row[c]) for c in columns] for row in group], np.float32)
+        true = np.array([int(row["true"]) for row in group])
+        result.setdefault(name, {})[task] = task_metrics(task, table, true)
+    return result
+
+
+def test_another_recipe_does_not_take_over_a_run(root: Path, tmp_path: Path) -> None:
+    recipe = small_recipe(root)
+    state = trainer.start(recipe)
+    trainer.save(state, tmp_path)
+    (tmp_path / "recipe.json").write_text(recipe.model_dump_json(indent=2))
+    with pytest.raises(trainer.TrainingError, match="another recipe"):
+        trainer.fit(small_recipe(root, "seed=5"), tmp_path, [], [])
+
+
+def test_a_loss_that_is_not_a_number_stops_with_the_step(root: Path) -> None:
+    recipe = small_recipe(root)
+    state = trainer.start(recipe)
+    with torch.no_grad():
+        next(state.learner.parameters()).fill_(float("nan"))
+    sources, _ = open_sources(recipe)
+    with pytest.raises(trainer.TrainingError, match="step 0"):
+        trainer.train_step(state, trainer.StepBatches(sources, recipe)[0], recipe)
+
+
+@pytest.mark.parametrize("path", sorted(RECIPE.parent.glob("*.yaml")), ids=lambda path: path.stem)
+def test_recipes_that_ship_are_valid(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.licence
+    assert recipe.intended_use
+    assert recipe.limits
+
+
+@pytest.mark.parametrize(
+    ("setting", "error", "message"),
+    [
+        ("optimizer.images=5", UnknownNameError, "optimiser.images"),
+        ("optimiser.images=0", OptionError, "got 0"),
+        ("sizes=[64]", OptionError, "stage_shares"),
+        ("alignment=sideways", OptionError, "sideways"),
+        ("seed", OptionError, "NAME=VALUE"),
+    ],
+)
+def test_a_wrong_setting_is_named(setting: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        load_recipe(RECIPE, [setting])
