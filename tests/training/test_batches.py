@@ -12,7 +12,7 @@ from fsb_training.datasets import load_training
 from fsb_training.recipe import Recipe
 from fsb_training.sources import open_sources
 
-from . import layouts
+from tests.training import layouts
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from fsb_perception.registry import UnknownNameError
 from fsb_perception.tasks import TASKS, age_group
 from fsb_training.datasets import DATASETS, MISSING, DatasetError, load_part, load_training
 
-from . import layouts
+from tests.training import layouts
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from fsb_training.datasets import load_training
 from fsb_training.faces import open_store
 from fsb_training.splits import difference_hash, near_duplicates, split
 
-from . import layouts
+from tests.training import layouts
 
 
 @settings(max_examples=50, deadline=None)

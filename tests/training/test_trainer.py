@@ -21,7 +21,7 @@ from fsb_training.metrics import task_metrics
 from fsb_training.recipe import OptimiserOptions, Recipe, load_recipe
 from fsb_training.sources import open_sources
 
-from . import layouts
+from tests.training import layouts
 
 RECIPE = Path(__file__).parents[2] / "fsb_training/recipes/nano.yaml"
 SMALL = (

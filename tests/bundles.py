@@ -1,0 +1,33 @@
+"""Bundles with random weights, for tests that need a real encoder but not its knowledge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from fsb_perception.bundle import Bundle, BundleTask, Manifest, build_encoder, save_bundle
+from fsb_perception.preprocessing import Preprocessing
+from fsb_perception.tasks import TASKS
+
+
+def random_bundle(folder: Path, *, seed: int = 0, temperature: float = 1.0, **fields: object) -> Bundle:
+    """A bundle of all tasks on the nano tower; ``fields`` go into its manifest."""
+    torch.manual_seed(seed)
+    manifest = Manifest.model_validate(
+        {
+            "name": "random",
+            "backbone": "nano-vit-80",
+            "tasks": [
+                BundleTask(name=task.name, labels=task.labels, ordered=task.ordered)
+                for task in TASKS.values()
+            ],
+            "preprocessing": Preprocessing(size=80),
+            "temperatures": dict.fromkeys(TASKS, temperature),
+            "licence": "none",
+            "intended_use": "tests",
+            "limits": "knows nothing",
+        }
+        | fields
+    )
+    return save_bundle(folder, manifest, build_encoder(manifest))
