@@ -15,10 +15,10 @@ Why the mean of probabilities and not of their logarithms: one confidently wrong
 the others, and looks at the same face a thirtieth of a second apart repeat each other's errors, so
 multiplying them would count one piece of evidence many times.
 
-What this does to calibration. Looks that all say the same leave a calibrated confidence as it is. The
-more looks disagree, the more the mean of calibrated probabilities is underconfident: right more often
-than it says (Ranjan & Gneiting, JRSS B 2010). It errs to that side only, as long as each look is
-calibrated. The missing trust lowers it further on purpose. So ``confidence`` is the calibrated
+What this does to calibration. Looks that all say the same leave a calibrated confidence as it is.
+The more looks disagree, the more the mean of calibrated probabilities is underconfident: right more
+often than it says (Ranjan & Gneiting, JRSS B 2010). It errs to that side only, as long as each look
+is calibrated. The missing trust lowers it further, on purpose. So ``confidence`` is the calibrated
 probability of one look, and a careful estimate after many.
 
 From belief to label: a label is entered at ``enter`` and left, for UNKNOWN, below ``exit``. Another
@@ -49,10 +49,14 @@ class TaskRow(Protocol):
     """What fusion needs to know of a task; `BundleTask` and `Task` both fit."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Of the task."""
+        ...
 
     @property
-    def labels(self) -> tuple[str, ...]: ...
+    def labels(self) -> tuple[str, ...]:
+        """In the order of its probabilities."""
+        ...
 
 
 class FaceFusion:
@@ -87,7 +91,9 @@ class FaceFusion:
             One estimate a task.
         """
         if face_id not in self._faces:
-            self._faces[face_id] = {row.name: _Belief(len(row.labels), stamp) for row in self._tasks}
+            self._faces[face_id] = {
+                row.name: _Belief(len(row.labels), stamp) for row in self._tasks
+            }
         beliefs = self._faces[face_id]
         weight = min(1.0, max(_LEAST_WEIGHT, quality / self.config.good_quality))
         for row in self._tasks:
@@ -96,7 +102,9 @@ class FaceFusion:
             if look is not None:
                 beliefs[row.name].look(look[row.name], weight)
             beliefs[row.name].decide(config)
-        return tuple(_report(row, beliefs[row.name], self.config.of(row.name)) for row in self._tasks)
+        return tuple(
+            _report(row, beliefs[row.name], self.config.of(row.name)) for row in self._tasks
+        )
 
     def forget(self, face_id: str) -> None:
         """Drop what is known of a face that has ended."""
@@ -193,8 +201,8 @@ def _value(row: TaskRow, pool: np.ndarray, belief: np.ndarray) -> tuple[float, f
     """Expected value of a task with edges, and its standard deviation; NaN for any other.
 
     A label stands for a value spread evenly between its edges. The value is the pool's, so that it
-    does not drift to the middle of the scale as trust fades; the deviation is the belief's around it,
-    so that it grows then.
+    does not drift to the middle of the scale as trust fades; the deviation is the belief's around
+    it, so that it grows then.
     """
     edges = _edges(row)
     if edges is None:

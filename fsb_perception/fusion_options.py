@@ -20,9 +20,8 @@ class TaskFusionConfig(Options):
         0.6, "probability from which a class becomes the label", ge=0.0, le=1.0, live=True
     )
     exit: float = option(
-        0.5, "probability below which the label becomes unknown; at most enter",
-        ge=0.0, le=1.0, live=True,
-    )  # fmt: skip
+        0.5, "probability below which the label becomes unknown", ge=0.0, le=1.0, live=True
+    )
     settle_time: float = option(
         1.0, "a label held for so long is stable", unit="s", ge=0.0, le=60.0, live=True
     )
@@ -44,7 +43,7 @@ _TASK_DEFAULTS: dict[str, dict[str, float]] = {
 
 
 def _task_config(name: str) -> type[TaskFusionConfig]:
-    """`TaskFusionConfig` with a task's own defaults: an option tree has its defaults in its classes."""
+    """`TaskFusionConfig` with a task's own defaults: an option tree reads them off its classes."""
     fields: dict[str, Any] = {}
     for field, default in _TASK_DEFAULTS.get(name, {}).items():
         info = TaskFusionConfig.model_fields[field]
@@ -56,7 +55,7 @@ def _task_config(name: str) -> type[TaskFusionConfig]:
 
 
 class _FusionConfig(Options):
-    """How a face's looks are fused over time; one group of options a task, as in ``emotion.enter``."""
+    """How a face's looks are fused over time: a group of options a task, as ``emotion.enter``."""
 
     min_quality: float = option(
         0.05, "a face of lower quality is not looked at", ge=0.0, le=1.0, live=True

@@ -20,7 +20,7 @@ from fsb_perception.types import FaceAttributes, Floats, Image, Quality, TrackSt
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """A face that is in the frame: how it looks, and what the encoder says of it, if it was asked."""
+    """A face in the frame: how well it shows, and what the encoder says of it, if it was asked."""
 
     quality: Quality
     look: dict[str, Floats] | None
@@ -105,15 +105,15 @@ class FacePipeline:
             measure(image, cut, track.face, config.quality)
             for cut, track in zip(aligned, tracks, strict=True)
         ]
-        good = [i for i, quality in enumerate(qualities) if quality.score >= config.fusion.min_quality]
+        good = [
+            i for i, quality in enumerate(qualities) if quality.score >= config.fusion.min_quality
+        ]
         encoded = self._engine.encode([aligned[i] for i in good]) if good else {}
         looks = {
             i: {row.name: encoded[row.name][place] for row in self._tasks}
             for place, i in enumerate(good)
         }
-        return {
-            track.face_id: _View(qualities[i], looks.get(i)) for i, track in enumerate(tracks)
-        }
+        return {track.face_id: _View(qualities[i], looks.get(i)) for i, track in enumerate(tracks)}
 
     def _report(self, track: Track, stamp: int, view: _View) -> FaceAttributes:
         estimates = self._fusion.update(track.face_id, stamp, view.look, view.quality.score)

@@ -10,8 +10,8 @@ and linear between:
     frontality    yaw of 90 degrees          yaw of half max_yaw
     inside        all of the box outside     all of the box inside the image
 
-The defaults come from 400 faces of FairFace at 112 px: sharpness has its 5th percentile at 29 and its
-median at 179, a blur of 1.5 px brings the median to 14; one face in a hundred is darker than 0.13.
+The defaults come from 400 faces of FairFace at 112 px: sharpness has its 5th percentile at 29 and
+its median at 179; a blur of 1.5 px brings that to 14. One in a hundred is darker than 0.13.
 
 A measure that is not known (the pose of a face without landmarks) takes no part. The product, not
 the mean: one bad measure is enough to make a face unreadable.
@@ -35,7 +35,7 @@ _SHARPNESS_SIDE = 112  # px
 
 # Right eye, left eye, nose tip, right and left mouth corner of MediaPipe's canonical face model
 # (canonical_face_model.obj, vertices 33/133, 362/263, 1, 61, 291; an eye is the middle between its
-# corners), in cm, turned into OpenCV's axes: x to the subject's left, y down, z away from the camera.
+# corners), in cm, turned into OpenCV's axes: x to the subject's left, y down, z into the head.
 _FACE_MODEL_CM = np.array(
     [
         [-3.151146, -2.624618, -3.465665],
@@ -69,7 +69,11 @@ class QualityConfig(Options):
         0.7, "a head turned further is flagged PROFILE", unit="rad", ge=0.1, le=1.5, live=True
     )
     max_outside: float = option(
-        0.1, "a larger share of the box outside the image is flagged TRUNCATED", ge=0.0, le=1.0, live=True
+        0.1,
+        "a larger share of the box outside the image is flagged TRUNCATED",
+        ge=0.0,
+        le=1.0,
+        live=True,
     )
 
 
@@ -83,7 +87,7 @@ def measure(image: Image, aligned: Image, face: Face, config: QualityConfig) -> 
         config: the limits.
     """
     height, width = image.shape[:2]
-    luma = cv2.cvtColor(aligned, cv2.COLOR_BGR2GRAY)
+    luma = np.asarray(cv2.cvtColor(aligned, cv2.COLOR_BGR2GRAY), np.uint8)
     sharpness = _sharpness(luma)
     brightness = float(luma.mean()) / 255.0
     side = float(min(face.box_xyxy[2:] - face.box_xyxy[:2]))
@@ -111,7 +115,8 @@ def measure(image: Image, aligned: Image, face: Face, config: QualityConfig) -> 
 def _sharpness(luma: Image) -> float:
     # At one size, or the limits would mean something else for each bundle.
     if luma.shape != (_SHARPNESS_SIDE, _SHARPNESS_SIDE):
-        luma = cv2.resize(luma, (_SHARPNESS_SIDE, _SHARPNESS_SIDE), interpolation=cv2.INTER_AREA)
+        size = (_SHARPNESS_SIDE, _SHARPNESS_SIDE)
+        luma = np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.uint8)
     return float(cv2.Laplacian(luma, cv2.CV_32F).var())
 
 
@@ -130,10 +135,10 @@ def outside_share(face: Face, width: int, height: int) -> float:
 def head_rpy(face: Face, width: int, height: int) -> tuple[float, float, float]:
     """Roll, pitch and yaw of the head in radians, from five landmarks and a generic face.
 
-    The axes are those of REP 103 fixed in the head: x out of the nose, y out of the left ear, z up,
-    all angles zero for a head that is turned straight to the camera, wherever in the picture it is. Roll is positive where the
-    right ear goes down, pitch where the chin goes to the chest, yaw where the head turns to its own
-    left, which is the right side of the picture. Rotation is Rz(yaw) Ry(pitch) Rx(roll).
+    The axes are those of REP 103 fixed in the head: x out of the nose, y out of the left ear, z up.
+    All angles are zero for a head turned straight to the camera, wherever in the picture it is.
+    Roll is positive where the right ear goes down, pitch where the chin goes to the chest, yaw where
+    the head turns to its own left, the right side of the picture: Rz(yaw) Ry(pitch) Rx(roll).
 
     The camera is taken to be a pinhole with its focal length equal to the longer side of the image
     (53 degrees), and the face to be average: expect errors of some ten degrees, pitch the worst.

@@ -17,8 +17,8 @@ class Task:
         labels: class names; their order is the order of every probability vector.
         ordered: neighbouring labels are neighbouring values, so that being one label off is
             less wrong than being two off (``within_one_accuracy``).
-        edges: for labels that are ranges of a number, where each begins, and where the last ends; the
-            middles between them turn probabilities into a value. Empty for other tasks.
+        edges: for labels that are ranges of a number, where each begins, and where the last ends;
+            the middles between them turn probabilities into a value. Empty for other tasks.
         unit: of that number.
         sensitive: law or ethics restrict its use in some places; see the README's privacy section.
     """

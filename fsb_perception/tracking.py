@@ -3,8 +3,8 @@
 The matching is SORT (Bewley et al., ICIP 2016) from the library ``trackers``: a Kalman filter
 predicts each box to the time of the new frame, and the assignment of least cost matches predictions
 with detections. Two settings make it fit for a robot's head at 5 to 60 frames a second: the filter
-takes the true time between frames, and the cost is the distance-IoU (Zheng et al., AAAI 2020), which
-still tells near from far when a face has jumped past its prediction and no longer overlaps it.
+takes the true time between frames, and the cost is the distance-IoU (Zheng et al., AAAI 2020),
+which still tells near from far when a face has jumped away from its prediction.
 
 This file adds the life of a track, in seconds of the images' own clock, so that a change of frame
 rate changes nothing: when it is trusted, how long it lives unseen, when it has ended.
@@ -117,7 +117,7 @@ class FaceTracker:
         """
         self._check_clock(stamp)
         self._end_unseen(stamp)
-        for number, face in self._match(faces, stamp).items():
+        for number, face in self._match(faces).items():
             self._tracks[number] = self._advance(number, face, stamp)
         reports = [*self._tracks.values(), *self._ended]
         self._ended = []
@@ -172,19 +172,22 @@ class FaceTracker:
         self._ended.append(replace(self._tracks.pop(number), state=TrackState.ENDED))
         self._matcher.tracks = [t for t in self._matcher.tracks if t.tracker_id != number]
 
-    def _match(self, faces: Sequence[Face], stamp: int) -> dict[int, Face | None]:
+    def _match(self, faces: Sequence[Face]) -> dict[int, Face | None]:
         """The face of each live track by its number; None for a track that is unseen."""
         import supervision
 
         boxes = np.array([face.box_xyxy for face in faces], np.float32).reshape(-1, 4)
         scores = np.ones(len(faces), np.float32)
         detections = supervision.Detections(xyxy=boxes, confidence=scores)
+        # In the order of the faces, -1 for one that matches no track.
         numbers = self._matcher.update(detections, timestamp=self._seconds).tracker_id
-        seen = {int(number): face for number, face in zip(numbers, faces, strict=True) if number >= 0}
-        new_faces = [face for number, face in zip(numbers, faces, strict=True) if number < 0]
-        return {**dict.fromkeys(self._tracks), **seen, **self._begin(new_faces, stamp)}
+        assert numbers is not None, "a tracker numbers its detections"
+        pairs = list(zip(numbers.tolist(), faces, strict=True))
+        seen = {number: face for number, face in pairs if number >= 0}
+        begun = self._begin([face for number, face in pairs if number < 0])
+        return {**dict.fromkeys(self._tracks), **seen, **begun}
 
-    def _begin(self, faces: Sequence[Face], stamp: int) -> dict[int, Face]:
+    def _begin(self, faces: Sequence[Face]) -> dict[int, Face]:
         """Number the tracks that the library has just begun, as far as there is room."""
         begun = [track for track in self._matcher.tracks if track.tracker_id < 0]
         room = max(0, self._config.max_faces - len(self._tracks))
@@ -203,7 +206,8 @@ class FaceTracker:
             face_id = f"{self._prefix}{number}"
             track = Track(face_id, TrackState.TENTATIVE, stamp, stamp, face)
         elif face is None:
-            return replace(track, state=TrackState.COASTED, face=self._predicted(number, track.face))
+            predicted = self._predicted(number, track.face)
+            return replace(track, state=TrackState.COASTED, face=predicted)
         else:
             track = replace(track, last_seen=stamp, face=face)
         confirmed = stamp > track.first_seen and self._is_confirmed(track)
