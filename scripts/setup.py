@@ -68,7 +68,7 @@ def identity() -> str:
 
 
 def digest() -> str:
-    total = hashlib.sha256(os.environ.get("AMENT_PREFIX_PATH", "").encode())
+    total = hashlib.sha256()
     for pattern in INPUTS:
         for path in sorted(ROOT.glob(pattern)):
             total.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -138,16 +138,26 @@ def install() -> None:
 def create_environment() -> None:
     if PYTHON.exists() and read(IDENTITY) == identity():
         return
+    if IDENTITY.exists():
+        print(f"  made anew: it was {read(IDENTITY)}, now it is {identity()}", flush=True)
     site = ["--system-site-packages"] if needs.ros_distro() else []
     run(sys.executable, "-m", "venv", "--clear", *site, VENV)
     IDENTITY.write_text(identity(), encoding="utf-8")
 
 
 def install_packages() -> None:
+    drop_torn_packages()
     groups = (*GROUPS, "ros_sourced" if needs.ros_distro() else "ros_wheels")
     pip("-r", "requirements/build.txt")
     pip(*(word for group in groups for word in ("-r", f"requirements/{group}.txt")))
     pip("--no-deps", "-r", "requirements/no_deps.txt")
+
+
+def drop_torn_packages() -> None:
+    """Let pip forget the packages whose installation was cut short: it takes them for whole."""
+    for folder in VENV.glob("lib/python*/site-packages/*.dist-info"):
+        if not (folder / "RECORD").exists():
+            shutil.rmtree(folder)
 
 
 def pip(*args: str) -> None:
@@ -178,8 +188,18 @@ def ament_prefixes() -> list[str]:
 
 
 def install_tree() -> None:
-    editable = ["--config-settings", "editable_mode=compat", "-e", "."]
-    pip("--no-deps", "--quiet", "--no-build-isolation", *editable)
+    # Compat: one line with the path of the tree, which finds modules added later, and leaves the
+    # messages in site-packages alone. setuptools warns at length that it is an old way.
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    pip(
+        "--no-deps",
+        "--quiet",
+        "--no-build-isolation",
+        "--config-settings",
+        "editable_mode=compat",
+        "-e",
+        ".",
+    )
 
 
 def run(*command: str | Path, environment: Mapping[str, str] = os.environ) -> None:
