@@ -137,7 +137,7 @@ def head_rpy(face: Face, width: int, height: int) -> tuple[float, float, float]:
 
     The axes are those of REP 103 fixed in the head: x out of the nose, y out of the left ear, z up.
     All angles are zero for a head turned straight to the camera, wherever in the picture it is.
-    Roll is positive where the right ear goes down, pitch where the chin goes to the chest, yaw where
+    Roll is positive where the right ear goes down, pitch where the chin nears the chest, yaw where
     the head turns to its own left, the right side of the picture: Rz(yaw) Ry(pitch) Rx(roll).
 
     The camera is taken to be a pinhole with its focal length equal to the longer side of the image
