@@ -1,0 +1,69 @@
+"""Turns a `Graph` into what ``ros2 launch`` runs. Needs the launch of a ROS installation."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from fsb_perception.ros import environment
+from fsb_perception.ros.graph import GRAPHS, NodeSpec
+
+
+def describe(name: str) -> Any:
+    """The launch description of the graph called ``name``, with its arguments."""
+    from launch.actions import DeclareLaunchArgument, OpaqueFunction
+
+    from launch import LaunchDescription  # type: ignore[attr-defined]  # our folder launch/ hides it
+
+    graph = GRAPHS[name]
+
+    def start(context: Any) -> list[Any]:
+        names = [argument.name for argument in graph.arguments]
+        nodes = graph.nodes(**{name: context.launch_configurations[name] for name in names})
+        return [*_transport(len(nodes)), *map(action, nodes)]
+
+    declared = [
+        DeclareLaunchArgument(
+            argument.name, default_value=argument.default, description=argument.help
+        )
+        for argument in graph.arguments
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=start)])
+
+
+def action(spec: NodeSpec) -> Any:
+    """The launch action that starts ``spec``."""
+    from launch.actions import Shutdown
+    from launch_ros.actions import LifecycleNode, Node
+
+    kind = LifecycleNode if spec.lifecycle else Node
+    parameters: list[Any] = [spec.params_file] if spec.params_file else []
+    return kind(
+        package="fsb_perception",
+        executable=spec.executable,
+        name=spec.name,
+        namespace=spec.namespace,
+        parameters=[*parameters, _typed(spec)],
+        remappings=list(spec.remappings),
+        output="screen",
+        **({"on_exit": Shutdown()} if spec.ends_all else {}),
+    )
+
+
+def _typed(spec: NodeSpec) -> dict[str, Any]:
+    """Parameters that keep their type: launch would read the text "0" as a number."""
+    from launch_ros.parameter_descriptions import ParameterValue
+
+    return {
+        name: ParameterValue(value, value_type=str) if isinstance(value, str) else value
+        for name, value in spec.parameters.items()
+    }
+
+
+def _transport(processes: int) -> list[Any]:
+    """The shared-memory profile for the nodes, or a line in the log why it is left out."""
+    from launch.actions import LogInfo, SetEnvironmentVariable
+
+    variables, note = environment.transport(os.environ, processes)
+    set_ = [SetEnvironmentVariable(name, value) for name, value in variables.items()]
+    return [*set_, LogInfo(msg=note)] if note else set_

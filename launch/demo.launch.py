@@ -1,0 +1,11 @@
+"""A camera, the node and a window.
+
+ros2 launch fsb_perception demo.launch.py source:=webcam
+"""
+
+from fsb_perception.ros.launching import describe
+
+
+def generate_launch_description():
+    """What ``ros2 launch`` starts."""
+    return describe("demo")

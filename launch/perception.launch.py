@@ -1,0 +1,11 @@
+"""The node on a robot's own camera.
+
+ros2 launch fsb_perception perception.launch.py image:=/camera/image_raw
+"""
+
+from fsb_perception.ros.launching import describe
+
+
+def generate_launch_description():
+    """What ``ros2 launch`` starts."""
+    return describe("perception")
