@@ -11,20 +11,20 @@ import importlib.util
 
 import torch
 
-_library: torch.library.Library | None = None
+# Kept for as long as the process: a library that is collected takes its declarations with it.
+_kept: list[torch.library.Library] = []
 
 
 def _declare_missing_operators() -> None:
-    global _library
     if torch.version.cuda is not None or importlib.util.find_spec("torchvision") is None:
         return
     try:
         import torchvision  # noqa: F401
     except RuntimeError:
-        # The reference is kept: a library that is collected takes its declarations with it.
-        _library = torch.library.Library("torchvision", "FRAGMENT")
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        _kept.append(library)
         for name in ("nms", "qnms"):
-            _library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 _declare_missing_operators()

@@ -1,8 +1,8 @@
-"""From a camera image to the aligned face that the encoder reads: the same in training and on robots.
+"""From a camera image to the aligned face that the encoder reads, in training as on robots.
 
-Two methods, compared in docs/alignment.md: ``landmarks`` moves the five landmarks onto a template by
-a similarity transform; ``box`` cuts the upright square around the box. A face without landmarks is
-cut by its box either way.
+Two methods, compared in docs/alignment.md: ``landmarks`` moves the five landmarks onto a template
+by a similarity transform; ``box`` cuts the upright square around the box. A face without landmarks
+is cut by its box either way.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ AlignmentMethod = Literal["landmarks", "box"]
 # them are ArcFace's (Deng et al., CVPR 2019), scaled and lifted so that the face fills the square
 # as it does in the face data sets: eyes 0.35 apart at a height of 0.33.
 _ARCFACE_112 = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ],
     np.float32,
 )
 _EYE_DISTANCE, _EYE_HEIGHT = 0.35, 0.33
@@ -106,7 +112,9 @@ def _shrink_region(image: Image, matrix: Floats, size: int, factor: int) -> tupl
     inverse = cv2.invertAffineTransform(matrix)
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float32)
     corners = corners @ inverse[:, :2].T + inverse[:, 2]
-    left, top = np.clip(np.floor(corners.min(axis=0)).astype(int) - factor, 0, (width - 1, height - 1))
+    left, top = np.clip(
+        np.floor(corners.min(axis=0)).astype(int) - factor, 0, (width - 1, height - 1)
+    )
     right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int) + factor, 1, (width, height))
     region = image[top : max(bottom, top + 1), left : max(right, left + 1)]
     shrunk_size = tuple(max(1, -(-side // factor)) for side in region.shape[1::-1])

@@ -40,7 +40,7 @@ BACKBONES: Registry[Backbone] = Registry("backbone")
 
 
 def residual_stem(channels: Sequence[int], depths: Sequence[int]) -> nn.Module:
-    """A small residual network as patch embedding: stride 2 at the start and before each later stage.
+    """A small residual network as patch embedding, stride 2 before every stage.
 
     Convolutions learn from tens of thousands of faces what attention alone needs millions for
     (Xiao et al., "Early convolutions help transformers see better", NeurIPS 2021).
@@ -69,15 +69,21 @@ def residual_stem(channels: Sequence[int], depths: Sequence[int]) -> nn.Module:
 
 
 def hybrid_vit(
-    size: int, width: int, depth: int, mlp_ratio: float, channels: Sequence[int], depths: Sequence[int]
+    size: int,
+    width: int,
+    depth: int,
+    mlp_ratio: float,
+    channels: Sequence[int],
+    depths: Sequence[int],
 ) -> nn.Module:
     """A vision transformer on a residual stem, with attention pooling and no class token.
 
     Takes any picture whose side is a multiple of the stem's stride: positions are interpolated.
     """
-    import fsb_perception._torchvision  # noqa: F401  (before timm)
     from timm.layers import HybridEmbed
     from timm.models.vision_transformer import VisionTransformer
+
+    import fsb_perception._torchvision  # noqa: F401  (before timm)
 
     stem = residual_stem(channels, depths)
     return VisionTransformer(

@@ -1,4 +1,4 @@
-"""The weight bundle: a folder of ``manifest.json`` and ``weights.safetensors``, and nothing that runs.
+"""The weight bundle: a folder of ``manifest.json`` and ``weights.safetensors``; nothing that runs.
 
 The manifest says what the weights are, how pictures must be prepared for them, what they were
 trained on, what was measured, and the sha256 of every other file. The bundle id is the name and the
@@ -156,7 +156,8 @@ def _load_state(encoder: MultitaskEncoder, state: dict[str, torch.Tensor], path:
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     if missing or unexpected:
         raise BundleError(
-            f"{path} does not fit its backbone: missing {missing[:3]}, unexpected {unexpected[:3]}. "
+            f"{path} does not fit its backbone: missing {missing[:3]}, "
+            f"unexpected {unexpected[:3]}. "
             "The bundle was made by another version of FSB: get the one that matches."
         )
 
@@ -204,7 +205,9 @@ def find_bundle(reference: str | Path) -> Path:
         return folder
     if folder.exists():
         raise BundleError(f"{folder} is not a bundle: there is no {MANIFEST} in it")
-    raise BundleError(str(UnknownNameError("bundle", str(reference), embedded)) + " Or give a folder.")
+    raise BundleError(
+        str(UnknownNameError("bundle", str(reference), embedded)) + " Or give a folder."
+    )
 
 
 def load_bundle(reference: str | Path) -> Bundle:

@@ -29,7 +29,9 @@ class EngineConfig(Options):
         choices=("auto", "fp32", "bf16", "fp16"),
     )
     threads: int = option(0, "CPU threads of the encoder; 0 leaves it to torch", ge=0, le=256)
-    max_batch: int = option(16, "more faces than this are encoded in several batches", ge=1, le=1024)
+    max_batch: int = option(
+        16, "more faces than this are encoded in several batches", ge=1, le=1024
+    )
 
 
 class Engine:
@@ -53,8 +55,8 @@ class Engine:
         self._lock = threading.Lock()
         if config.threads:
             torch.set_num_threads(config.threads)
-        model = bundle.build_model().to(self.device, self.dtype, memory_format=torch.channels_last)
-        self._model = model.requires_grad_(False)
+        model = bundle.build_model().to(self.device, self.dtype).requires_grad_(False)
+        self._model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         temperatures = bundle.manifest.temperatures
         self._temperatures = {task.name: temperatures.get(task.name, 1.0) for task in bundle.tasks}
 

@@ -1,8 +1,8 @@
 """The multitask encoder: one tower, one head a task, one forward however many tasks there are.
 
-    pixels (n, 3, s, s) -> tower -> pooled feature (n, width) --+-- head gender    -> logits (n, 2)
-                                                                +-- head age_group -> logits (n, 9)
-                                                                +-- head emotion   -> logits (n, 7)
+pixels (n, 3, s, s) -> tower -> pooled feature (n, width) --+-- head gender    -> logits (n, 2)
++-- head age_group -> logits (n, 9)
++-- head emotion   -> logits (n, 7)
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class MultitaskEncoder(nn.Module):
         self.tower = tower
         self.heads = nn.ModuleDict(
             {
-                task: nn.Sequential(nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, count))
+                task: nn.Sequential(
+                    nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, count)
+                )
                 for task, count in classes.items()
             }
         )

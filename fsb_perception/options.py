@@ -1,8 +1,8 @@
-"""Options, written once: a frozen pydantic model each, read as YAML, command line or ROS parameters.
+"""Options, written once: frozen pydantic models, read as YAML, command line or ROS parameters.
 
 A part declares a model of `Options`, each field with `option(default, help, ...)`. Models nest; a
-nested field is named by its path, ``tracker.max_coast``. `walk` lists what a tree offers, and `build`
-makes the tree from such names, with an error that says which value is wrong and what is allowed.
+nested field is named by its path, ``tracker.max_coast``. `walk` lists what a tree offers, and
+`build` makes it from such names, with an error that says which value is wrong and what is allowed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fsb_perception.registry import UnknownNameError
 
 
 class OptionError(ValueError):
-    """A value that an option cannot take; the message names the option, the value and the limits."""
+    """A value that an option cannot take; the message names option, value and limits."""
 
 
 class Options(BaseModel):

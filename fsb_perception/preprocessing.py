@@ -51,9 +51,7 @@ class Preprocessing(BaseModel):
         return normalise(batch, self.mean, self.std)
 
 
-def normalise(
-    batch: torch.Tensor, mean: Sequence[float], std: Sequence[float]
-) -> torch.Tensor:
+def normalise(batch: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
     """uint8 BGR (n, 3, h, w) as float32 RGB with ``mean`` taken off and divided by ``std``."""
     import torch
 

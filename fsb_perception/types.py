@@ -2,8 +2,8 @@
 
 Coordinates are pixels of the camera image, x to the right, y down; a box may pass the image border.
 Images are ``uint8`` arrays of shape (height, width, 3) in BGR order, as OpenCV has them. Stamps are
-whole nanoseconds of the image's own clock, so that they go through unrounded; 0 means never. What is
-not known is NaN or empty, never a plausible value.
+whole nanoseconds of the image's own clock, so that they go through unrounded; 0 means never. What
+is not known is NaN or empty, never a plausible value.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ class QualityFlag(IntFlag):
     TRUNCATED = 8
     DARK = 16
     OCCLUDED = 32
+
+
+NO_FLAGS = QualityFlag(0)
 
 
 def check_image(image: Image) -> None:
@@ -98,7 +101,7 @@ class Quality:
     """
 
     score: float = 0.0
-    flags: QualityFlag = QualityFlag(0)
+    flags: QualityFlag = NO_FLAGS
     sharpness: float = math.nan
     brightness: float = math.nan
     head_rpy: tuple[float, float, float] = (math.nan, math.nan, math.nan)
@@ -145,13 +148,14 @@ class AttributeEstimate:
             raise ValueError(f"{self.task}: label {self.label!r} is not one of {self.labels}")
         if self.probabilities and len(self.probabilities) != len(self.labels):
             raise ValueError(
-                f"{self.task}: {len(self.probabilities)} probabilities for {len(self.labels)} labels"
+                f"{self.task}: got {len(self.probabilities)} probabilities, "
+                f"one for each of {len(self.labels)} labels is needed"
             )
 
 
 @dataclass(frozen=True, eq=False)
 class FaceAttributes:
-    """One followed face in one frame. Fields as in ``FaceAttributes.msg``; stamps in nanoseconds."""
+    """One followed face in one frame, as in ``FaceAttributes.msg``; stamps in nanoseconds."""
 
     face_id: str
     state: TrackState

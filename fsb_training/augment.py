@@ -6,8 +6,6 @@ resolution are changed for every data set alike, lest they become clues.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
 from numpy.random import Generator
@@ -30,15 +28,13 @@ def augmented(
     picture = cv2.warpAffine(
         image, matrix[:2], size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    chances: tuple[tuple[float, Callable[[Image, AugmentOptions, Generator], Image]], ...] = (
-        (options.blur, _lose_resolution),
-        (0.8, _relight),
-        (options.grey, _lose_colour),
-        (options.erase, _hide),
-    )
-    for chance, change in chances:
-        if rng.random() < chance:
-            picture = change(picture, options, rng)
+    if rng.random() < options.blur:
+        picture = _lose_resolution(picture, rng)
+    picture = _relight(picture, options.light, rng)
+    if rng.random() < options.grey:
+        picture = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    if rng.random() < options.erase:
+        picture = _hide(picture, rng)
     return picture
 
 
@@ -60,10 +56,10 @@ def _jitter(size: int, options: AugmentOptions, rng: Generator) -> Floats:
     matrix = np.eye(3)
     matrix[:2, :2] = linear
     matrix[:2, 2] = middle + shift - linear @ middle
-    return matrix
+    return matrix.astype(np.float32)
 
 
-def _lose_resolution(picture: Image, options: AugmentOptions, rng: Generator) -> Image:
+def _lose_resolution(picture: Image, rng: Generator) -> Image:
     size = picture.shape[0]
     small = int(size * rng.uniform(0.3, 0.9))
     method = cv2.INTER_AREA if rng.random() < 0.5 else cv2.INTER_LINEAR
@@ -71,20 +67,16 @@ def _lose_resolution(picture: Image, options: AugmentOptions, rng: Generator) ->
     return cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
-def _relight(picture: Image, options: AugmentOptions, rng: Generator) -> Image:
-    contrast = 1 + rng.uniform(-options.light, options.light)
-    brightness = 255 * rng.uniform(-options.light, options.light) / 2
+def _relight(picture: Image, light: float, rng: Generator) -> Image:
+    contrast = 1 + rng.uniform(-light, light)
+    brightness = 255 * rng.uniform(-light, light) / 2
     tint = 1 + rng.uniform(-0.08, 0.08, 3)
     levels = np.arange(256)
     table = (levels[:, None] - 128) * contrast * tint + 128 + brightness
     return cv2.LUT(picture, np.clip(table, 0, 255).astype(np.uint8)[None])
 
 
-def _lose_colour(picture: Image, options: AugmentOptions, rng: Generator) -> Image:
-    return cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
-
-
-def _hide(picture: Image, options: AugmentOptions, rng: Generator) -> Image:
+def _hide(picture: Image, rng: Generator) -> Image:
     """Random erasing (Zhong et al., AAAI 2020) with noise."""
     size = picture.shape[0]
     height, width = rng.integers(size // 8, size // 2, 2)

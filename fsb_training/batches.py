@@ -1,4 +1,4 @@
-"""Batches as a function of the step alone, so that a run resumed at any step goes on as it would have."""
+"""Batches are a function of the step alone, so a resumed run goes on as it would have."""
 
 from __future__ import annotations
 
@@ -109,7 +109,8 @@ class StepBatches(Dataset[Batch]):
 
     def _draw(self, s: int, rng: np.random.Generator) -> int:
         cumulative = self._cumulative[s]
-        return int(min(np.searchsorted(cumulative, rng.random(), "right"), len(cumulative) - 1))
+        row = int(np.searchsorted(cumulative, rng.random(), "right"))
+        return min(row, len(cumulative) - 1)  # the sum may fall short of 1 by a rounding
 
     def _picture(self, s: int, row: int, aligner: Aligner, rng: np.random.Generator) -> Image:
         source = self._sources[s]

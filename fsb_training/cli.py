@@ -22,10 +22,14 @@ app = typer.Typer(
 )
 _console = Console()
 
-RecipeFile = Annotated[Path, typer.Argument(help="the recipe, a YAML file; see fsb_training/recipes")]
+RecipeFile = Annotated[
+    Path, typer.Argument(help="the recipe, a YAML file; see fsb_training/recipes")
+]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="overrides an entry of the recipe; repeatable"),
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="overrides an entry of the recipe; repeatable"
+    ),
 ]
 Run = Annotated[
     Path | None, typer.Option(help="folder of the run; by default runs/ and the recipe's name")
@@ -34,7 +38,9 @@ Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to t
 
 
 @app.command()
-def fit(recipe: RecipeFile, settings: Settings = None, run: Run = None, threads: Threads = 0) -> None:
+def fit(
+    recipe: RecipeFile, settings: Settings = None, run: Run = None, threads: Threads = 0
+) -> None:
     """Train a bundle; started again after a stop of any kind, it goes on where it was.
 
     The checkpoint, the log and, at the end, the calibrated bundle are written to the run's folder.
@@ -55,7 +61,9 @@ def fit(recipe: RecipeFile, settings: Settings = None, run: Run = None, threads:
 
 
 @app.command(name="export")
-def export_command(recipe: RecipeFile, to: Path, settings: Settings = None, run: Run = None) -> None:
+def export_command(
+    recipe: RecipeFile, to: Path, settings: Settings = None, run: Run = None
+) -> None:
     """Make a calibrated bundle in folder TO from a run as far as it has come."""
     from fsb_training import trainer
     from fsb_training.export import export
@@ -65,7 +73,9 @@ def export_command(recipe: RecipeFile, to: Path, settings: Settings = None, run:
     chosen = load_recipe(recipe, settings or ())
     folder = run or Path("runs") / chosen.name
     if not (folder / trainer.CHECKPOINT).is_file():
-        raise trainer.TrainingError(f"there is no {trainer.CHECKPOINT} in {folder}: name it by --run")
+        raise trainer.TrainingError(
+            f"there is no {trainer.CHECKPOINT} in {folder}: name it by --run"
+        )
     sources, dev = open_sources(chosen)
     state = trainer.resume(chosen, folder)
     bundle = export(chosen, state.average.module.encoder, to, sources, dev)
@@ -154,7 +164,9 @@ def main() -> None:
     from fsb_training.datasets import DatasetError
 
     logging.basicConfig(
-        level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=_console, show_path=False)]
+        level=logging.INFO,
+        format="%(message)s",
+        handlers=[RichHandler(console=_console, show_path=False)],
     )
     ours = (BundleError, DetectorError, OptionError, UnknownNameError, DatasetError)
     try:

@@ -37,7 +37,9 @@ def open_part(spec: str, options: DataOptions) -> Source:
     return Source(faces, store, np.arange(len(faces)))
 
 
-def run(source: Source, aligner: Aligner, encode: Encode, *, progress: bool = False) -> dict[str, Floats]:
+def run(
+    source: Source, aligner: Aligner, encode: Encode, *, progress: bool = False
+) -> dict[str, Floats]:
     """``encode``'s answer for every face of ``source``: (n, classes) by task."""
     name = f"{source.faces.name}:{source.faces.part}"
     with tqdm(total=len(source), desc=name, unit="face", disable=not progress) as bar:
@@ -78,10 +80,12 @@ def write_predictions(
         writer = csv.writer(file)
         writer.writerow(["dataset", "task", "file", "true", *(f"p{i}" for i in range(columns))])
         for source in sources:
-            for task, labels in source.faces.labels.items():
-                rows = answers[source.faces.name].get(task)
-                for index in np.flatnonzero(labels != MISSING) if rows is not None else ():
+            for task, rows in answers[source.faces.name].items():
+                labels = source.faces.labels.get(task, np.full(len(source), MISSING))
+                for index in np.flatnonzero(labels != MISSING):
                     numbers = [f"{p:.7g}" for p in rows[index]]
                     padding = [""] * (columns - len(numbers))
                     name = source.faces.files[index]
-                    writer.writerow([source.faces.name, task, name, labels[index], *numbers, *padding])
+                    writer.writerow(
+                        [source.faces.name, task, name, labels[index], *numbers, *padding]
+                    )

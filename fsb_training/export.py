@@ -77,9 +77,7 @@ def _temperature(task: str, logits: dict[str, dict[str, Floats]], dev: Sequence[
     return round(fit_temperature(np.concatenate(rows), np.concatenate(labels)), 4)
 
 
-def _manifest(
-    recipe: Recipe, temperatures: dict[str, float], counts: dict[str, int]
-) -> Manifest:
+def _manifest(recipe: Recipe, temperatures: dict[str, float], counts: dict[str, int]) -> Manifest:
     row = BACKBONES[recipe.backbone]
     return Manifest(
         name=recipe.name,

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -64,9 +65,9 @@ class FaceStore:
         return float(np.isfinite(self.landmarks[:, 0, 0]).mean())
 
 
-def open_store(faces: FaceSet, cache: Path) -> FaceStore:
-    """The store of ``faces`` from ``cache``; made there, with a progress bar, at the first call."""
-    folder = cache / f"{faces.name}-{faces.part}-{_fingerprint(faces)}"
+def open_store(faces: FaceSet, folder: Path) -> FaceStore:
+    """The store of ``faces`` in ``folder``; made there, with a progress bar, at the first call."""
+    folder = folder / f"{faces.name}-{faces.part}-{_fingerprint(faces)}"
     if not (folder / "index.npz").is_file():
         _make(faces, folder)
     index = np.load(folder / "index.npz")
@@ -85,7 +86,9 @@ def _make(faces: FaceSet, folder: Path) -> None:
     shapes, boxes, landmarks = [], [], []
     with (folder / "pixels.bin").open("wb") as file:
         rows = _prepare_all(paths)
-        for image, box, points in tqdm(rows, f"{faces.name}:{faces.part} faces", len(paths), unit="face"):
+        for image, box, points in tqdm(
+            rows, f"{faces.name}:{faces.part} faces", len(paths), unit="face"
+        ):
             file.write(image.tobytes())
             shapes.append(image.shape[:2])
             boxes.append(box)
@@ -104,17 +107,14 @@ def _make(faces: FaceSet, folder: Path) -> None:
 
 def _prepare_all(paths: Sequence[Path]) -> Iterator[tuple[Image, Floats, Floats]]:
     workers = len(os.sched_getaffinity(0))
-    with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
         yield from pool.map(_prepare, paths, chunksize=64)
 
 
-_detector: Detector
-
-
-def _start_worker() -> None:
-    global _detector
-    cv2.setNumThreads(1)
-    _detector = build_detector(DetectorConfig(score_threshold=_SCORE_THRESHOLD))
+@cache
+def _worker_detector() -> Detector:
+    """One detector a worker process."""
+    return build_detector(DetectorConfig(score_threshold=_SCORE_THRESHOLD))
 
 
 def _prepare(path: Path) -> tuple[Image, Floats, Floats]:
@@ -122,7 +122,7 @@ def _prepare(path: Path) -> tuple[Image, Floats, Floats]:
     if image is None:
         raise DatasetError(f"{path} cannot be read as a picture")
     image = _fit(image, STORED_SIDE, enlarge=False)
-    return image, *find_face(image, _detector)
+    return image, *find_face(image, _worker_detector())
 
 
 def find_face(image: Image, detector: Detector) -> tuple[Floats, Floats]:

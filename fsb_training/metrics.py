@@ -11,7 +11,9 @@ from fsb_perception.types import Floats
 ECE_BINS = 15  # of equal width, over the confidence of the top label (Guo et al., ICML 2017)
 
 
-def task_metrics(task: str, probabilities: Floats, true: NDArray[np.int64]) -> dict[str, float | int]:
+def task_metrics(
+    task: str, probabilities: Floats, true: NDArray[np.int64]
+) -> dict[str, float | int]:
     """Metrics of one task on labelled faces.
 
     Args:
@@ -40,9 +42,9 @@ def task_metrics(task: str, probabilities: Floats, true: NDArray[np.int64]) -> d
 def expected_calibration_error(probabilities: Floats, true: NDArray[np.int64]) -> float:
     """Mean gap between confidence and accuracy over `ECE_BINS` bins, in [0, 1]."""
     import torch
-
-    import fsb_perception._torchvision  # noqa: F401, I001  (before torchmetrics)
     from torchmetrics.functional.classification import multiclass_calibration_error
+
+    import fsb_perception._torchvision  # noqa: F401  (before torchmetrics)
 
     error = multiclass_calibration_error(
         torch.from_numpy(np.asarray(probabilities, np.float32)),

@@ -53,7 +53,9 @@ class LossOptions(Options):
 
     dropout: float = option(0.1, "share of the feature hidden from the heads", ge=0, le=0.9)
     label_smoothing: float = option(0.02, "of hard labels", ge=0, le=0.5)
-    age_neighbours: float = option(0.1, "share of an age label given to its neighbours", ge=0, le=0.9)
+    age_neighbours: float = option(
+        0.1, "share of an age label given to its neighbours", ge=0, le=0.9
+    )
     stem: float = option(0.3, "weight of the throw-away heads on the mean stem feature", ge=0)
 
 

@@ -1,8 +1,8 @@
 """Our own validation split: the same at every run, with near-duplicates on one side.
 
 FER2013 and UTKFace hold the same photograph many times over. Faces whose difference hashes are
-nearly equal form a group, and a group goes to one side as a whole. Which side is decided by the hash
-of its first file's name, so adding pictures moves no others.
+nearly equal form a group, and a group goes to one side as a whole. Which side is decided by the
+hash of its first file's name, so adding pictures moves no others.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BANDS = 4  # two hashes that differ in fewer bits than this agree in at least o
 
 
 def difference_hash(image: Image) -> np.uint64:
-    """64 bits, each telling whether a pixel of the 9 x 8 grey thumbnail is brighter than the next."""
+    """64 bits: is each pixel of the 9 x 8 grey thumbnail brighter than the next?"""
     grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (9, 8), interpolation=cv2.INTER_AREA)
     bits = (grey[:, :-1] > grey[:, 1:]).ravel()
     return np.packbits(bits).view(np.uint64)[0]
@@ -35,13 +35,20 @@ def near_duplicates(hashes: NDArray[np.uint64], max_bits: int = _BANDS - 1) -> N
     for band in hashes.view(np.uint16).reshape(-1, _BANDS).T:
         order = np.argsort(band, kind="stable")
         edges = np.flatnonzero(np.diff(band[order])) + 1
-        pairs += [pair for run in np.split(order, edges) if len(run) > 1 for pair in _close(hashes, run, max_bits)]
+        pairs += [
+            pair
+            for run in np.split(order, edges)
+            if len(run) > 1
+            for pair in _close(hashes, run, max_bits)
+        ]
     links = np.array(pairs, np.int64).reshape(-1, 2)
     graph = coo_matrix((np.ones(len(links)), links.T), shape=(len(hashes), len(hashes)))
     return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
-def _close(hashes: NDArray[np.uint64], run: NDArray[np.int64], max_bits: int) -> list[tuple[int, int]]:
+def _close(
+    hashes: NDArray[np.uint64], run: NDArray[np.int64], max_bits: int
+) -> list[tuple[int, int]]:
     found = []
     for position, row in enumerate(run[:-1]):
         rest = run[position + 1 :]
@@ -50,10 +57,14 @@ def _close(hashes: NDArray[np.uint64], run: NDArray[np.int64], max_bits: int) ->
     return found
 
 
-def split(faces: FaceSet, store: FaceStore, dev_share: float, seed: int) -> tuple[FaceSet, FaceSet, NDArray[np.bool_]]:
+def split(
+    faces: FaceSet, store: FaceStore, dev_share: float, seed: int
+) -> tuple[FaceSet, FaceSet, NDArray[np.bool_]]:
     """Parts "fit" and "dev" of a training part, and the mask of the dev rows.
 
     Args:
+        faces: a training part.
+        store: their pictures, row by row.
         dev_share: about this share goes to dev.
         seed: another seed draws another split.
     """

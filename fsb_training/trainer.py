@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-
-import fsb_perception._torchvision  # noqa: F401, I001  (before timm)
 from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 from tqdm import tqdm
 
+import fsb_perception._torchvision  # noqa: F401  (before timm)
 from fsb_perception.backbones import BACKBONES
 from fsb_perception.model import MultitaskEncoder
 from fsb_perception.preprocessing import Preprocessing, normalise
@@ -53,11 +52,13 @@ class Learner(nn.Module):
         self._stem_feature: torch.Tensor | None = None
         self.encoder.tower.get_submodule("patch_embed").register_forward_hook(self._keep)
 
-    def _keep(self, module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+    def _keep(self, _module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
         grid_axes = tuple(range(1, output.ndim - 1))
         self._stem_feature = output.mean(dim=grid_axes)
 
-    def forward(self, pixels: torch.Tensor) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    def forward(
+        self, pixels: torch.Tensor
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """Logits of the encoder and of the stem, by task."""
         logits = self.encoder(pixels)
         feature = self._stem_feature
@@ -74,10 +75,13 @@ class State:
     step: int = 0
 
 
-def fit(recipe: Recipe, run: Path, sources: Sequence[Source], dev: Sequence[Source]) -> MultitaskEncoder:
+def fit(
+    recipe: Recipe, run: Path, sources: Sequence[Source], dev: Sequence[Source]
+) -> MultitaskEncoder:
     """Train from where ``run`` stands to the end.
 
     Args:
+        recipe: what to train, and how.
         run: folder of the checkpoint and of ``log.jsonl``; made if missing.
         sources: what is learned from.
         dev: what the averaged weights are looked at with, now and then.
@@ -108,7 +112,9 @@ def train_step(state: State, batch: Batch, recipe: Recipe) -> float:
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(state.step, options)
     row = BACKBONES[recipe.backbone]
-    pixels = normalise(batch.pixels, row.mean, row.std).contiguous(memory_format=torch.channels_last)
+    pixels = normalise(batch.pixels, row.mean, row.std).contiguous(
+        memory_format=torch.channels_last
+    )
     state.learner.train()
     logits, stem_logits = state.learner(pixels)
     loss = multitask_loss(logits, batch.targets, recipe.loss.label_smoothing)
@@ -143,7 +149,8 @@ def learning_rate(step: int, options: OptimiserOptions) -> float:
 def start(recipe: Recipe) -> State:
     """A run at step zero."""
     torch.manual_seed(recipe.seed)
-    learner = Learner(recipe).to(memory_format=torch.channels_last)
+    learner = Learner(recipe)
+    learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = ModelEmaV3(learner, decay=recipe.optimiser.ema_decay, use_warmup=True)
     optimiser = torch.optim.AdamW(_groups(learner, recipe.optimiser), fused=True)
     return State(learner, average, optimiser)
@@ -207,7 +214,9 @@ def _at_intervals(
         save(state, run)
         _append(run, {"step": state.step, "loss": loss, "time": time.time()})
     if last or state.step % max(recipe.evaluate_images // batch, 1) == 0:
-        logits = dev_logits(state.average.module.encoder, recipe, dev, size_at(state.step - 1, recipe))
+        logits = dev_logits(
+            state.average.module.encoder, recipe, dev, size_at(state.step - 1, recipe)
+        )
         metrics = evaluate.judge({n: _softmax(tasks) for n, tasks in logits.items()}, dev)
         _append(run, {"step": state.step, "metrics": metrics})
         tqdm.write(json.dumps({"step": state.step} | _accuracies(metrics)))
@@ -215,7 +224,8 @@ def _at_intervals(
 
 def _accuracies(metrics: evaluate.Metrics) -> dict[str, Any]:
     return {
-        name: {t: round(m["accuracy"], 3) for t, m in tasks.items()} for name, tasks in metrics.items()
+        name: {t: round(m["accuracy"], 3) for t, m in tasks.items()}
+        for name, tasks in metrics.items()
     }
 
 
@@ -229,9 +239,7 @@ def dev_logits(
 ) -> dict[str, dict[str, Floats]]:
     """Logits (n, classes) by data set and task at a picture size."""
     row = BACKBONES[recipe.backbone]
-    preprocessing = Preprocessing(
-        size=size, alignment=recipe.alignment, mean=row.mean, std=row.std
-    )
+    preprocessing = Preprocessing(size=size, alignment=recipe.alignment, mean=row.mean, std=row.std)
     encoder.eval()
 
     def encode(aligned: Sequence[Image]) -> dict[str, Floats]:

@@ -11,7 +11,9 @@ from fsb_perception.preprocessing import Preprocessing
 from fsb_perception.tasks import TASKS
 
 
-def random_bundle(folder: Path, *, seed: int = 0, temperature: float = 1.0, **fields: object) -> Bundle:
+def random_bundle(
+    folder: Path, *, seed: int = 0, temperature: float = 1.0, **fields: object
+) -> Bundle:
     """A bundle of all tasks on the nano tower; ``fields`` go into its manifest."""
     torch.manual_seed(seed)
     manifest = Manifest.model_validate(

@@ -28,12 +28,18 @@ class Detector(Protocol):
 class DetectorConfig(Options):
     """How faces are found."""
 
-    name: str = option("yunet", "detector: yunet, or face-alignment's sfd, blazeface, retinaface, scrfd")
+    name: str = option(
+        "yunet", "detector: yunet, or face-alignment's sfd, blazeface, retinaface, scrfd"
+    )
     score_threshold: float = option(
         0.7, "faces with a lower score are ignored", ge=0.05, le=1.0, live=True
     )
     max_side: int = option(
-        480, "larger images are shrunk to this longer side before detection", unit="px", ge=64, le=4096
+        480,
+        "larger images are shrunk to this longer side before detection",
+        unit="px",
+        ge=64,
+        le=4096,
     )
     max_faces: int = option(16, "at most so many faces a frame, the best first", ge=1, le=256)
     model_file: str = option("", "the detector's model file, where it is not found by itself")
@@ -57,14 +63,14 @@ def build_detector(config: DetectorConfig) -> Detector:
     return DETECTORS[config.name](config)
 
 
-_SMALLEST_SIDE = 32  # px: below this the networks' feature maps are empty
+SMALLEST_SIDE = 16  # px: no detector finds a face in less, and some report nonsense
 
 
 def shrink(image: Image, max_side: int) -> tuple[Image, Floats]:
-    """``image`` with its longer side at most ``max_side``, and the (x, y) factors back from there."""
+    """``image`` with its longer side at most ``max_side``, and the (x, y) factors back."""
     height, width = image.shape[:2]
     scale = min(1.0, max_side / max(height, width))
-    size = tuple(max(_SMALLEST_SIDE, round(side * scale)) for side in (width, height))
+    size = tuple(max(1, round(side * scale)) for side in (width, height))
     if size == (width, height):
         return image, np.ones(2, np.float32)
     ratio = np.array([width / size[0], height / size[1]], np.float32)

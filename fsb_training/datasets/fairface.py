@@ -1,7 +1,7 @@
 """FairFace (Karkkainen & Joo, WACV 2021): age group, gender and race of 108,000 faces, CC BY 4.0.
 
-    FairFace/fairface_label_{train,val}.csv     file,age,gender,race,service_test
-    FairFace/{train,val}/N.jpg
+FairFace/fairface_label_{train,val}.csv     file,age,gender,race,service_test
+FairFace/{train,val}/N.jpg
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class FairFace:
     """Loader of FairFace."""
 
     licence = "CC BY 4.0"
-    parts = ("train", "val")
-    training_parts = ("train",)
+    parts: tuple[str, ...] = ("train", "val")
+    training_parts: tuple[str, ...] = ("train",)
 
     def load(self, root: Path, part: str) -> FaceSet:
         """Faces of ``part``; a picture that is listed but absent is counted as a problem."""
@@ -54,7 +54,9 @@ def _age(text: str) -> str:
 
 def _read(table: Path) -> list[dict[str, str]]:
     if not table.is_file():
-        raise DatasetError(f"there is no {table}: point the data root at the folder above FairFace/")
+        raise DatasetError(
+            f"there is no {table}: point the data root at the folder above FairFace/"
+        )
     with table.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if not set(reader.fieldnames or ()) >= _COLUMNS:

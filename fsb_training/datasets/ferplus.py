@@ -32,8 +32,8 @@ class FERPlus:
     """Loader of FER+."""
 
     licence = "labels MIT; FER2013 pictures without a clear licence: research only"
-    parts = tuple(_PARTS)
-    training_parts = ("train", "valid")
+    parts: tuple[str, ...] = tuple(_PARTS)
+    training_parts: tuple[str, ...] = ("train", "valid")
 
     def load(self, root: Path, part: str) -> FaceSet:
         """Faces of ``part`` that have one top vote among the seven emotions."""

@@ -1,6 +1,6 @@
 """UTKFace (Zhang et al., CVPR 2017): age in years and gender, for non-commercial research.
 
-    UTKFace/[age]_[gender]_[race]_[datetime].jpg.chip.jpg        gender: 0 male, 1 female
+UTKFace/[age]_[gender]_[race]_[datetime].jpg.chip.jpg        gender: 0 male, 1 female
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class UTKFace:
     """Loader of UTKFace."""
 
     licence = "non-commercial research"
-    parts = ("all",)
-    training_parts = ("all",)
+    parts: tuple[str, ...] = ("all",)
+    training_parts: tuple[str, ...] = ("all",)
 
     def load(self, root: Path, part: str) -> FaceSet:
         """All faces; names that miss a field, as a few published ones do, are counted."""

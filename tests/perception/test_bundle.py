@@ -16,7 +16,6 @@ from fsb_perception.bundle import (
     load_bundle,
     verify_files,
 )
-
 from tests.bundles import random_bundle
 
 
@@ -67,7 +66,16 @@ def test_the_id_changes_with_anything_in_it(tmp_path: Path) -> None:
         (lambda folder: change(folder, files={}), "no sha256"),
         (lambda folder: change(folder, surprise=1), "surprise"),
     ],
-    ids=["changed", "no-weights", "no-manifest", "not-json", "no-mapping", "newer", "no-hash", "unknown"],
+    ids=[
+        "changed",
+        "no-weights",
+        "no-manifest",
+        "not-json",
+        "no-mapping",
+        "newer",
+        "no-hash",
+        "unknown",
+    ],
 )
 def test_a_damaged_bundle_says_what_is_wrong(
     tmp_path: Path, harm: Callable[[Path], object], message: str

@@ -12,7 +12,6 @@ from fsb_perception.engine import Engine, EngineConfig
 from fsb_perception.options import OptionError
 from fsb_perception.tasks import TASKS
 from fsb_perception.types import Image
-
 from tests.bundles import random_bundle
 
 
@@ -82,7 +81,9 @@ def test_no_graph_is_kept(engine: Engine) -> None:
         ({"device": "cpu", "precision": "fp16"}, "fp16 is for GPUs"),
     ],
 )
-def test_what_the_machine_cannot_do_is_said(bundle: Bundle, config: dict[str, str], message: str) -> None:
+def test_what_the_machine_cannot_do_is_said(
+    bundle: Bundle, config: dict[str, str], message: str
+) -> None:
     if config["device"] == "cuda" and torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(OptionError, match=message):

@@ -10,8 +10,8 @@ import numpy as np
 
 FAIRFACE_HEADER = ("file", "age", "gender", "race", "service_test")
 FERPLUS_HEADER = (
-    "Usage", "Image name", "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear",
-    "contempt", "unknown", "NF",
+    "Usage", "Image name", "neutral", "happiness", "surprise", "sadness", "anger", "disgust",
+    "fear", "contempt", "unknown", "NF",
 )  # fmt: skip
 
 
@@ -50,7 +50,11 @@ def utkface(root: Path, count: int = 8) -> None:
 def ferplus(root: Path, count: int = 8) -> None:
     """FER+ with ``count`` faces of each usage, all of clear emotions in turn."""
     rows: list[tuple[object, ...]] = []
-    folders = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}
+    folders = {
+        "Training": "FER2013Train",
+        "PublicTest": "FER2013Valid",
+        "PrivateTest": "FER2013Test",
+    }
     for usage, folder in folders.items():
         for n in range(count):
             name = f"fer{len(rows):07}.png"

@@ -11,7 +11,6 @@ from fsb_training.batches import Source, StepBatches, chances, loader, size_at, 
 from fsb_training.datasets import load_training
 from fsb_training.recipe import Recipe
 from fsb_training.sources import open_sources
-
 from tests.training import layouts
 
 
@@ -60,7 +59,9 @@ def test_small_pictures_come_first(recipe: Recipe, sources: list[Source]) -> Non
 
 
 def test_a_face_has_targets_for_its_own_tasks_alone(recipe: Recipe, sources: list[Source]) -> None:
-    known = {task: rows.sum(dim=1) for task, rows in StepBatches(sources, recipe)[0].targets.items()}
+    known = {
+        task: rows.sum(dim=1) for task, rows in StepBatches(sources, recipe)[0].targets.items()
+    }
     for sums in known.values():
         assert ((sums - 1).abs().lt(1e-5) | sums.eq(0)).all()
     assert torch.equal(known["gender"] > 0, known["emotion"] == 0)
@@ -82,6 +83,8 @@ def test_balance_draws_emotions_evenly(tmp_path: Path, power: float, even: bool)
     layouts.ferplus(tmp_path, count=10)  # of seven emotions, three come twice
     faces = load_training(tmp_path, "FERPlus")
     weight = chances(faces, power)
-    each = np.bincount(faces.labels["emotion"], weights=weight, minlength=len(TASKS["emotion"].labels))
+    each = np.bincount(
+        faces.labels["emotion"], weights=weight, minlength=len(TASKS["emotion"].labels)
+    )
     assert weight.sum() == pytest.approx(1)
     assert np.allclose(each, 1 / 7) is even

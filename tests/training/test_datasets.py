@@ -8,7 +8,6 @@ import pytest
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.tasks import TASKS, age_group
 from fsb_training.datasets import DATASETS, MISSING, DatasetError, load_part, load_training
-
 from tests.training import layouts
 
 
@@ -41,7 +40,16 @@ def test_published_layouts_are_read(
 
 @pytest.mark.parametrize(
     ("years", "label"),
-    [(0, "0-2"), (2, "0-2"), (3, "3-9"), (9, "3-9"), (10, "10-19"), (69, "60-69"), (70, "70+"), (116, "70+")],
+    [
+        (0, "0-2"),
+        (2, "0-2"),
+        (3, "3-9"),
+        (9, "3-9"),
+        (10, "10-19"),
+        (69, "60-69"),
+        (70, "70+"),
+        (116, "70+"),
+    ],
 )
 def test_ages_fall_into_groups(years: int, label: str) -> None:
     assert TASKS["age_group"].labels[age_group(years)] == label
@@ -62,7 +70,9 @@ def test_a_negative_age_is_refused() -> None:
         ({"NF": 10}, "top vote is NF"),
     ],
 )
-def test_ferplus_keeps_single_top_votes(tmp_path: Path, votes: dict[str, int], reason: str | None) -> None:
+def test_ferplus_keeps_single_top_votes(
+    tmp_path: Path, votes: dict[str, int], reason: str | None
+) -> None:
     clear = ("Training", "fer0000000.png", 10, *[0] * 9)
     row = ("Training", "fer0000001.png", *[votes.get(c, 0) for c in layouts.FERPLUS_HEADER[2:]])
     layouts.table(tmp_path / "FERPlus/fer2013new.csv", layouts.FERPLUS_HEADER, [clear, row])
@@ -97,8 +107,16 @@ def test_a_missing_data_set_names_the_path(tmp_path: Path, name: str) -> None:
     ("header", "row", "message"),
     [
         (("file", "age", "sex"), ("train/1.jpg", "0-2", "Male"), "csv:1: header"),
-        (layouts.FAIRFACE_HEADER, ("train/1.jpg", "0-2", "male", "", ""), "csv:2: unknown label 'male'"),
-        (layouts.FAIRFACE_HEADER, ("train/1.jpg", "1-2", "Male", "", ""), "csv:2: unknown label '1-2'"),
+        (
+            layouts.FAIRFACE_HEADER,
+            ("train/1.jpg", "0-2", "male", "", ""),
+            "csv:2: unknown label 'male'",
+        ),
+        (
+            layouts.FAIRFACE_HEADER,
+            ("train/1.jpg", "1-2", "Male", "", ""),
+            "csv:2: unknown label '1-2'",
+        ),
     ],
 )
 def test_a_wrong_table_names_file_and_line(

@@ -27,7 +27,9 @@ def test_equals_cross_entropy_over_the_labelled(labels: list[int], smoothing: fl
     if not known.any():
         assert loss == 0
         return
-    expected = F.cross_entropy(logits[known], torch.tensor(labels)[known], label_smoothing=smoothing)
+    expected = F.cross_entropy(
+        logits[known], torch.tensor(labels)[known], label_smoothing=smoothing
+    )
     torch.testing.assert_close(loss, expected)
 
 

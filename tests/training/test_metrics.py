@@ -33,10 +33,14 @@ def test_against_numbers_worked_by_hand(
     assert ("within_one_accuracy" in metrics) == (task == "age_group")
 
 
-@pytest.mark.parametrize(("confidence", "right", "gap"), [(0.8, 8, 0.0), (0.8, 5, 0.3), (0.6, 10, 0.4)])
+@pytest.mark.parametrize(
+    ("confidence", "right", "gap"), [(0.8, 8, 0.0), (0.8, 5, 0.3), (0.6, 10, 0.4)]
+)
 def test_calibration_error_is_the_gap(confidence: float, right: int, gap: float) -> None:
     true = np.array([0] * right + [1] * (10 - right))
-    assert expected_calibration_error(rows([0] * 10, 2, confidence), true) == pytest.approx(gap, abs=1e-6)
+    assert expected_calibration_error(rows([0] * 10, 2, confidence), true) == pytest.approx(
+        gap, abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])

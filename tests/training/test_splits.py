@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from fsb_training.datasets import load_training
 from fsb_training.faces import open_store
 from fsb_training.splits import difference_hash, near_duplicates, split
-
 from tests.training import layouts
 
 
@@ -52,7 +51,9 @@ def test_near_duplicates_stay_on_one_side(data: Path, tmp_path: Path, seed: int)
     faces = load_training(data, "UTKFace")
     store = open_store(faces, tmp_path)
     fit, dev, in_dev = split(faces, store, dev_share=0.5, seed=seed)
-    again = [file for file in faces.files if "_2018" in file] + ["1_0_0_20170109000000000.jpg.chip.jpg"]
+    again = [file for file in faces.files if "_2018" in file] + [
+        "1_0_0_20170109000000000.jpg.chip.jpg"
+    ]
     sides = {file in dev.files for file in again}
     assert len(sides) == 1
     assert sorted((*fit.files, *dev.files)) == sorted(faces.files)

@@ -20,7 +20,6 @@ from fsb_training import trainer
 from fsb_training.metrics import task_metrics
 from fsb_training.recipe import OptimiserOptions, Recipe, load_recipe
 from fsb_training.sources import open_sources
-
 from tests.training import layouts
 
 RECIPE = Path(__file__).parents[2] / "fsb_training/recipes/nano.yaml"
@@ -76,7 +75,10 @@ def test_a_killed_run_ends_as_an_unbroken_one(root: Path, tmp_path: Path) -> Non
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
     subprocess.run(train_command(root, unbroken), env=environment, check=True, capture_output=True)
     first = subprocess.Popen(
-        train_command(root, broken), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        train_command(root, broken),
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 60
     while not (broken / trainer.CHECKPOINT).is_file() and time.monotonic() < deadline:
