@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from fsb_perception.types import (
     TrackState,
     check_image,
 )
+
+if TYPE_CHECKING:
+    import supervision
 
 # Box and text background, text, by state: apart in lightness too, for those who cannot tell hues.
 _COLOURS = {
@@ -88,7 +92,7 @@ def _line(estimate: AttributeEstimate) -> str:
     return f"{estimate.label} {estimate.confidence:.0%}"
 
 
-def _palette(which: int) -> object:
+def _palette(which: int) -> supervision.ColorPalette:
     import supervision as sv
 
     return sv.ColorPalette.from_hex([colours[which] for colours in _COLOURS.values()])

@@ -1,0 +1,148 @@
+"""The command line ``fsb``: a table of commands, each imported when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from typer.core import TyperCommand, TyperGroup
+
+from fsb_perception import __version__
+
+
+@dataclass(frozen=True)
+class CommandRow:
+    """A command of ``fsb``.
+
+    Attributes:
+        name: as it is typed.
+        where: ``module:object``, a `typer.Typer` or a function that typer can take.
+        help: one line for ``fsb --help``, so that it need not import the module.
+    """
+
+    name: str
+    where: str
+    help: str
+
+    def load(self) -> Any:
+        """The command itself."""
+        module, _, attribute = self.where.partition(":")
+        part = getattr(importlib.import_module(module), attribute)
+        if isinstance(part, typer.Typer):
+            return typer.main.get_command(part)
+        app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        app.command()(part)
+        return typer.main.get_command(app)
+
+
+COMMANDS = (
+    CommandRow(
+        "demo",
+        "fsb_perception.ros.demo:demo",
+        "Show the whole line at work: camera, ROS 2 node, live table.",
+    ),
+    CommandRow(
+        "image",
+        "fsb_perception.commands.image:image",
+        "Name gender, age group and emotion of the faces in pictures.",
+    ),
+    CommandRow(
+        "bundle",
+        "fsb_perception.commands.bundle:app",
+        "Show what a weight bundle is, or verify its files.",
+    ),
+)
+
+# Errors that say what to do. By name: importing their modules here would cost what laziness saves.
+_EXPLAINED = {
+    "BundleError",
+    "ConversionError",
+    "DetectorError",
+    "OptionError",
+    "PictureError",
+    "UnknownNameError",
+}
+
+
+class _LazyCommand(TyperCommand):
+    """Stands in ``fsb --help`` for a command, and becomes it when it is called."""
+
+    def __init__(self, row: CommandRow) -> None:
+        super().__init__(row.name, help=row.help)
+        self._row = row
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
+        """The context of the command itself; typer invokes what the context names."""
+        return self._row.load().make_context(info_name, args, *rest, **extra)
+
+
+class _Group(TyperGroup):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for row in COMMANDS:
+            self.add_command(_LazyCommand(row))
+
+
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        Console().print(f"fsb {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _fsb(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it and end."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where an error came from, not only what it says.")
+    ] = False,
+) -> None:
+    """Facial soft biometrics for social robots: who looks how, as ROS 2 messages.
+
+    [bold]Try[/]
+
+      [cyan]fsb demo[/]                    the sample clip, through two ROS 2 processes
+
+      [cyan]fsb demo --source webcam[/]    the same with your own face
+
+      [cyan]fsb image party.jpg[/]         the faces in a picture, without ROS
+
+      [cyan]fsb bundle show nano[/]        what the weights are, and how good
+    """
+    del version, debug  # the one has ended the program already, the other is read in main()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run ``fsb``; never returns. An error that explains itself is one line and status 2."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(given, prog_name="fsb")
+    except Exception as error:
+        if "--debug" in given or not _EXPLAINED & {kind.__name__ for kind in type(error).__mro__}:
+            raise
+        Console(stderr=True, soft_wrap=True).print(
+            f"[bold red]fsb:[/] {escape(str(error))}", highlight=False
+        )
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

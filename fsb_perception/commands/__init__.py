@@ -1,0 +1,1 @@
+"""What ``fsb`` can do: one module a command, light to import, heavy only once it runs."""
