@@ -2,29 +2,35 @@
 
 The torchvision wheel of the package index is built for CUDA. Beside a CPU build of torch its import
 fails, because two operators are described whose schemas the missing library would have declared.
-Import this module before timm or open_clip; where torchvision is whole it does nothing.
 """
 
 from __future__ import annotations
 
 import importlib.util
+from functools import cache
+from typing import TYPE_CHECKING
 
-import torch
-
-# Kept for as long as the process: a library that is collected takes its declarations with it.
-_kept: list[torch.library.Library] = []
+if TYPE_CHECKING:
+    import torch
 
 
-def _declare_missing_operators() -> None:
+@cache
+def mend_torchvision() -> tuple[torch.library.Library, ...]:
+    """Declare the missing schemas, if they are missing. Call before timm, open_clip or torchmetrics.
+
+    Returns:
+        What was declared. The cache keeps it: a library that is collected takes its declarations
+        with it.
+    """
+    import torch
+
     if torch.version.cuda is not None or importlib.util.find_spec("torchvision") is None:
-        return
+        return ()
     try:
         import torchvision  # noqa: F401
     except RuntimeError:
         library = torch.library.Library("torchvision", "FRAGMENT")
-        _kept.append(library)
         for name in ("nms", "qnms"):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-
-
-_declare_missing_operators()
+        return (library,)
+    return ()

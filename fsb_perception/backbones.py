@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from fsb_perception._torchvision import mend_torchvision
 from fsb_perception.registry import Registry
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def residual_stem(channels: Sequence[int], depths: Sequence[int]) -> nn.Module:
     Returns:
         A module from (n, 3, h, w) to (n, channels[-1], h / 2**len(channels), w / 2**len(channels)).
     """
+    mend_torchvision()
     from timm.layers import ConvNormAct
     from timm.models.resnet import BasicBlock, downsample_avg
     from torch import nn
@@ -80,10 +82,9 @@ def hybrid_vit(
 
     Takes any picture whose side is a multiple of the stem's stride: positions are interpolated.
     """
+    mend_torchvision()
     from timm.layers import HybridEmbed
     from timm.models.vision_transformer import VisionTransformer
-
-    import fsb_perception._torchvision  # noqa: F401  (before timm)
 
     stem = residual_stem(channels, depths)
     return VisionTransformer(

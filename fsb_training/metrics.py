@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fsb_perception._torchvision import mend_torchvision
 from fsb_perception.tasks import TASKS
 from fsb_perception.types import Floats
 
@@ -42,9 +43,9 @@ def task_metrics(
 def expected_calibration_error(probabilities: Floats, true: NDArray[np.int64]) -> float:
     """Mean gap between confidence and accuracy over `ECE_BINS` bins, in [0, 1]."""
     import torch
-    from torchmetrics.functional.classification import multiclass_calibration_error
 
-    import fsb_perception._torchvision  # noqa: F401  (before torchmetrics)
+    mend_torchvision()
+    from torchmetrics.functional.classification import multiclass_calibration_error
 
     error = multiclass_calibration_error(
         torch.from_numpy(np.asarray(probabilities, np.float32)),

@@ -10,15 +10,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 from tqdm import tqdm
 
-import fsb_perception._torchvision  # noqa: F401  (before timm)
+from fsb_perception._torchvision import mend_torchvision
 from fsb_perception.backbones import BACKBONES
 from fsb_perception.model import MultitaskEncoder
 from fsb_perception.preprocessing import Preprocessing, normalise
@@ -28,6 +27,9 @@ from fsb_training import evaluate
 from fsb_training.batches import Batch, Source, StepBatches, loader, size_at, total_steps
 from fsb_training.losses import multitask_loss
 from fsb_training.recipe import OptimiserOptions, Recipe
+
+if TYPE_CHECKING:
+    from timm.utils.model_ema import ModelEmaV3
 
 _log = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
@@ -148,6 +150,9 @@ def learning_rate(step: int, options: OptimiserOptions) -> float:
 
 def start(recipe: Recipe) -> State:
     """A run at step zero."""
+    mend_torchvision()
+    from timm.utils.model_ema import ModelEmaV3
+
     torch.manual_seed(recipe.seed)
     learner = Learner(recipe)
     learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
