@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,13 +61,9 @@ def image(
     console = Console()
     pipelines = _pipelines(bundle, device, settings or ())
     seen = list(_look_at_all(photos, out, pipelines, console))
-    console.print(_table(seen))
-    for picture in seen:
-        if picture.error:
-            console.print(f"[bold red]Not read:[/] {escape(picture.error)}", highlight=False)
+    _print(seen, console)
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps([_as_json(picture) for picture in seen], indent=2) + "\n")
+        _write_json(json_file, seen)
     if any(picture.error for picture in seen):
         raise typer.Exit(1)
 
@@ -134,30 +129,55 @@ def _look_at(path: Path, out: Path, pipeline: FacePipeline, taken: set[Path]) ->
     return _Seen(path, width, height, faces, target)
 
 
+def _print(seen: Sequence[_Seen], console: Console) -> None:
+    read = [picture for picture in seen if not picture.error]
+    if read:
+        console.print(_table(read))
+    for picture in seen:
+        if picture.annotated is not None:
+            line = f"Annotated: {escape(_shown(picture.annotated))}"
+        else:
+            line = f"[bold red]Failed:[/] {escape(picture.error)}"
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _write_json(path: Path, seen: Sequence[_Seen]) -> None:
+    from fsb_perception.pictures import PictureError
+
+    text = json.dumps([_as_json(picture) for picture in seen], indent=2, ensure_ascii=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise PictureError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
 def _table(seen: Sequence[_Seen]) -> Table:
+    from fsb_perception.commands.as_json import flag_names
+
     tasks = next((face.estimates for picture in seen for face in picture.faces), ())
-    table = Table("picture", "face", *(estimate.task.replace("_", " ") for estimate in tasks))
+    table = Table()
+    table.add_column("picture", overflow="fold")
+    table.add_column("face", no_wrap=True)
+    for estimate in tasks:
+        table.add_column(estimate.task.replace("_", " "))
     table.add_column("quality", justify="right")
     table.add_column("flags")
-    table.add_column("annotated", overflow="fold")
     for picture in seen:
-        if picture.error:
-            continue
-        name, target = escape(str(picture.path)), escape(_shown(picture.annotated))
+        name = escape(picture.path.name)
         if not picture.faces:
-            table.add_row(name, "[dim]none[/]", *[""] * len(tasks), "", "", target)
+            table.add_row(name, "[dim]none[/]")
         for number, face in enumerate(picture.faces):
-            first = (name, target) if number == 0 else ("", "")
             cells = [_cell(estimate) for estimate in face.estimates]
             quality = f"{face.quality.score:.2f}"
-            table.add_row(first[0], face.face_id, *cells, quality, _flags(face), first[1])
+            table.add_row(
+                "" if number else name, face.face_id, *cells, quality, " ".join(flag_names(face))
+            )
         table.add_section()
     return table
 
 
-def _shown(path: Path | None) -> str:
-    if path is None:
-        return ""
+def _shown(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
@@ -168,13 +188,9 @@ def _cell(estimate: AttributeEstimate) -> str:
     return f"[{style}]{estimate.label}[/] {estimate.confidence:.0%}"
 
 
-def _flags(face: FaceAttributes) -> str:
-    return " ".join(
-        str(flag.name) for flag in type(face.quality.flags) if flag in face.quality.flags
-    )
-
-
 def _as_json(picture: _Seen) -> dict[str, Any]:
+    from fsb_perception.commands.as_json import face_as_json
+
     if picture.error:
         return {"file": str(picture.path), "error": picture.error}
     return {
@@ -182,35 +198,5 @@ def _as_json(picture: _Seen) -> dict[str, Any]:
         "width": picture.width,
         "height": picture.height,
         "annotated": str(picture.annotated),
-        "faces": [_face_as_json(face) for face in picture.faces],
+        "faces": [face_as_json(face) for face in picture.faces],
     }
-
-
-def _face_as_json(face: FaceAttributes) -> dict[str, Any]:
-    return {
-        "face_id": face.face_id,
-        "box_xyxy": face.face.box_xyxy.tolist(),
-        "score": face.face.score,
-        "landmarks_xy": [[_number(v) for v in point] for point in face.face.landmarks_xy.tolist()],
-        "quality": face.quality.score,
-        "quality_flags": _flags(face).split(),
-        "sharpness": _number(face.quality.sharpness),
-        "brightness": _number(face.quality.brightness),
-        "head_rpy": [_number(angle) for angle in face.quality.head_rpy],
-        "estimates": {estimate.task: _estimate_as_json(estimate) for estimate in face.estimates},
-    }
-
-
-def _estimate_as_json(estimate: AttributeEstimate) -> dict[str, Any]:
-    return {
-        "label": estimate.label,
-        "confidence": estimate.confidence,
-        "probabilities": dict(zip(estimate.labels, estimate.probabilities, strict=False)),
-        "value": _number(estimate.value),
-        "value_stddev": _number(estimate.value_stddev),
-        "unit": estimate.unit,
-    }
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None  # JSON has no NaN
