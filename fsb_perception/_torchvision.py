@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @cache
 def mend_torchvision() -> tuple[torch.library.Library, ...]:
-    """Declare the missing schemas, if they are missing. Call before timm, open_clip or torchmetrics.
+    """Declare the schemas that are missing. Call before importing timm, open_clip or torchmetrics.
 
     Returns:
         What was declared. The cache keeps it: a library that is collected takes its declarations

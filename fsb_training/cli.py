@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -96,7 +99,9 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option(help="write every face's probabilities here, as CSV")
     ] = None,
-    cache: Annotated[Path | None, typer.Option(help="where found faces are kept")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="keep decoded pictures and found faces here for next time")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cuda or cpu")] = "auto",
     threads: Threads = 0,
 ) -> None:
@@ -109,9 +114,10 @@ def evaluate(
 
     loaded = load_bundle(bundle)
     _set_threads(threads)
-    options = DataOptions(root=str(data_root), cache=str(cache or _default_cache()))
-    sources = [judging.open_part(spec, options) for spec in [*datasets, *(more_datasets or ())]]
-    said = answers(loaded, sources, EngineConfig(device=device, max_batch=64))
+    with _folder(cache) as folder:
+        options = DataOptions(root=str(data_root), cache=str(folder))
+        sources = judging.open_parts([*datasets, *(more_datasets or ())], options)
+        said = answers(loaded, sources, EngineConfig(device=device, max_batch=64))
     metrics = judging.judge(said, sources)
     _console.print(_metrics_table(metrics))
     for source in sources:
@@ -123,10 +129,14 @@ def evaluate(
         judging.write_predictions(predictions, said, sources)
 
 
-def _default_cache() -> Path:
-    from platformdirs import user_cache_path
-
-    return user_cache_path("fsb") / "faces"
+@contextmanager
+def _folder(cache: Path | None) -> Iterator[Path]:
+    """``cache``, or a folder that is gone afterwards: pictures of people are kept when asked."""
+    if cache:
+        yield cache
+        return
+    with tempfile.TemporaryDirectory(prefix="fsb-faces-") as folder:
+        yield Path(folder)
 
 
 def _set_threads(threads: int) -> None:

@@ -25,6 +25,15 @@ _BATCH = 64
 _OWN_PARTS = ("fit", "dev")
 
 
+def open_parts(specs: Sequence[str], options: DataOptions) -> list[Source]:
+    """The faces of every ``NAME:PART``; a data set may be named once, since results go by name."""
+    names = [spec.partition(":")[0] for spec in specs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)} is named more than once: judge one part at a time")
+    return [open_part(spec, options) for spec in specs]
+
+
 def open_part(spec: str, options: DataOptions) -> Source:
     """The faces that ``NAME:PART`` names: a published part, or our own "fit" or "dev"."""
     name, colon, part = spec.partition(":")
