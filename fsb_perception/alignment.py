@@ -59,7 +59,7 @@ class Aligner:
 
     def transform(self, face: Face) -> Floats:
         """Affine map from image pixels to aligned pixels, float32 (2, 3)."""
-        if self.method == "landmarks" and face.has_landmarks:
+        if self.method == "landmarks" and _are_apart(face):
             return _similarity(face.landmarks_xy, TEMPLATE_XY * self.size)
         return _box_transform(face.box_xyxy, self.size)
 
@@ -74,6 +74,11 @@ class Aligner:
         """
         matrix = self.transform(face)
         return _shrink_and_warp(image, matrix, self.size)
+
+
+def _are_apart(face: Face) -> bool:
+    """Whether there are landmarks and they span a pixel: on one spot they fix no transform."""
+    return face.has_landmarks and float(np.ptp(face.landmarks_xy, axis=0).max()) >= 1.0
 
 
 def _similarity(source: Floats, target: Floats) -> Floats:
