@@ -38,7 +38,7 @@ INPUTS = (
     "fsb_perception/__init__.py",
     "scripts/setup.py",
 )
-GROUPS = ("core", "train", "dev")
+GROUPS = ("core", "detectors", "train", "dev")
 
 
 class SetupError(Exception):
@@ -155,8 +155,9 @@ def install_packages() -> None:
 
 def drop_torn_packages() -> None:
     """Let pip forget the packages whose installation was cut short: it takes them for whole."""
-    for folder in VENV.glob("lib/python*/site-packages/*.dist-info"):
-        if not (folder / "RECORD").exists():
+    for folder in VENV.glob("lib/python*/site-packages/*"):
+        torn = folder.suffix == ".dist-info" and not (folder / "RECORD").exists()
+        if torn or folder.name.startswith("~"):  # pip's name for what it was removing
             shutil.rmtree(folder)
 
 

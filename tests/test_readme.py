@@ -1,0 +1,64 @@
+"""What the README tells people to type exists."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```\w*\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
+SNIPPETS = sorted({*COMMANDS, *re.findall(r"`([^`\n]+)`", README)})
+VERBS = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def test_first_commands_are_the_two_that_matter():
+    assert COMMANDS[:2] == ["make demo", "make test"]
+
+
+@pytest.mark.parametrize("snippet", [text for text in SNIPPETS if text.startswith("make ")])
+def test_verb_exists(snippet):
+    assert shlex.split(snippet)[1] in VERBS
+
+
+@pytest.mark.parametrize("snippet", [text for text in SNIPPETS if "DEMO_ARGS=" in text])
+def test_demo_takes_these_options(snippet):
+    (value,) = (w for w in shlex.split(snippet) if w.startswith("DEMO_ARGS="))
+    assert_accepted(["demo", *shlex.split(value.removeprefix("DEMO_ARGS="))])
+
+
+@pytest.mark.parametrize(
+    "snippet", [text for text in SNIPPETS if text.startswith(".venv/bin/fsb ")]
+)
+def test_command_line_takes_these_arguments(snippet):
+    assert_accepted(shlex.split(snippet)[1:])
+
+
+def assert_accepted(arguments: list[str]) -> None:
+    """Parse as far as the sub-command that would run; an unknown one, or option, raises."""
+    from fsb_perception.cli import app
+
+    command, words = get_command(app), arguments
+    while hasattr(command, "commands"):
+        command, words = command.commands[words[0]], words[1:]
+    command.make_context("fsb", [word for word in words if word != "..."])
+
+
+@pytest.mark.parametrize(
+    "file", sorted(set(re.findall(r"fsb_perception (\w+\.launch\.py)", README)))
+)
+def test_launch_file_exists(file):
+    assert (ROOT / "launch" / file).is_file()
+
+
+PATHS = re.findall(r"`((?:[\w.]+/)+[\w.]*)`", README) + re.findall(r"\]\(([^)#:]+)\)", README)
+
+
+@pytest.mark.parametrize("path", sorted(set(PATHS)))
+def test_path_exists(path):
+    assert path.startswith(".venv") or (ROOT / path).exists()
