@@ -130,7 +130,8 @@ class _Belief:
         return self.trust * self.pool + (1.0 - self.trust) / len(self.pool)
 
     def advance(self, stamp: int, config: TaskFusionConfig) -> None:
-        passed = max(0.0, (stamp - self.stamp) / _SECOND)
+        stamp = max(stamp, self.stamp)
+        passed = (stamp - self.stamp) / _SECOND
         kept = math.exp(-passed / config.time_constant)
         self.mass *= kept
         self.trust *= kept
