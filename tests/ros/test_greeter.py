@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import rclpy
 from fsb_perception.msg import AttributeEstimate, FaceAttributes, FaceAttributesArray
 
 from fsb_perception.ros import environment
+from tests.ros.harness import spinning, until
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "greeter.py"
 TOPIC = "/greeter_test/faces"
@@ -49,13 +49,8 @@ class Running:
 
 @pytest.fixture
 def publisher() -> Iterator[Any]:
-    os.environ.update(environment.prefixes(os.environ))
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node("greeter_test", context=context)
-    yield node.create_publisher(FaceAttributesArray, TOPIC, 5)
-    node.destroy_node()
-    rclpy.try_shutdown(context=context)
+    with spinning("greeter_test") as node:
+        yield node.create_publisher(FaceAttributesArray, TOPIC, 5)
 
 
 def face(face_id: str, state: int, looks: int = 3, **labels: str) -> FaceAttributes:
@@ -90,16 +85,11 @@ def test_every_confirmed_face_is_greeted_once(publisher: Any) -> None:
     ]
     greeter = Running()
     try:
-        deadline = time.monotonic() + 20
-        while not publisher.get_subscription_count():
-            assert time.monotonic() < deadline, greeter.lines
-            time.sleep(0.05)
+        until(publisher.get_subscription_count, what=lambda: greeter.lines)
         for faces in arrays:
             publisher.publish(FaceAttributesArray(faces=faces))
             time.sleep(0.03)
-        while not any("last:" in line for line in greeter.lines):
-            assert time.monotonic() < deadline, greeter.lines
-            time.sleep(0.05)
+        until(lambda: any("last:" in line for line in greeter.lines), what=lambda: greeter.lines)
     finally:
         greeter.stop()
     said = [line.partition("[greeter]: ")[2] for line in greeter.lines if "[greeter]: " in line]

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,16 +14,10 @@ import pytest
 
 from fsb_perception.ros.graph import NodeSpec
 from fsb_perception.ros.processes import NodeProcesses
+from tests.ros.harness import until
 
 STUBBORN = "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
 WAIT = "import time\nprint('ready', flush=True)\ntime.sleep(60)\n"
-
-
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "timed out"
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -1,0 +1,177 @@
+"""The executable ``camera``: a webcam, a file, a folder or the sample, published as images.
+
+No calibration is invented: ``camera_info`` is left to drivers that know it.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import cv2
+import rclpy
+from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from fsb_perception.options import OptionError, Options, option
+from fsb_perception.registry import UnknownNameError
+from fsb_perception.ros import environment
+from fsb_perception.ros.conversions import bgr_to_image
+from fsb_perception.ros.parameters import declare_options
+from fsb_perception.ros.qos import image_qos
+from fsb_perception.ros.sources import Source, SourceError, open_source
+from fsb_perception.types import Image as Picture
+
+_LOG_EVERY = 10.0  # s
+_JPEG_QUALITY = 90
+
+# Offered reliably, an image suits every subscription: reliable ones, which need it where the
+# transport loses fragments, and best-effort ones.
+_QOS = image_qos(reliable=True)
+
+
+class CameraConfig(Options):
+    """What the camera publishes, and how."""
+
+    source: str = option(
+        "sample",
+        "sample, sample:steady, webcam, the number of a webcam, a device, a video file, a folder "
+        "of pictures, or a picture",
+    )
+    fps: float = option(
+        0.0, "frames a second; 0 for the source's own", unit="1/s", ge=0.0, le=240.0
+    )
+    width: int = option(0, "width of the images; 0 for the source's own", unit="px", ge=0, le=8192)
+    height: int = option(
+        0, "height of the images; 0 for the source's own", unit="px", ge=0, le=8192
+    )
+    loop: bool = option(True, "begin again at the end of a file; otherwise the program ends there")
+    frame_id: str = option("camera", "frame in the header of the images")
+    compressed: bool = option(False, "publish image/compressed (JPEG) too, while someone listens")
+
+
+class Camera(Node):
+    """Publishes ``image`` from a thread of its own, at the pace of the source.
+
+    Attributes:
+        failure: why it stopped before it should; empty when it did not.
+        finished: set when there are no more pictures, for whatever reason.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("camera", automatically_declare_parameters_from_overrides=True)
+        self._config = declare_options(self, CameraConfig)
+        config = self._config
+        self._source = open_source(
+            config.source,
+            width=config.width,
+            height=config.height,
+            fps=config.fps,
+            loop=config.loop,
+        )
+        self.failure = ""
+        self.finished = threading.Event()
+        self._stopping = threading.Event()
+        self._published, self._stamp = 0, 0
+        self._images = self.create_publisher(Image, "image", _QOS)
+        self._jpegs = (
+            self.create_publisher(CompressedImage, "image/compressed", _QOS)
+            if config.compressed
+            else None
+        )
+        self._worker = threading.Thread(target=self._work, name="camera", daemon=True)
+
+    def start(self) -> None:
+        """Begin to publish."""
+        source = self._source
+        self.get_logger().info(
+            f"publishing {source.title} on {self._images.topic_name} at {source.fps:g} frames/s"
+        )
+        self._worker.start()
+
+    def stop(self) -> None:
+        """End the thread; it waits for no more than one picture."""
+        self._stopping.set()
+        if self._worker.is_alive():
+            self._worker.join(timeout=2.0)
+
+    def _work(self) -> None:
+        try:
+            self._publish_all(self._source)
+        except SourceError as error:
+            self.failure = str(error)
+        finally:
+            self.finished.set()
+
+    def _publish_all(self, source: Source) -> None:
+        period = 0.0 if source.live else 1.0 / source.fps
+        due = told = time.monotonic()
+        counted = 0
+        for picture in source.pictures:
+            # A sleep that overran is not made up for in a burst: the next frame is due from now.
+            due = max(due + period, time.monotonic())
+            if self._stopping.wait(due - time.monotonic()):
+                return
+            self._publish(picture)
+            if due - told >= _LOG_EVERY:
+                rate = (self._published - counted) / (due - told)
+                self.get_logger().info(f"{self._published} frames published, {rate:.1f} a second")
+                told, counted = due, self._published
+        if source.live:
+            raise SourceError(f"{source.title} gives no more pictures: was it unplugged?")
+        self.get_logger().info(f"{source.title} has ended after {self._published} frames")
+
+    def _publish(self, picture: Picture) -> None:
+        header = Header(stamp=self._next_stamp(), frame_id=self._config.frame_id)
+        self._images.publish(bgr_to_image(picture, header))
+        if self._jpegs is not None and self._jpegs.get_subscription_count():
+            self._jpegs.publish(_jpeg(picture, header))
+        self._published += 1
+
+    def _next_stamp(self) -> rclpy.time.Time:
+        now = self.get_clock().now().nanoseconds
+        # The system's clock may be set back; the stamps of one stream never go back.
+        self._stamp = max(now, self._stamp + 1)
+        return rclpy.time.Time(nanoseconds=self._stamp).to_msg()
+
+
+def _jpeg(picture: Picture, header: Header) -> CompressedImage:
+    made, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not made:
+        raise SourceError(f"a picture of shape {picture.shape} cannot be written as JPEG")
+    message = CompressedImage(header=header, format="bgr8; jpeg compressed bgr8")
+    message.data.frombytes(data.tobytes())
+    return message
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the camera until its source ends or it is asked to stop; 1 if there are no pictures."""
+    environment.prepare()
+    rclpy.init(args=args)
+    camera: Camera | None = None
+    try:
+        camera = Camera()
+        camera.start()
+        while rclpy.ok() and not camera.finished.is_set():
+            rclpy.spin_once(camera, timeout_sec=0.2)
+        failure = camera.failure
+    except (SourceError, OptionError, UnknownNameError) as error:
+        failure = str(error)
+    except (KeyboardInterrupt, rclpy.executors.ExternalShutdownException):
+        failure = ""
+    finally:
+        # Under launch the interrupt comes twice; the second must not disturb the end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if camera is not None:
+            camera.stop()
+            camera.destroy_node()
+        rclpy.try_shutdown()
+    if failure:
+        rclpy.logging.get_logger("camera").fatal(failure)
+    return 1 if failure else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
