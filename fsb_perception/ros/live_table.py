@@ -28,7 +28,8 @@ def current(summary: Summary) -> RenderableType:
         state = Text(face.state.name.lower(), style=_STATE_STYLES[face.state])
         words = {estimate.task: estimate for estimate in face.estimates}
         table.add_row(face.face_id, state, *_cells(words, tasks))
-    return Group(Text(status(summary)), table if faces else Text("no face in view", style="dim"))
+    shown = table if faces else Text("no face in view", style="dim")
+    return Group(Text(status(summary), no_wrap=True, overflow="ellipsis"), shown)
 
 
 def closing(summary: Summary) -> RenderableType:
@@ -37,7 +38,7 @@ def closing(summary: Summary) -> RenderableType:
     table = _table(("face",), tasks)
     for face_id, words in summary.seen.items():
         table.add_row(face_id, *_cells(words, tasks))
-    return Group(table if summary.seen else Text("no face was seen"), Text(status(summary)))
+    return table if summary.seen else Text("no face was seen")
 
 
 def status(summary: Summary) -> str:

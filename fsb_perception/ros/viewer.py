@@ -1,0 +1,102 @@
+"""The executable ``viewer``: a window with the image and what the node says of the faces in it.
+
+It is a process of its own because a window toolkit without a display ends the whole process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import rclpy
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+
+from fsb_perception.annotate import annotate
+from fsb_perception.msg import FaceAttributesArray
+from fsb_perception.ros import environment
+from fsb_perception.ros.conversions import image_to_bgr
+from fsb_perception.ros.pairing import Pairing
+from fsb_perception.ros.qos import FACES_QOS, image_qos
+from fsb_perception.ros.reading import faces_of
+from fsb_perception.ros.window import display_shortage
+from fsb_perception.types import Image as Picture
+
+TITLE = "FSB"
+_END_KEYS = {ord("q"), 27}  # and the Escape key
+# OpenCV's Qt looks for fonts in its own wheel, where there are none.
+_FONTS = Path("/usr/share/fonts/truetype/dejavu")
+
+
+class Viewer(Node):
+    """Keeps the newest annotated picture."""
+
+    def __init__(self) -> None:
+        super().__init__("viewer")
+        self._pairing = Pairing()
+        self._newest: tuple[Image, FaceAttributesArray] | None = None
+        self.create_subscription(Image, "image", self._on_image, image_qos(reliable=True))
+        self.create_subscription(FaceAttributesArray, "faces", self._on_faces, FACES_QOS)
+
+    def _on_image(self, message: Image) -> None:
+        self._newest = self._pairing.add_image(message) or self._newest
+
+    def _on_faces(self, message: FaceAttributesArray) -> None:
+        self._newest = self._pairing.add_answer(message) or self._newest
+
+    def take(self) -> Picture | None:
+        """The newest picture, annotated; None if there is none since the last call."""
+        newest, self._newest = self._newest, None
+        return newest and annotate(image_to_bgr(newest[0]), faces_of(newest[1]))
+
+
+def _show(viewer: Viewer) -> None:
+    import cv2
+
+    shown = False
+    while rclpy.ok():
+        rclpy.spin_once(viewer, timeout_sec=0.02)
+        picture = viewer.take()
+        if picture is not None:
+            if not shown:
+                cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_GUI_NORMAL)
+                cv2.resizeWindow(TITLE, picture.shape[1], picture.shape[0])
+            shown = True
+            cv2.imshow(TITLE, picture)
+        if shown and _closed():
+            return
+
+
+def _closed() -> bool:
+    import cv2
+
+    return cv2.pollKey() & 0xFF in _END_KEYS or not cv2.getWindowProperty(
+        TITLE, cv2.WND_PROP_VISIBLE
+    )
+
+
+def main(args: list[str] | None = None) -> int:
+    """Show pictures until the window is closed; 1 if none can be opened."""
+    environment.prepare()
+    if _FONTS.is_dir():
+        os.environ.setdefault("QT_QPA_FONTDIR", str(_FONTS))
+    rclpy.init(args=args)
+    shortage = display_shortage()
+    viewer = Viewer()
+    try:
+        if shortage:
+            viewer.get_logger().fatal(f"{shortage}: run without view")
+            return 1
+        _show(viewer)
+    except (KeyboardInterrupt, rclpy.executors.ExternalShutdownException):
+        pass
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        viewer.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
