@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""How fast the node line is on this machine, and what memory it takes: a table and bench.json.
+
+Nothing here is a test: a slow machine is told so, not failed. What fails is a benchmark that did
+not measure what it says, that is, when not every face was encoded in every frame.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from fsb_perception.ros import environment
+
+TARGETS = {"fps": 30.0, "p95_ms": 40.0, "rss_mb": 1000.0}
+
+
+def main(
+    bundle: Annotated[str, typer.Option(help="weight bundle: a name, or a folder")] = "nano",
+    device: Annotated[str, typer.Option(help="auto, cuda or cpu")] = "cpu",
+    seconds: Annotated[float, typer.Option(min=2.0, help="length of one run of the line")] = 20.0,
+    runs: Annotated[int, typer.Option(min=1, help="runs of the line; the median counts")] = 3,
+    frames: Annotated[
+        int, typer.Option(min=0, help="frames over which memory is watched; 0 leaves it out")
+    ] = 10_000,
+    cores: Annotated[int, typer.Option(min=0, help="CPU cores to use; 0 for all")] = 2,
+    report: Annotated[Path, typer.Option(help="where the numbers go")] = Path("bench.json"),
+) -> None:
+    """Measure the camera and the node as the demo runs them: three faces, 640x480, 30 a second."""
+    environment.prepare()
+    console = Console()
+    if cores:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+    console.print(f"on {_machine()}", highlight=False)
+    try:
+        numbers = _measure(console, bundle, device, seconds, runs, frames)
+    except RuntimeError as error:  # BenchError and BundleError say what to do
+        console.print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(1) from None
+    console.print(_line_table(numbers["line"], numbers["memory"]), _stage_table(numbers["stages"]))
+    report.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    console.print(f"Numbers: {report}", highlight=False)
+
+
+def _measure(
+    console: Console, bundle: str, device: str, seconds: float, runs: int, frames: int
+) -> dict[str, Any]:
+    # Only now, with the environment ready, may ROS be loaded.
+    from bench_line import measure_line, measure_memory
+    from bench_stages import measure_stages
+
+    console.print("the stages of the pipeline, in this process ...")
+    stages = measure_stages(bundle, device)
+    line = []
+    for index in range(runs):
+        console.print(f"camera and node, run {index + 1} of {runs}, {seconds:g} s ...")
+        line.append(measure_line(bundle, device, seconds))
+    memory: dict[str, Any] = {}
+    if frames:
+        console.print(f"memory of the node over {frames} frames ...")
+        with Progress(console=console, transient=True) as progress:
+            task = progress.add_task("frames", total=frames)
+            memory = measure_memory(
+                bundle, device, frames, lambda done: progress.update(task, completed=done)
+            )
+    return {
+        "machine": _machine(),
+        "targets": TARGETS,
+        "line": {"runs": line, "median": _medians(line)},
+        "memory": memory,
+        "stages": stages,
+    }
+
+
+def _medians(runs: list[dict[str, float]]) -> dict[str, float]:
+    return {name: round(median(run[name] for run in runs), 2) for name in runs[0]}
+
+
+def _machine() -> str:
+    cores = len(os.sched_getaffinity(0))
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    load = os.getloadavg()[0]
+    return f"{cores} cores of {names[0] if names else platform.machine()}, load before {load:.1f}"
+
+
+def _line_table(line: dict[str, Any], memory: dict[str, Any]) -> Table:
+    found, count = line["median"], len(line["runs"])
+    table = Table(title=f"camera -> node -> answer, median of {count} runs", title_justify="left")
+    for name in ("", "measured", "target"):
+        table.add_column(name)
+    rows = [
+        ("frames processed a second", f"{found['fps']:.1f}", "30 (the camera's rate)"),
+        ("frames dropped", f"{found['dropped_percent']:.1f} %", "0"),
+        ("latency, median", f"{found['p50_ms']:.1f} ms", ""),
+        ("latency, 95th percentile", f"{found['p95_ms']:.1f} ms", f"<= {TARGETS['p95_ms']:g} ms"),
+        ("faces encoded in a frame", f"{found['faces']:.0f} of 3, every frame", "3 of 3"),
+        ("memory of the node", f"{found['rss_mb']:.0f} MB", f"<= {TARGETS['rss_mb']:g} MB"),
+    ]
+    if memory:
+        growth = f"{memory['growth_mb_per_1000_frames']:+.2f} MB per 1000 frames"
+        rows.append((f"growth over {memory['frames']} frames", growth, "flat"))
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _stage_table(stages: dict[str, Any]) -> Table:
+    table = Table(title="the node's work on one frame, median", title_justify="left")
+    for name in ("stage", "ms", "share"):
+        table.add_column(name)
+    for name, milliseconds in stages["ms"].items():
+        table.add_row(name, f"{milliseconds:.2f}", f"{stages['share'][name]:.0%}")
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(main)
