@@ -124,9 +124,10 @@ def _shrink_region(image: Image, matrix: Floats, size: int, factor: int) -> tupl
     region = image[top : max(bottom, top + 1), left : max(right, left + 1)]
     shrunk_size = tuple(max(1, -(-side // factor)) for side in region.shape[1::-1])
     shrunk = cv2.resize(region, shrunk_size, interpolation=cv2.INTER_AREA)
-    ratio = np.array(region.shape[1::-1], np.float32) / np.array(shrunk_size, np.float32)
+    ratio = np.divide(region.shape[1::-1], shrunk_size, dtype=np.float32)
     moved = matrix.copy()
-    moved[:, 2] += matrix[:, :2] @ np.array([left, top], np.float32)
+    corner: Floats = np.array([left, top], np.float32)
+    moved[:, 2] += matrix[:, :2] @ corner
     # Pixel centres: coordinate x of the region is (x + 0.5) / ratio - 0.5 of the shrunk picture.
     moved[:, 2] += moved[:, :2] @ (ratio * 0.5 - 0.5)
     moved[:, :2] *= ratio[None, :]

@@ -53,7 +53,7 @@ def option(
         choices: the values allowed, where they are names.
         live: may be changed while the node is active.
     """
-    extra = {"unit": unit, "ge": ge, "le": le, "choices": list(choices), "live": live}
+    extra: Any = {"unit": unit, "ge": ge, "le": le, "choices": list(choices), "live": live}
     return Field(default, description=help, ge=ge, le=le, json_schema_extra=extra)
 
 

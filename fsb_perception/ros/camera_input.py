@@ -1,0 +1,110 @@
+"""One camera's subscriptions: images in whatever quality its publishers offer, and calibration."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from fsb_perception.ros.mailbox import Letter, Mailboxes
+from fsb_perception.ros.parameters import NodeConfig
+from fsb_perception.ros.qos import image_qos, mismatch_text, wants_reliable
+
+
+class CameraInput:
+    """Puts each image message of a camera into its mailbox, undecoded.
+
+    Args:
+        node: that subscribes.
+        camera: name of the camera; empty for the only one.
+        config: says which topic, and how reliably.
+        mailboxes: where images go.
+
+    Attributes:
+        received: image messages since `open`.
+        last_arrival: of an image, in seconds of the steady clock; when it was opened, before one.
+        mismatch: what keeps a publisher from being heard; empty if nothing does.
+        camera_info: newest calibration, if any came.
+    """
+
+    def __init__(
+        self, node: Node, camera: str, config: NodeConfig, mailboxes: Mailboxes[Any]
+    ) -> None:
+        self._node, self._camera, self._config, self._mailboxes = node, camera, config, mailboxes
+        compressed = config.image_transport == "compressed"
+        self._type: type[Any] = CompressedImage if compressed else Image
+        self.topic = node.resolve_topic_name(
+            _topic(camera, "image/compressed" if compressed else "image")
+        )
+        self._images: Subscription | None = None
+        self._infos: Subscription | None = None
+        self.reliable = False
+        self.received = 0
+        self.last_arrival = time.monotonic()
+        self.mismatch = ""
+        self.camera_info: CameraInfo | None = None
+
+    def open(self) -> None:
+        """Subscribe; publishers that come or change later are followed by `follow_publishers`."""
+        self.received, self.last_arrival = 0, time.monotonic()
+        self._subscribe(wants_reliable(self._config.image_reliability, self._publishers()))
+        self._infos = self._node.create_subscription(
+            CameraInfo, _topic(self._camera, "camera_info"), self._keep_info, image_qos(False)
+        )
+
+    def close(self) -> None:
+        """Stop listening."""
+        for subscription in (self._images, self._infos):
+            if subscription is not None:
+                self._node.destroy_subscription(subscription)
+        self._images = self._infos = None
+
+    def follow_publishers(self) -> None:
+        """Subscribe anew where the publishers now offer something else; call it now and then."""
+        reliable = wants_reliable(self._config.image_reliability, self._publishers())
+        if self._images is not None and reliable != self.reliable:
+            self._node.destroy_subscription(self._images)
+            self._subscribe(reliable)
+            how = "reliable" if reliable else "best effort"
+            self._node.get_logger().info(f"{self.topic}: the subscription is {how} from now on")
+
+    @property
+    def publishers(self) -> int:
+        """How many publishers the topic has."""
+        return len(self._publishers())
+
+    def _publishers(self) -> list[Any]:
+        return list(self._node.get_publishers_info_by_topic(self.topic))
+
+    def _subscribe(self, reliable: bool) -> None:
+        self.reliable, self.mismatch = reliable, ""
+        handler: Callable[[Any], None] = self._on_mismatch
+        self._images = self._node.create_subscription(
+            self._type,
+            self.topic,
+            self._receive,
+            image_qos(reliable),
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=handler),
+        )
+
+    def _receive(self, message: Any) -> None:
+        self.received += 1
+        self.last_arrival = time.monotonic()
+        self.mismatch = ""
+        self._mailboxes.put(Letter(self._camera, message, self.last_arrival))
+
+    def _keep_info(self, message: CameraInfo) -> None:
+        self.camera_info = message
+
+    def _on_mismatch(self, event: Any) -> None:
+        self.mismatch = mismatch_text(self.topic, self.reliable, event, self._publishers())
+        self._node.get_logger().error(self.mismatch)
+
+
+def _topic(camera: str, name: str) -> str:
+    return f"{camera}/{name}" if camera else name
