@@ -12,6 +12,7 @@ import time
 import cv2
 import rclpy
 from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -20,7 +21,6 @@ from fsb_perception.registry import UnknownNameError
 from fsb_perception.ros import environment
 from fsb_perception.ros.conversions import bgr_to_image
 from fsb_perception.ros.parameters import declare_options
-from fsb_perception.ros.qos import image_qos
 from fsb_perception.ros.sources import Source, SourceError, open_source
 from fsb_perception.types import Image as Picture
 
@@ -28,8 +28,10 @@ _LOG_EVERY = 10.0  # s
 _JPEG_QUALITY = 90
 
 # Offered reliably, an image suits every subscription: reliable ones, which need it where the
-# transport loses fragments, and best-effort ones.
-_QOS = image_qos(reliable=True)
+# transport loses fragments, and best-effort ones. Depth 1: the newest frame wins.
+IMAGE_QOS = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE
+)
 
 
 class CameraConfig(Options):
@@ -75,9 +77,9 @@ class Camera(Node):
         self.finished = threading.Event()
         self._stopping = threading.Event()
         self._published, self._stamp = 0, 0
-        self._images = self.create_publisher(Image, "image", _QOS)
+        self._images = self.create_publisher(Image, "image", IMAGE_QOS)
         self._jpegs = (
-            self.create_publisher(CompressedImage, "image/compressed", _QOS)
+            self.create_publisher(CompressedImage, "image/compressed", IMAGE_QOS)
             if config.compressed
             else None
         )

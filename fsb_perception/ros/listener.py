@@ -14,9 +14,9 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
 from fsb_perception.msg import FaceAttributesArray
+from fsb_perception.ros.camera import IMAGE_QOS
 from fsb_perception.ros.conversions import image_to_bgr
 from fsb_perception.ros.pairing import Pairing
-from fsb_perception.ros.qos import FACES_QOS, image_qos
 from fsb_perception.ros.reading import faces_of
 from fsb_perception.ros.tally import Summary, Tally
 from fsb_perception.types import FaceAttributes
@@ -37,9 +37,7 @@ class Listener(Node):
         self._pairing: Pairing | None = None
         self._pair: tuple[Any, Any] | None = None
         self._paired = threading.Event()
-        self.create_subscription(
-            FaceAttributesArray, "face_attributes/faces", self._on_faces, FACES_QOS
-        )
+        self.create_subscription(FaceAttributesArray, "face_attributes/faces", self._on_faces, 5)
 
     def _on_faces(self, message: FaceAttributesArray) -> None:
         arrival = self.get_clock().now().nanoseconds
@@ -80,9 +78,7 @@ class Listener(Node):
         """
         with self._lock:
             self._pairing = Pairing()
-        subscription = self.create_subscription(
-            Image, "image", self._on_image, image_qos(reliable=True)
-        )
+        subscription = self.create_subscription(Image, "image", self._on_image, IMAGE_QOS)
         try:
             self._paired.wait(seconds)
         finally:
