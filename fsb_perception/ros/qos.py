@@ -1,54 +1,63 @@
-"""The quality of service of every topic, and how an image subscription fits its publishers."""
+"""Quality of service: what the node offers and asks for, and how to read what others offer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_policy_name_from_kind,
+)
 
-RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
-
-FACES = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=RELIABLE)
-DIAGNOSTICS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=RELIABLE)
-DEBUG_IMAGE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=RELIABLE)
-# Also who comes late learns which bundle is in use.
-BUNDLE_INFO = QoSProfile(
+# Attributes are small and each frame's matter: replay waits for them.
+FACES_QOS = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE
+)
+# Whoever comes late is told at once which bundle speaks.
+LATCHED_QOS = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=1,
-    reliability=RELIABLE,
+    reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 
 
-def image(reliability: ReliabilityPolicy) -> QoSProfile:
-    """For images: depth 1, as every frame that waits makes the answer older."""
+def image_qos(reliable: bool) -> QoSProfile:
+    """What an image subscription asks for: the newest one alone, for a queue would make it old."""
+    reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
     return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=reliability)
 
 
-def fitting_reliability(publishers: Sequence[Any], wish: str) -> ReliabilityPolicy:
-    """The reliability with which to subscribe.
+def wants_reliable(choice: str, publishers: Iterable[Any]) -> bool:
+    """Whether to subscribe reliably.
+
+    A reliable subscription hears no best-effort publisher at all; a best-effort one hears both, but
+    loses most large images where the transport must cut them up.
 
     Args:
-        publishers: what ``get_publishers_info_by_topic`` says.
-        wish: ``reliable``, ``best_effort``, or ``auto``: reliable where every publisher offers it,
-            since fragments of a large image are lost otherwise; best effort where one does not, or
-            where there is none yet, since that suits whatever comes.
+        choice: "auto", "reliable" or "best_effort"; auto is reliable when every publisher is.
+        publishers: endpoint infos of the topic; with none, auto is best effort.
     """
-    if wish != "auto":
-        return RELIABLE if wish == "reliable" else BEST_EFFORT
-    offered = [publisher.qos_profile.reliability for publisher in publishers]
-    return RELIABLE if offered and set(offered) == {RELIABLE} else BEST_EFFORT
+    if choice != "auto":
+        return choice == "reliable"
+    offered = [info.qos_profile.reliability for info in publishers]
+    return bool(offered) and all(policy == ReliabilityPolicy.RELIABLE for policy in offered)
 
 
-def mismatch(publisher: Any, requested: QoSProfile) -> str:
-    """What the publisher does not offer of what is requested; empty if they fit."""
-    offered = publisher.qos_profile
-    faults = []
-    if requested.reliability == RELIABLE and offered.reliability == BEST_EFFORT:
-        faults.append("offers best effort, this node requests reliable")
-    volatile = offered.durability == DurabilityPolicy.VOLATILE
-    if requested.durability == DurabilityPolicy.TRANSIENT_LOCAL and volatile:
-        faults.append("offers volatile, this node requests transient local")
-    name = "/".join(["", *filter(None, (publisher.node_namespace.strip("/"), publisher.node_name))])
-    return f"{name} {' and '.join(faults)}" if faults else ""
+def mismatch_text(topic: str, reliable: bool, event: Any, publishers: Iterable[Any]) -> str:
+    """One line about an incompatible publisher that names both sides and what to do."""
+    offers = ", ".join(
+        f"{info.node_namespace.rstrip('/')}/{info.node_name} offers "
+        f"{info.qos_profile.reliability.name.lower()}"
+        for info in publishers
+    )
+    asked = "reliable" if reliable else "best effort"
+    policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
+    return (
+        f"no images can come on {topic}: {policy} does not match; this node asks for {asked}, "
+        f"{offers or 'the publisher has gone'}. Set image_reliability to auto or best_effort."
+    )
