@@ -109,27 +109,40 @@ def test_what_is_installed_is_locked():
     assert installed == {name: lock.get(name) for name in installed}
 
 
-def imported(package: str) -> set[str]:
-    """Distributions that a package of ours imports, in canonical spelling."""
+def modules(package: str) -> set[str]:
+    """Names of the top-level modules that a package of ours imports."""
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / package).rglob("*.py")]
     nodes = [node for tree in trees for node in ast.walk(tree)]
-    modules = {a.name for node in nodes if isinstance(node, ast.Import) for a in node.names}
-    modules |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    names = {a.name for node in nodes if isinstance(node, ast.Import) for a in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    return {name.split(".")[0] for name in names}
+
+
+def imported(package: str) -> set[str]:
+    """Distributions that a package of ours imports, in canonical spelling."""
     providers = metadata.packages_distributions()
-    tops = {module.split(".")[0] for module in modules}
-    return {canonicalize_name(name) for top in tops for name in providers.get(top, ())}
+    return {canonicalize_name(name) for top in modules(package) for name in providers.get(top, ())}
 
 
 def direct(package: str) -> set[str]:
-    """The same, without ROS, whose packages come with it, and without ourselves."""
+    """The same without ROS, which comes from its own installation, and without ourselves."""
+    ros = re.compile(r"ros-.*|rclpy|ament-.*|.*-(msgs|srvs|interfaces)")
     ours = {"facial-soft-biometrics", "fsb-perception", "fsb-training"}
-    # Of what ROS brings, only the wheels are distributions; these are named alike on both sides.
-    ros = {name for name in imported(package) if name.endswith("-msgs") or name.startswith("ros-")}
-    return imported(package) - ours - ros - {"rclpy", "std-srvs", "builtin-interfaces"}
+    return {name for name in imported(package) - ours if not ros.fullmatch(name)}
 
 
 def test_what_perception_imports_is_declared():
-    assert direct("fsb_perception") <= names("core") | names("detectors") | {"ament-index-python"}
+    assert direct("fsb_perception") <= names("core") | names("detectors")
+
+
+def test_package_xml_names_every_ros_package_that_is_imported():
+    optional = {"cv_bridge", "hri_msgs", "vision_msgs"}  # used where they are installed
+    text = (ROOT / "package.xml").read_text(encoding="utf-8")
+    declared = set(re.findall(r"<(?:exec_)?depend>(\w+)<", text))
+    ros = re.compile(r"rclpy|launch|launch_ros|ament_\w+|\w+_(msgs|srvs|interfaces)")
+    used = {name for name in modules("fsb_perception") if ros.fullmatch(name)}
+    assert used - optional <= declared
+    assert not optional & declared
 
 
 def test_what_training_imports_is_declared():
