@@ -8,13 +8,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, MutableMapping
+from importlib import metadata
 from pathlib import Path
 
-# Fast DDS of Kilted and later reads the first name, that of Jazzy and before the second.
+# Fast DDS of Kilted and later reads the first name, that of Jazzy and before the second; where
+# both are set, the later one warns.
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 SEGMENT_MIB = 16  # of the profile, for each process
 SHARED_MEMORY = "/dev/shm"  # noqa: S108
 
+_KILTED_RCLPY = 9  # its major version
 _PACKAGE = "fsb_perception"
 _PROFILE = Path("config", "fastdds.xml")
 _BOOTSTRAP_MARK = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
@@ -66,7 +69,16 @@ def transport(environ: Mapping[str, str], processes: int) -> tuple[dict[str, str
     if profile is None:
         return {}, f"{_PROFILE} was not found: images go through the default transport."
     note = shared_memory_shortage(processes)
-    return ({} if note else dict.fromkeys(PROFILE_VARIABLES, str(profile))), note
+    return ({} if note else {_profile_variable(): str(profile)}), note
+
+
+def _profile_variable() -> str:
+    newer, older = PROFILE_VARIABLES
+    try:
+        release = int(metadata.version("rclpy").split(".")[0])
+    except (metadata.PackageNotFoundError, ValueError):
+        return newer
+    return newer if release >= _KILTED_RCLPY else older
 
 
 def shared_memory_shortage(processes: int, folder: str = SHARED_MEMORY) -> str:

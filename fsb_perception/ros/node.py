@@ -10,7 +10,9 @@ import logging
 import os
 import secrets
 import signal
+import traceback
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import rclpy
@@ -44,6 +46,23 @@ from fsb_perception.ros.worker import Answer, Worker
 _USER_ERRORS = (BundleError, DetectorError, OptionError, UnknownNameError)
 
 
+Step = Callable[[Any, State], TransitionCallbackReturn]
+
+
+def _tells_errors(step: Step) -> Step:
+    """Log what a lifecycle step raises: rclpy turns it into a state without a word."""
+
+    @wraps(step)
+    def told(self: Any, state: State) -> TransitionCallbackReturn:
+        try:
+            return step(self, state)
+        except Exception:
+            self.get_logger().error(f"{step.__name__} failed:\n{traceback.format_exc()}")
+            raise
+
+    return told
+
+
 class FaceAttributesNode(LifecycleNode):
     """See the top of this file. Parameters: config/perception.yaml.
 
@@ -71,6 +90,7 @@ class FaceAttributesNode(LifecycleNode):
         """Whether the node shall configure and activate by itself."""
         return self._config.autostart
 
+    @_tells_errors
     def on_configure(self, state: State) -> TransitionCallbackReturn:
         """Load the bundle, build every part and warm up."""
         self.failure = ""
@@ -108,13 +128,14 @@ class FaceAttributesNode(LifecycleNode):
             for camera in self._pipelines
         }
         self._bundle_info = self.create_publisher(BundleInfo, "~/bundle_info", LATCHED_QOS)
-        self._bundle_info.publish(bundle_to_msg(bundle, self.get_clock().now().to_msg()))
+        self._bundle_info.publish(bundle_to_msg(bundle, self.get_clock().now().nanoseconds))
 
     def _id_prefix(self, camera: str) -> str:
         # Random, so that an id of one run is not taken for that of another.
         prefix = self._config.id_prefix or f"f{secrets.token_hex(3)}"
         return f"{prefix}_{camera.strip('/').replace('/', '_')}" if camera else prefix
 
+    @_tells_errors
     def on_activate(self, state: State) -> TransitionCallbackReturn:
         """Subscribe and start to answer."""
         self._mailboxes.clear()
