@@ -57,8 +57,9 @@ def _rows(message: Image, encoding: Encoding) -> Picture:
     width, height, step = int(message.width), int(message.height), int(message.step)
     _check_size(width, height)
     what = f"{width} x {height} px {message.encoding}"
-    if width % encoding.block[0] or height % encoding.block[1]:
-        raise ConversionError(f"{what}: the size must be a multiple of {encoding.block} px")
+    across, down = encoding.block
+    if width % across or height % down:
+        raise ConversionError(f"{what}: the size must be a multiple of {across} x {down} px")
     if min(width, height) < encoding.smallest:
         raise ConversionError(f"{what}: the sides must be {encoding.smallest} px or more")
     row = width * encoding.channels * encoding.sample_bytes
