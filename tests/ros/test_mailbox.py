@@ -1,0 +1,109 @@
+"""Mailboxes: the newest frame wins, nothing is lost uncounted, no camera starves."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fsb_perception.ros.mailbox import Letter, Mailboxes
+
+CAMERAS = ("front", "rear", "left")
+
+
+def letter(camera: str, content: int = 0) -> Letter[int]:
+    return Letter(camera, content, arrival=0.0)
+
+
+def test_the_newest_frame_wins_and_the_others_are_counted() -> None:
+    boxes: Mailboxes[int] = Mailboxes(["front"])
+    for content in range(5):
+        boxes.put(letter("front", content))
+    assert boxes.take(0.0) == letter("front", 4)
+    assert boxes.replaced("front") == 4
+    assert boxes.take(0.0) is None
+
+
+# What can happen: a frame comes from a camera, or (None) the worker takes one.
+@given(st.lists(st.sampled_from([*CAMERAS, None]), max_size=60))
+def test_every_frame_is_taken_replaced_or_waiting(events: list[str | None]) -> None:
+    boxes: Mailboxes[int] = Mailboxes(CAMERAS)
+    arrived: dict[str, list[int]] = {camera: [] for camera in CAMERAS}
+    taken: dict[str, list[int]] = {camera: [] for camera in CAMERAS}
+    for time_, camera in enumerate(events):
+        if camera is not None:
+            boxes.put(letter(camera, time_))
+            arrived[camera].append(time_)
+        elif (got := boxes.take(0.0)) is not None:
+            assert got.content == arrived[got.camera][-1]  # never an older one
+            taken[got.camera].append(got.content)
+    while (got := boxes.take(0.0)) is not None:
+        taken[got.camera].append(got.content)
+    for camera in CAMERAS:
+        assert taken[camera] == sorted(set(taken[camera]))
+        assert len(arrived[camera]) == len(taken[camera]) + boxes.replaced(camera)
+
+
+def test_a_fast_camera_does_not_starve_the_others() -> None:
+    boxes: Mailboxes[int] = Mailboxes(CAMERAS)
+    turns = []
+    for _ in range(30):
+        for camera in CAMERAS:
+            boxes.put(letter(camera))
+        for _ in range(5):
+            boxes.put(letter("front"))
+        got = boxes.take(0.0)
+        assert got is not None
+        turns.append(got.camera)
+    assert all(set(turns[i : i + 3]) == set(CAMERAS) for i in range(0, 30, 3))
+
+
+def test_waiting_ends_without_a_frame() -> None:
+    boxes: Mailboxes[int] = Mailboxes(CAMERAS)
+    begun = time.monotonic()
+    assert boxes.take(0.05) is None
+    assert time.monotonic() - begun >= 0.04
+
+
+def test_waiting_ends_with_a_frame() -> None:
+    boxes: Mailboxes[int] = Mailboxes(CAMERAS)
+    threading.Timer(0.02, boxes.put, [letter("rear", 7)]).start()
+    assert boxes.take(10.0) == letter("rear", 7)
+
+
+def test_clearing_forgets_frames_and_counts() -> None:
+    boxes: Mailboxes[int] = Mailboxes(["front"])
+    boxes.put(letter("front"))
+    boxes.put(letter("front"))
+    boxes.clear()
+    assert boxes.take(0.0) is None
+    assert boxes.replaced("front") == 0
+
+
+def test_no_frame_is_lost_between_threads() -> None:
+    boxes: Mailboxes[int] = Mailboxes(CAMERAS)
+    frames, taken = 500, dict.fromkeys(CAMERAS, 0)
+
+    def send(camera: str) -> None:
+        for content in range(frames):
+            boxes.put(letter(camera, content))
+
+    senders = [threading.Thread(target=send, args=[camera]) for camera in CAMERAS]
+    for sender in senders:
+        sender.start()
+    while any(sender.is_alive() for sender in senders):
+        if (got := boxes.take(0.001)) is not None:
+            taken[got.camera] += 1
+    while (got := boxes.take(0.0)) is not None:
+        taken[got.camera] += 1
+    assert {camera: taken[camera] + boxes.replaced(camera) for camera in CAMERAS} == dict.fromkeys(
+        CAMERAS, frames
+    )
+
+
+def test_a_camera_that_is_not_known_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        Mailboxes(CAMERAS).put(letter("top"))
