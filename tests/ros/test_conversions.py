@@ -7,11 +7,7 @@ import contextlib
 import importlib.util
 import sys
 import types
-import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from rclpy.serialization import deserialize_message, serialize_message
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from fsb_perception.options import OptionError
@@ -27,151 +23,11 @@ from fsb_perception.registry import UnknownNameError
 from fsb_perception.ros.conversions import (
     ConversionError,
     bgr_to_image,
-    compressed_to_bgr,
     image_to_bgr,
     make_converter,
 )
 from fsb_perception.ros.encodings import ENCODINGS
-
-WIDTH, HEIGHT = 12, 8
-Bytes = NDArray[np.uint8]
-
-
-def noise(*shape: int, seed: int = 0) -> Bytes:
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-
-
-@dataclass(frozen=True)
-class Reference:
-    """Planes of 8-bit samples, (rows, samples in a row) each, and the picture they stand for."""
-
-    planes: Sequence[Bytes]
-    bgr: NDArray
-    tolerance: int = 0
-    border: int = 0  # px where OpenCV's Bayer conversion has no neighbours
-
-
-def interleaved(order: Sequence[int]) -> Reference:
-    bgra = noise(HEIGHT, WIDTH, 4)
-    return Reference([bgra[..., order].reshape(HEIGHT, -1)], bgra[..., :3])
-
-
-def grey() -> Reference:
-    luma = noise(HEIGHT, WIDTH)
-    return Reference([luma], np.stack([luma] * 3, axis=-1))
-
-
-def bt601(y: NDArray, u: NDArray, v: NDArray) -> NDArray:
-    """BGR from YUV of limited range, as ITU-R BT.601 writes it; planes of one shape."""
-    y, u, v = 1.164 * (y - 16.0), u - 128.0, v - 128.0
-    bgr = np.stack([y + 2.018 * u, y - 0.813 * v - 0.391 * u, y + 1.596 * v], axis=-1)
-    return bgr.clip(0, 255)
-
-
-def yuv(rows: int, columns: int, pack: Callable[..., list[Bytes]]) -> Reference:
-    """A picture whose colour is shared by blocks of ``rows`` x ``columns`` pixels."""
-    y = noise(HEIGHT, WIDTH).clip(16, 235)  # what lies below is nothing that BT.601 defines
-    u, v = noise(2, HEIGHT // rows, WIDTH // columns, seed=1)
-    full = [plane.repeat(rows, axis=0).repeat(columns, axis=1) for plane in (u, v)]
-    return Reference(pack(y, u, v), bt601(y, *full), tolerance=2)
-
-
-def semi_planar(y: Bytes, first: Bytes, second: Bytes) -> list[Bytes]:
-    return [y, np.stack([first, second], axis=-1).reshape(len(first), -1)]
-
-
-def packed(*samples: Bytes) -> list[Bytes]:
-    return [np.stack(samples, axis=-1).reshape(HEIGHT, -1)]
-
-
-def nv12() -> Reference:
-    return yuv(2, 2, semi_planar)
-
-
-def nv21() -> Reference:
-    return yuv(2, 2, lambda y, u, v: semi_planar(y, v, u))
-
-
-def nv24() -> Reference:
-    return yuv(1, 1, semi_planar)
-
-
-def uyvy() -> Reference:
-    return yuv(1, 2, lambda y, u, v: packed(u, y[:, ::2], v, y[:, 1::2]))
-
-
-def yuyv() -> Reference:
-    return yuv(1, 2, lambda y, u, v: packed(y[:, ::2], u, y[:, 1::2], v))
-
-
-def bayer(pattern: str) -> Reference:
-    """The mosaic a sensor makes of a picture; slopes come back exactly, wrong colours do not."""
-    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
-    bgr = np.stack([20 + 4 * x, 230 - 6 * y, 90 + 2 * x + 4 * y], axis=-1).astype(np.uint8)
-    mosaic = np.empty((HEIGHT, WIDTH), np.uint8)
-    for index, colour in enumerate(pattern):
-        rows, columns = slice(index // 2, None, 2), slice(index % 2, None, 2)
-        mosaic[rows, columns] = bgr[rows, columns, "bgr".index(colour)]
-    return Reference([mosaic], bgr, border=1)
-
-
-REFERENCES: dict[str, Callable[[], Reference]] = {
-    "bgr8": lambda: interleaved([0, 1, 2]),
-    "rgb8": lambda: interleaved([2, 1, 0]),
-    "bgra8": lambda: interleaved([0, 1, 2, 3]),
-    "rgba8": lambda: interleaved([2, 1, 0, 3]),
-    "mono8": grey,
-    "bgr16": lambda: interleaved([0, 1, 2]),
-    "rgb16": lambda: interleaved([2, 1, 0]),
-    "bgra16": lambda: interleaved([0, 1, 2, 3]),
-    "rgba16": lambda: interleaved([2, 1, 0, 3]),
-    "mono16": grey,
-    "8UC1": grey,
-    "8UC3": lambda: interleaved([0, 1, 2]),
-    "8UC4": lambda: interleaved([0, 1, 2, 3]),
-    "16UC1": grey,
-    "16UC3": lambda: interleaved([0, 1, 2]),
-    "16UC4": lambda: interleaved([0, 1, 2, 3]),
-    "yuv422": uyvy,
-    "uyvy": uyvy,
-    "yuv422_yuy2": yuyv,
-    "yuyv": yuyv,
-    "nv12": nv12,
-    "nv21": nv21,
-    "nv24": nv24,
-    "bayer_rggb8": lambda: bayer("rggb"),
-    "bayer_bggr8": lambda: bayer("bggr"),
-    "bayer_gbrg8": lambda: bayer("gbrg"),
-    "bayer_grbg8": lambda: bayer("grbg"),
-    "bayer_rggb16": lambda: bayer("rggb"),
-    "bayer_bggr16": lambda: bayer("bggr"),
-    "bayer_gbrg16": lambda: bayer("gbrg"),
-    "bayer_grbg16": lambda: bayer("grbg"),
-}
-
-
-def build(encoding: str, padding: int = 0, is_bigendian: int = 0) -> Image:
-    """A message whose padding and low bytes are noise."""
-    planes = REFERENCES[encoding]().planes
-    if "16" in encoding:
-        planes = [widen(plane, is_bigendian) for plane in planes]
-    step = planes[0].shape[1] + padding
-    # NV24: a row of the second plane is twice as long, and so is its padding.
-    steps = [step * (plane.shape[1] // planes[0].shape[1]) for plane in planes]
-    padded = [pad(plane, length) for plane, length in zip(planes, steps, strict=True)]
-    message = Image(width=WIDTH, height=HEIGHT, encoding=encoding, step=step)
-    message.is_bigendian = is_bigendian
-    message.data.frombytes(b"".join(plane.tobytes() for plane in padded))
-    return message
-
-
-def widen(plane: Bytes, is_bigendian: int) -> Bytes:
-    values = plane.astype(np.uint16) << 8 | noise(*plane.shape, seed=2)
-    return values.astype(">u2" if is_bigendian else "<u2").view(np.uint8)
-
-
-def pad(plane: Bytes, length: int) -> Bytes:
-    return np.hstack([plane, noise(len(plane), length - plane.shape[1], seed=3)])
+from tests.ros.encoded import HEIGHT, REFERENCES, WIDTH, Bytes, Reference, build
 
 
 def assert_shows(picture: NDArray, reference: Reference) -> None:
@@ -266,94 +122,6 @@ def test_anything_gives_a_picture_or_a_conversion_error(
     message.data.frombytes(data)
     with contextlib.suppress(ConversionError):
         assert image_to_bgr(message).shape == (height, width, 3)
-
-
-def compressed(
-    picture: NDArray, extension: str, message_format: str, change: Callable = bytes
-) -> CompressedImage:
-    made, data = cv2.imencode(extension, picture)
-    assert made
-    message = CompressedImage(format=message_format)
-    message.data.frombytes(change(data.tobytes()))
-    return message
-
-
-SMOOTH = cv2.resize(noise(3, 4, 3), (48, 32), interpolation=cv2.INTER_CUBIC)
-
-
-@pytest.mark.parametrize(
-    ("extension", "message_format", "tolerance"),
-    [
-        (".jpg", "bgr8; jpeg compressed bgr8", 12),
-        (".jpg", "rgb8; jpeg compressed bgr8", 12),
-        (".jpg", "jpeg", 12),
-        (".jpg", "", 12),
-        (".png", "png", 0),
-        (".png", "rgb8; png compressed bgr8", 0),
-        (".webp", "webp", 40),
-    ],
-)
-def test_compressed_pictures_are_read(extension: str, message_format: str, tolerance: int) -> None:
-    picture = compressed_to_bgr(compressed(SMOOTH, extension, message_format))
-    assert np.abs(picture.astype(int) - SMOOTH).max() <= tolerance
-    assert picture.flags.writeable
-
-
-PNGS = {
-    "grey": (SMOOTH[..., 0], np.stack([SMOOTH[..., 0]] * 3, axis=-1)),
-    "with alpha": (np.dstack([SMOOTH, noise(32, 48)]), SMOOTH),
-    "16 bit": (SMOOTH.astype(np.uint16) << 8 | noise(32, 48, 3), SMOOTH),
-}
-
-
-@pytest.mark.parametrize("name", PNGS)
-def test_compressed_pictures_become_bgr(name: str) -> None:
-    stored, expected = PNGS[name]
-    picture = compressed_to_bgr(compressed(stored, ".png", "png"))
-    np.testing.assert_array_equal(picture, expected)
-
-
-def with_exif_turn(jpeg: bytes) -> bytes:
-    """The JPEG with a note in front that says: turn me by a quarter."""
-    entry = b"\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00"
-    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0" + entry + b"\0\0\0\0"
-    return jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
-
-
-def test_an_exif_turn_is_left_alone() -> None:
-    message = compressed(SMOOTH, ".jpg", "jpeg", with_exif_turn)
-    turned = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
-    assert turned.shape == (48, 32, 3), "the note is not understood, so this proves nothing"
-    assert compressed_to_bgr(message).shape == (32, 48, 3)
-
-
-def enormous(png: bytes) -> bytes:
-    header = b"IHDR" + (60_000).to_bytes(4, "big") * 2 + png[24:29]
-    return png[:12] + header + zlib.crc32(header).to_bytes(4, "big") + png[33:]
-
-
-@pytest.mark.parametrize(
-    ("extension", "message_format", "change", "reason"),
-    [
-        (".jpg", "jpeg", lambda _: b"", "'jpeg' and 0 bytes: it is empty"),
-        (".jpg", "jpeg", lambda data: data[: len(data) // 2], "'jpeg' and [1-9][0-9]+ bytes"),
-        (".png", "png", lambda data: data[: len(data) // 2], "'png' and [1-9][0-9]+ bytes"),
-        (".png", "png", enormous, "'png' and [1-9][0-9]+ bytes"),
-        (".jpg", "h264", lambda _: bytes(100), "'h264' and 100 bytes: .*not a still picture"),
-        (".png", "16UC1; compressedDepth png", bytes, "depth; subscribe to the colour image"),
-    ],
-    ids=["empty", "half a jpeg", "half a png", "enormous", "video", "depth"],
-)
-def test_compressed_data_that_is_no_picture_is_refused(
-    extension: str, message_format: str, change: Callable, reason: str
-) -> None:
-    with pytest.raises(ConversionError, match=reason):
-        compressed_to_bgr(compressed(SMOOTH, extension, message_format, change))
-
-
-def test_a_compressed_picture_too_long_to_cut_faces_from_is_refused() -> None:
-    with pytest.raises(ConversionError, match="40000 x 1 px"):
-        compressed_to_bgr(compressed(np.zeros((1, 40_000, 3), np.uint8), ".png", "png"))
 
 
 PICTURES = hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3)))
