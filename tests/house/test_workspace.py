@@ -99,3 +99,11 @@ def test_messages_and_packages_come_from_the_workspace(workspace):
 def test_installed_command_line_answers(workspace):
     program = INSTALLED / "lib" / "fsb_perception" / "fsb"
     assert "Usage" in run(f". install/setup.bash && {program} --help", workspace)
+
+
+def test_installed_node_starts(workspace):
+    """As far as it gets without a bundle: it says which one it looked for, and ends."""
+    node = INSTALLED / "lib" / "fsb_perception" / "face_attributes"
+    arguments = "--ros-args -p bundle:=/no/such/bundle"
+    said = run(f". install/setup.bash && {{ {node} {arguments}; test $? -eq 1; }}", workspace)
+    assert "/no/such/bundle" in said
