@@ -52,8 +52,8 @@ def test_frames_begin_with_the_first() -> None:
     [
         ("demo", 0.0, 3),
         ("demo", 3.0, 3),
-        ("demo", 9.0, 2),  # one has left
-        ("demo", 17.9, 3),  # and is back
+        ("demo", 8.0, 2),  # one has left
+        ("demo", 12.0, 3),  # and is back
         *(("steady", float(second), 3) for second in range(10)),
     ],
 )
