@@ -43,6 +43,8 @@ def closing(summary: Summary) -> RenderableType:
 
 def status(summary: Summary) -> str:
     """One line: rate, latency, drops, weights."""
+    if not summary.processed:
+        return "the node has answered nothing yet"
     return (
         f"{summary.rate:.1f} frames/s   "
         f"latency p50 {summary.p50:.1f} ms, p95 {summary.p95:.1f} ms   "

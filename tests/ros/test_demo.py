@@ -58,7 +58,8 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
 def test_a_short_run_measures_reports_and_draws(bundle: Path, tmp_path: Path) -> None:
     demo = start(
         tmp_path,
-        *("--seconds", "3", "--no-view", "--report", "demo.json", "--bundle", str(bundle)),
+        *("--seconds", "3", "--source", "sample:steady", "--no-view"),
+        *("--report", "demo.json", "--bundle", str(bundle)),
     )
     text, _ = demo.communicate(timeout=100)
     assert demo.returncode == 0, text
@@ -87,7 +88,7 @@ def test_ctrl_c_ends_it_in_good_order(bundle: Path, tmp_path: Path) -> None:
     heard: list[str] = []
     for line in demo.stdout:
         heard.append(line)
-        if "faces" in line:  # the line stands
+        if "frames/s" in line:  # the line stands
             break
     demo.send_signal(signal.SIGINT)
     text, _ = demo.communicate(timeout=60)

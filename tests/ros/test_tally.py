@@ -65,6 +65,7 @@ def test_a_run_without_answers_reports_nothing_it_has_not_measured() -> None:
     report = Tally().summary().to_json()
     assert report["latency_ms"] == {"p50": None, "p95": None}
     assert report["frames"] == {"received": 0, "processed": 0, "dropped": 0}
+    assert "nan" not in live_table.status(Tally().summary())
 
 
 @pytest.mark.parametrize(
