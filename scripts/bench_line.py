@@ -113,14 +113,13 @@ def measure_memory(
             if done - (samples[-1][0] if samples else -_MEMORY_STEP) >= _MEMORY_STEP:
                 samples.append((done, line.rss_mb))
             tell(done)
-    settled = [sample for sample in samples if sample[0] >= _MEMORY_SETTLED] or samples
-    count, rss = np.array(settled).T
-    slope = np.polyfit(count / 1000, rss, 1)[0] if len(settled) > 1 else 0.0
+    settled = [(count / 1000, mb) for count, mb in samples if count >= _MEMORY_SETTLED]
+    slope = round(float(np.polyfit(*zip(*settled, strict=True), 1)[0]), 3) if settled[2:] else None
     return {
         "frames": frames,
         "first_mb": round(samples[0][1], 1),
         "last_mb": round(samples[-1][1], 1),
-        "growth_mb_per_1000_frames": round(float(slope), 3),
+        "growth_mb_per_1000_frames": slope,
         "samples": [[int(at), round(mb, 1)] for at, mb in samples],
     }
 
