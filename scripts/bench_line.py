@@ -114,7 +114,7 @@ def measure_memory(
                 samples.append((done, line.rss_mb))
             tell(done)
     settled = [(count / 1000, mb) for count, mb in samples if count >= _MEMORY_SETTLED]
-    slope = round(float(np.polyfit(*zip(*settled, strict=True), 1)[0]), 3) if settled[2:] else None
+    slope = _slope(settled) if settled[2:] else None
     return {
         "frames": frames,
         "first_mb": round(samples[0][1], 1),
@@ -122,6 +122,11 @@ def measure_memory(
         "growth_mb_per_1000_frames": slope,
         "samples": [[int(at), round(mb, 1)] for at, mb in samples],
     }
+
+
+def _slope(points: list[tuple[float, float]]) -> float:
+    across, up = np.array(points).T
+    return round(float(np.polyfit(across, up, 1)[0]), 3)
 
 
 def _assert_all_encoded(answers: list[Answer]) -> None:
