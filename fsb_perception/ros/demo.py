@@ -153,7 +153,7 @@ class _Demo:
         limit = self._options.seconds
         start = time.monotonic()
         if limit is None:
-            self._say("Ctrl-C ends the demo.")
+            self._say("Ctrl-C ends the demo, as does q in its window.")
         with self._display() as show:
             while limit is None or time.monotonic() - start < limit:
                 time.sleep(min(_LIVE_EVERY, limit or _LIVE_EVERY))
