@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import zlib
 
+import pytest
+
 # Processes of one test run and of runs side by side must not hear each other. 101 is the last
 # domain whose ports stay clear of those that Linux hands out by itself.
 _run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
@@ -26,3 +28,8 @@ _MOST_WORKERS = 8  # each holds torch, some 400 MB
 def pytest_xdist_auto_num_workers() -> int:
     """One worker for each core that this process may use."""
     return min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked ``long`` first, so that no core idles while the last of them ends."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.prefix, "bin")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)  # mypy reads torch's types when it has no cache
 @pytest.mark.parametrize(
     "command",

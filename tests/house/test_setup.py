@@ -191,8 +191,14 @@ VERBS = {"demo", "test", "lint", "train", "bench"}
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_every_verb_sets_up_first(verb):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     run = subprocess.run(
-        ["make", "--dry-run", verb], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--dry-run", "--no-print-directory", verb],
+        cwd=ROOT,
+        env=clean,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     first, second, *_ = run.stdout.splitlines()
     assert first.endswith("scripts/setup.py")
