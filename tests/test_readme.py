@@ -57,7 +57,9 @@ def test_launch_file_exists(file):
     assert (ROOT / "launch" / file).is_file()
 
 
-PATHS = re.findall(r"`((?:[\w.]+/)+[\w.]*)`", README) + re.findall(r"\]\(([^)#:]+)\)", README)
+PATHS = re.findall(r"`((?:[\w.]+/)+(?:[\w.]+\.\w+)?)`", README) + re.findall(
+    r"\]\(([^)#:]+)\)", README
+)
 
 
 @pytest.mark.parametrize("path", sorted(set(PATHS)))

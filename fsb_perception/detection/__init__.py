@@ -31,9 +31,7 @@ class DetectorConfig(Options):
     name: str = option(
         "yunet", "detector: yunet, or face-alignment's sfd, blazeface, retinaface, scrfd"
     )
-    score_threshold: float = option(
-        0.7, "faces with a lower score are ignored", ge=0.05, le=1.0
-    )
+    score_threshold: float = option(0.7, "faces with a lower score are ignored", ge=0.05, le=1.0)
     max_side: int = option(
         480,
         "larger images are shrunk to this longer side before detection",
