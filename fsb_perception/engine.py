@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from fsb_perception.alignment import Aligner
 from fsb_perception.bundle import Bundle
+from fsb_perception.model import MultitaskEncoder
 from fsb_perception.options import OptionError, Options, option
 from fsb_perception.types import Floats, Image, check_image
 
@@ -29,6 +32,9 @@ class EngineConfig(Options):
         choices=("auto", "fp32", "bf16", "fp16"),
     )
     threads: int = option(0, "CPU threads of the encoder; 0 leaves it to torch", ge=0, le=256)
+    fuse: bool = option(
+        True, "on the CPU, freeze the encoder into one graph, which is about a fifth faster"
+    )
     max_batch: int = option(
         16, "more faces than this are encoded in several batches", ge=1, le=1024
     )
@@ -56,7 +62,10 @@ class Engine:
         if config.threads:
             torch.set_num_threads(config.threads)
         model = bundle.build_model().to(self.device, self.dtype).requires_grad_(False)
-        self._model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._model: Callable[[torch.Tensor], dict[str, torch.Tensor]] = model.eval()
+        if config.fuse and self.device.type == "cpu":
+            self._model = _fused(model, self._preprocessing.size, self.dtype)
         temperatures = bundle.manifest.temperatures
         self._temperatures = {task.name: temperatures.get(task.name, 1.0) for task in bundle.tasks}
 
@@ -95,7 +104,8 @@ class Engine:
         }
 
     def _encode_batch(self, aligned: Sequence[Image]) -> dict[str, Floats]:
-        with self._lock, torch.inference_mode():
+        # Optimising anew for every number of faces would hold up the first frame with that many.
+        with self._lock, torch.inference_mode(), torch.jit.optimized_execution(False):
             pixels = self._preprocessing.pixels(aligned).to(self.device, self.dtype)
             logits = self._model(pixels)
             # The softmax is taken in float32: half precision would not sum to 1.
@@ -103,6 +113,25 @@ class Engine:
                 task: torch.softmax(row.float() / self._temperatures[task], dim=1).cpu().numpy()
                 for task, row in logits.items()
             }
+
+
+def _fused(model: MultitaskEncoder, size: int, dtype: torch.dtype) -> Callable[..., Any]:
+    """The model as one frozen graph: with few faces, much of the time goes between operations.
+
+    Checked on another number of faces than it was recorded with; the model itself where it differs.
+    """
+    example = torch.rand(2, 3, size, size, dtype=dtype).to(memory_format=torch.channels_last)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of branches on the picture's size, which never changes
+        graph = torch.jit.freeze(
+            torch.jit.trace(model, example[:1], strict=False, check_trace=False)
+        )
+        expected, actual = model(example), graph(example)
+    tolerance = 1e-4 if dtype == torch.float32 else 5e-2
+    same = all(torch.allclose(expected[t], actual[t], atol=tolerance) for t in expected)
+    if not same:
+        _log.warning("the fused encoder differs from the plain one, which is used instead")
+    return graph if same else model
 
 
 def _choose_device(name: str) -> torch.device:

@@ -68,10 +68,13 @@ def test_a_temperature_softens_but_keeps_the_order(tmp_path: Path) -> None:
         np.testing.assert_allclose(soft[task], expected, atol=1e-4)
 
 
-def test_no_graph_is_kept(engine: Engine) -> None:
-    engine.warm_up()
-    assert not any(p.requires_grad for p in engine._model.parameters())
-    assert not engine._model.training
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_the_fused_encoder_says_the_same(bundle: Bundle, count: int) -> None:
+    fused, plain = Engine(bundle), Engine(bundle, EngineConfig(fuse=False))
+    assert fused._model is not plain._model
+    assert isinstance(fused._model, torch.jit.ScriptModule)
+    for task, rows in fused.encode(faces(count)).items():
+        np.testing.assert_allclose(rows, plain.encode(faces(count))[task], atol=1e-5)
 
 
 @pytest.mark.parametrize(
