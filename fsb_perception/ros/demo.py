@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fsb_perception.ros.listener import Listener
 
 _START_LIMIT = 180.0  # s until the first answer; loading torch from a slow disc takes its time
-_PICTURE_LIMIT = 3.0  # s to wait for the closing picture
+_PICTURE_LIMIT = 6.0  # s to wait for the closing picture
 _DISCOVERY = 0.7  # s in which a demo that runs already is noticed
 _LOG_LINES = 12  # of a process that failed
 _PLAIN_EVERY = 2.0  # s between lines where there is no terminal
