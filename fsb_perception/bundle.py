@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -77,7 +77,7 @@ class Manifest(_Entry):
     backbone: str
     tasks: tuple[BundleTask, ...]
     preprocessing: Preprocessing
-    temperatures: dict[str, float]
+    temperatures: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
     metrics: dict[str, dict[str, dict[str, float | int]]] = {}
     training_data: tuple[TrainingData, ...] = ()
     recipe: dict[str, Any] = {}
@@ -230,8 +230,8 @@ def load_bundle(reference: str | Path) -> Bundle:
 def read_manifest(folder: Path) -> Bundle:
     """The bundle in ``folder`` by its manifest alone; its files are not read."""
     path = folder / MANIFEST
-    raw = path.read_bytes()
     try:
+        raw = path.read_bytes()
         tree = json.loads(raw)
         version = tree.get("format_version")
         if isinstance(version, int) and version > FORMAT_VERSION:
@@ -239,7 +239,7 @@ def read_manifest(folder: Path) -> Bundle:
                 f"{path} has format {version}, this FSB reads up to {FORMAT_VERSION}: update FSB"
             )
         manifest = Manifest.model_validate(tree)
-    except (ValueError, AttributeError, ValidationError) as error:
+    except (OSError, ValueError, AttributeError, ValidationError) as error:
         raise BundleError(f"{path} cannot be read: {error}") from None
     return Bundle(folder, manifest, hashlib.sha256(raw).hexdigest())
 

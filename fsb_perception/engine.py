@@ -54,8 +54,8 @@ class Engine:
     def __init__(self, bundle: Bundle, config: EngineConfig | None = None) -> None:
         config = config or EngineConfig()
         self.bundle = bundle
-        self.device = _choose_device(config.device)
-        self.dtype = _choose_dtype(config.precision, self.device)
+        self.device = choose_device(config.device)
+        self.dtype = choose_dtype(config.precision, self.device)
         self._max_batch = config.max_batch
         self._preprocessing = bundle.manifest.preprocessing
         self._lock = threading.Lock()
@@ -134,14 +134,16 @@ def _fused(model: MultitaskEncoder, size: int, dtype: torch.dtype) -> Callable[.
     return graph if same else model
 
 
-def _choose_device(name: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
+    """The device called auto, cuda or cpu; `OptionError` where it is not there."""
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise OptionError("engine.device: got 'cuda', but torch finds no GPU; use 'cpu' or 'auto'")
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
-def _choose_dtype(name: str, device: torch.device) -> torch.dtype:
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The number format called auto, fp32, bf16 or fp16; `OptionError` where it cannot be."""
     if name == "fp16" and device.type == "cpu":
         raise OptionError("engine.precision: fp16 is for GPUs; on the CPU use fp32, bf16 or auto")
     if name != "auto":

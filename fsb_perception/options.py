@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fsb_perception.registry import UnknownNameError
 
@@ -27,6 +27,16 @@ class Options(BaseModel):
     """Base of every option model: immutable, and unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @model_validator(mode="after")
+    def _check_choices(self) -> Options:
+        for name, info in type(self).model_fields.items():
+            extra = info.json_schema_extra
+            choices = extra.get("choices") if isinstance(extra, dict) else None
+            value = getattr(self, name)
+            if isinstance(choices, list) and choices and value not in choices:
+                raise ValueError(f"{name}: got {value!r}, must be one of {', '.join(map(str, choices))}")
+        return self
 
 
 OptionsT = TypeVar("OptionsT", bound=Options)
@@ -122,10 +132,15 @@ def build(model: type[OptionsT], values: Mapping[str, Any]) -> OptionsT:
 
 
 def _explain(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(map(str, item['loc']))}: got {item['input']!r}, {_lower_first(item['msg'])}"
-        for item in error.errors()
-    )
+    return "; ".join(_explain_one(item) for item in error.errors())
+
+
+def _explain_one(item: Any) -> str:
+    place = ".".join(map(str, item["loc"]))
+    text = _lower_first(item["msg"].removeprefix("Value error, "))
+    if item["type"] == "value_error":  # our own checks name the value themselves
+        return f"{place}: {text}" if place else text
+    return f"{place}: got {item['input']!r}, {text}"
 
 
 def _lower_first(text: str) -> str:

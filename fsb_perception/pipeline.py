@@ -54,6 +54,7 @@ class FacePipeline:
         self._tasks = _chosen(engine.bundle.tasks, config.tasks)
         self._tracker = FaceTracker(config.tracker, id_prefix)
         self._fusion = FaceFusion(self._tasks, config.fusion)
+        self._unreported: list[Track] = []
 
     @classmethod
     def from_config(cls, config: PerceptionConfig, id_prefix: str = "face") -> FacePipeline:
@@ -84,8 +85,11 @@ class FacePipeline:
         check_image(image)
         image = np.ascontiguousarray(image)
         faces = self._detector.detect(image)
-        tracks = self._tracker.update(faces, stamp)
+        tracks = [*self._unreported, *self._tracker.update(faces, stamp)]
+        # Should the encoder fail, who has ended is still reported with the next frame.
+        self._unreported = [track for track in tracks if track.state is TrackState.ENDED]
         views = self._look(image, [track for track in tracks if _in_frame(track)])
+        self._unreported = []
         return [self._report(track, stamp, views.get(track.face_id, _UNSEEN)) for track in tracks]
 
     def reset(self) -> None:

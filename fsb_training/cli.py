@@ -9,12 +9,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from fsb_perception.bundle import Manifest
 
 app = typer.Typer(
     help="Train and judge the bundles that FSB runs.\n\n"
@@ -37,12 +40,17 @@ Settings = Annotated[
 Run = Annotated[
     Path | None, typer.Option(help="folder of the run; by default runs/ and the recipe's name")
 ]
+Device = Annotated[str, typer.Option(help="auto, cuda or cpu")]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to torch")]
 
 
 @app.command()
 def fit(
-    recipe: RecipeFile, settings: Settings = None, run: Run = None, threads: Threads = 0
+    recipe: RecipeFile,
+    settings: Settings = None,
+    run: Run = None,
+    device: Device = "auto",
+    threads: Threads = 0,
 ) -> None:
     """Train a bundle; started again after a stop of any kind, it goes on where it was.
 
@@ -57,7 +65,7 @@ def fit(
     folder = run or Path("runs") / chosen.name
     _set_threads(threads)
     sources, dev = open_sources(chosen)
-    encoder = trainer.fit(chosen, folder, sources, dev)
+    encoder = trainer.fit(chosen, folder, sources, dev, device)
     bundle = export(chosen, encoder, folder / "bundle", sources, dev)
     _console.print(_metrics_table(bundle.manifest.metrics))
     _console.print(f"{bundle.bundle_id}, {bundle.size_bytes / 1e6:.1f} MB, in {bundle.folder}")
@@ -102,22 +110,29 @@ def evaluate(
     cache: Annotated[
         Path | None, typer.Option(help="keep decoded pictures and found faces here for next time")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cuda or cpu")] = "auto",
+    device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
     """Judge a bundle on data sets in their published layouts, as the robot would see the faces."""
     from fsb_perception.bundle import load_bundle
     from fsb_perception.engine import EngineConfig
+    from fsb_perception.options import OptionError, build
     from fsb_training import evaluate as judging
     from fsb_training.export import answers
     from fsb_training.recipe import DataOptions
 
     loaded = load_bundle(bundle)
+    config = build(EngineConfig, {"device": device, "max_batch": 64})
+    for file in (json_file, predictions):
+        if file is not None and not file.parent.is_dir():
+            raise OptionError(f"cannot write {file}: there is no folder {file.parent}")
+    specs = [*datasets, *(more_datasets or ())]
+    _warn_of_training_data(loaded.manifest, specs)
     _set_threads(threads)
     with _folder(cache) as folder:
         options = DataOptions(root=str(data_root), cache=str(folder))
-        sources = judging.open_parts([*datasets, *(more_datasets or ())], options)
-        said = answers(loaded, sources, EngineConfig(device=device, max_batch=64))
+        sources = judging.open_parts(specs, options)
+        said = answers(loaded, sources, config)
     metrics = judging.judge(said, sources)
     _console.print(_metrics_table(metrics))
     for source in sources:
@@ -127,6 +142,20 @@ def evaluate(
         json_file.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     if predictions:
         judging.write_predictions(predictions, said, sources)
+
+
+def _warn_of_training_data(manifest: Manifest, specs: list[str]) -> None:
+    """A number on faces that were learned from is no held-out number, and says so."""
+    from fsb_training.datasets import DATASETS
+
+    known = {entry.name for entry in manifest.training_data}
+    for spec in specs:
+        name, _, part = spec.partition(":")
+        if name in known and name in DATASETS and part in (*DATASETS[name].training_parts, "fit"):
+            _console.print(
+                f"[yellow]{spec} took part in training {manifest.name}: no held-out number. "
+                f"{name}:dev is the share that did not.[/yellow]"
+            )
 
 
 @contextmanager

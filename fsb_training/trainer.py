@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from fsb_perception._torchvision import mend_torchvision
 from fsb_perception.backbones import BACKBONES
+from fsb_perception.engine import choose_device, choose_dtype
 from fsb_perception.model import MultitaskEncoder
 from fsb_perception.preprocessing import Preprocessing, normalise
 from fsb_perception.tasks import TASKS
@@ -76,9 +77,18 @@ class State:
     optimiser: torch.optim.Optimizer
     step: int = 0
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.learner.parameters()).device
+
 
 def fit(
-    recipe: Recipe, run: Path, sources: Sequence[Source], dev: Sequence[Source]
+    recipe: Recipe,
+    run: Path,
+    sources: Sequence[Source],
+    dev: Sequence[Source],
+    device: str = "auto",
 ) -> MultitaskEncoder:
     """Train from where ``run`` stands to the end.
 
@@ -86,6 +96,7 @@ def fit(
         recipe: what to train, and how.
         run: folder of the checkpoint and of ``log.jsonl``; made if missing.
         sources: what is learned from.
+        device: "auto", "cuda" or "cpu"; no part of the recipe, so a run may change over.
         dev: what the averaged weights are looked at with, now and then.
 
     Returns:
@@ -93,7 +104,7 @@ def fit(
     """
     run.mkdir(parents=True, exist_ok=True)
     _refuse_other_recipe(recipe, run)
-    state = resume(recipe, run)
+    state = resume(recipe, run, choose_device(device))
     steps = total_steps(recipe)
     batches = loader(StepBatches(sources, recipe), state.step)
     with tqdm(total=steps, initial=state.step, unit="step", smoothing=0.05) as bar:
@@ -114,14 +125,15 @@ def train_step(state: State, batch: Batch, recipe: Recipe) -> float:
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(state.step, options)
     row = BACKBONES[recipe.backbone]
-    pixels = normalise(batch.pixels, row.mean, row.std).contiguous(
-        memory_format=torch.channels_last
-    )
+    device = state.device
+    pixels = normalise(batch.pixels.to(device), row.mean, row.std)
+    targets = {task: rows.to(device) for task, rows in batch.targets.items()}
     state.learner.train()
-    logits, stem_logits = state.learner(pixels)
-    loss = multitask_loss(logits, batch.targets, recipe.loss.label_smoothing)
+    with autocast(device):
+        logits, stem_logits = state.learner(pixels.contiguous(memory_format=torch.channels_last))
+    loss = multitask_loss(logits, targets, recipe.loss.label_smoothing)
     if recipe.loss.stem:
-        stem = multitask_loss(stem_logits, batch.targets, recipe.loss.label_smoothing)
+        stem = multitask_loss(stem_logits, targets, recipe.loss.label_smoothing)
         loss = loss + recipe.loss.stem * stem
     value = float(loss.detach())
     if not math.isfinite(value):
@@ -148,13 +160,20 @@ def learning_rate(step: int, options: OptimiserOptions) -> float:
     return options.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
 
-def start(recipe: Recipe) -> State:
+def autocast(device: torch.device) -> torch.autocast:
+    """bfloat16 where the hardware is made for it (a GPU, AMX); it needs no loss scaling."""
+    fast = choose_dtype("auto", device) == torch.bfloat16
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+
+
+def start(recipe: Recipe, device: torch.device | None = None) -> State:
     """A run at step zero."""
     mend_torchvision()
     from timm.utils.model_ema import ModelEmaV3
 
     torch.manual_seed(recipe.seed)
     learner = Learner(recipe)
+    learner.to(device or torch.device("cpu"))
     learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = ModelEmaV3(learner, decay=recipe.optimiser.ema_decay, use_warmup=True)
     optimiser = torch.optim.AdamW(_groups(learner, recipe.optimiser), fused=True)
@@ -173,9 +192,9 @@ def _groups(learner: nn.Module, options: OptimiserOptions) -> list[dict[str, Any
     ]
 
 
-def resume(recipe: Recipe, run: Path) -> State:
+def resume(recipe: Recipe, run: Path, device: torch.device | None = None) -> State:
     """The run as its last checkpoint has it, or at step zero."""
-    state = start(recipe)
+    state = start(recipe, device)
     path = run / CHECKPOINT
     if path.is_file():
         saved = torch.load(path, map_location="cpu", weights_only=True)
@@ -246,11 +265,12 @@ def dev_logits(
     row = BACKBONES[recipe.backbone]
     preprocessing = Preprocessing(size=size, alignment=recipe.alignment, mean=row.mean, std=row.std)
     encoder.eval()
+    device = next(encoder.parameters()).device
 
     def encode(aligned: Sequence[Image]) -> dict[str, Floats]:
         with torch.inference_mode():
-            logits = encoder(preprocessing.pixels(aligned))
-        return {task: rows.numpy() for task, rows in logits.items()}
+            logits = encoder(preprocessing.pixels(aligned).to(device))
+        return {task: rows.float().cpu().numpy() for task, rows in logits.items()}
 
     return {s.faces.name: evaluate.run(s, preprocessing.aligner, encode) for s in sources}
 

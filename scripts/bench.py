@@ -19,6 +19,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from fsb_perception.options import OptionError
+from fsb_perception.registry import UnknownNameError
 from fsb_perception.ros import environment
 
 TARGETS = {"fps": 30.0, "p95_ms": 40.0, "rss_mb": 1000.0}
@@ -47,7 +49,7 @@ def main(
         console.print("Other programs are at work: these will be their numbers too.")
     try:
         numbers = _measure(console, bundle, device, seconds, runs, frames)
-    except RuntimeError as error:  # BenchError and BundleError say what to do
+    except (RuntimeError, OptionError, UnknownNameError) as error:  # they say what to do
         console.print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from None
     console.print(f"\ncamera -> node -> answer, median of {runs} runs of {seconds:g} s")

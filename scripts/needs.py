@@ -28,7 +28,6 @@ ROS_PACKAGES = (
     "sensor_msgs",
     "std_msgs",
     "std_srvs",
-    "visualization_msgs",
 )
 
 

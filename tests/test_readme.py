@@ -7,8 +7,10 @@ import shlex
 from pathlib import Path
 
 import pytest
+import typer
 
 from fsb_perception.cli import COMMANDS
+from fsb_training.cli import app as training_app
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,6 +50,15 @@ def assert_accepted(arguments: list[str]) -> None:
         name, *words = words
         command = command.commands[name]
     command.make_context(name, [word for word in words if word != "..."])
+
+
+@pytest.mark.parametrize(
+    "snippet", [text for text in SNIPPETS if text.startswith(".venv/bin/fsb-train ")]
+)
+def test_training_command_takes_these_arguments(snippet):
+    name, *words = shlex.split(snippet)[1:]
+    commands = typer.main.get_command(training_app).commands
+    commands[name].make_context(name, words)
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,9 @@ class Camera(Node):
             self._publish_all(self._source)
         except SourceError as error:
             self.failure = str(error)
+        except Exception as error:
+            if not self._stopping.is_set() and rclpy.ok():
+                self.failure = f"the camera failed: {type(error).__name__}: {error}"
         finally:
             self.finished.set()
 

@@ -26,7 +26,7 @@ class CameraInput:
         mailboxes: where images go.
 
     Attributes:
-        received: image messages since `open`.
+        received: image messages since the node was configured.
         last_arrival: of an image, in seconds of the steady clock; when it was opened, before one.
         mismatch: what keeps a publisher from being heard; empty if nothing does.
         camera_info: newest calibration, if any came.
@@ -50,12 +50,19 @@ class CameraInput:
         self.camera_info: CameraInfo | None = None
 
     def open(self) -> None:
-        """Subscribe; publishers that come or change later are followed by `follow_publishers`."""
-        self.received, self.last_arrival = 0, time.monotonic()
+        """Subscribe, unless it does; `follow_publishers` then follows who comes and changes."""
+        if self.is_open:
+            return
+        self.last_arrival = time.monotonic()
         self._subscribe(wants_reliable(self._config.image_reliability, self._publishers()))
         self._infos = self._node.create_subscription(
             CameraInfo, _topic(self._camera, "camera_info"), self._keep_info, image_qos(False)
         )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it listens."""
+        return self._images is not None
 
     def close(self) -> None:
         """Stop listening."""
@@ -102,6 +109,8 @@ class CameraInput:
         self.camera_info = message
 
     def _on_mismatch(self, event: Any) -> None:
+        if self._config.image_reliability == "auto":
+            return  # `follow_publishers` changes over within a second, and says so
         self.mismatch = mismatch_text(self.topic, self.reliable, event, self._publishers())
         self._node.get_logger().error(self.mismatch)
 

@@ -71,12 +71,20 @@ def demo(
     console = Console()
     options = DemoOptions(source, bundle, device, view, seconds, report, picture)
     try:
+        _refuse_missing_folders(report, picture)
         with _terminating_like_ctrl_c():
             _Demo(options, console).run()
     except DemoError as error:
         text = f"[bold red]The demo ended:[/] {escape(str(error))}"
         console.print(text, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
+
+
+def _refuse_missing_folders(*files: Path | None) -> None:
+    """Before the run, not after it."""
+    for file in files:
+        if file is not None and not file.parent.is_dir():
+            raise DemoError(f"cannot write {file}: there is no folder {file.parent}")
 
 
 class _Demo:
@@ -103,7 +111,10 @@ class _Demo:
         self._console.print(live_table.closing(summary))
         self._say(live_table.status(summary))
         if self._options.report:
-            summary.write(self._options.report)
+            try:
+                summary.write(self._options.report)
+            except OSError as error:
+                raise DemoError(f"the report could not be written: {error}") from None
             self._say(f"Report: {self._options.report}")
 
     def _run_nodes(

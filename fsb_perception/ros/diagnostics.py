@@ -26,12 +26,14 @@ class Health:
         counts: what became of its frames.
         dropped: frames that were not answered.
         rate: answers a second over the last period.
+        bad: frames in the last period that were no pictures, or that failed.
     """
 
     source: CameraInput
     counts: Counts
     dropped: int
     rate: float
+    bad: int
 
 
 def report(
@@ -68,6 +70,8 @@ def inactive(name: str, stamp: Any, why: str) -> DiagnosticArray:
 def judge(health: Health, stale: float) -> tuple[bytes, str]:
     """Level and text of one camera's state."""
     source = health.source
+    if not source.is_open:
+        return DiagnosticStatus.WARN, "switched off by ~/enable"
     silence = time.monotonic() - source.last_arrival
     if source.mismatch:
         return DiagnosticStatus.ERROR, source.mismatch
@@ -75,9 +79,9 @@ def judge(health: Health, stale: float) -> tuple[bytes, str]:
         publishers = source.publishers
         why = f"{publishers} publisher(s)" if publishers else "nobody publishes it"
         return DiagnosticStatus.WARN, f"no images for {silence:.0f} s on {source.topic}: {why}"
-    bad = health.counts.undecodable + health.counts.failed
-    if bad and bad >= health.counts.answered:
-        return DiagnosticStatus.ERROR, f"{bad} frames could not be used; see the log"
+    if health.bad:
+        level = DiagnosticStatus.WARN if health.rate else DiagnosticStatus.ERROR
+        return level, f"{health.bad} frames in the last second could not be used; see the log"
     return DiagnosticStatus.OK, f"{health.rate:.1f} frames a second"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from fsb_perception.ros import environment
 from fsb_perception.ros.graph import GRAPHS, NodeSpec
+from fsb_perception.ros.window import display_shortage
 
 
 def describe(name: str) -> Any:
@@ -20,7 +21,8 @@ def describe(name: str) -> Any:
     def start(context: Any) -> list[Any]:
         names = [argument.name for argument in graph.arguments]
         nodes = graph.nodes(**{name: context.launch_configurations[name] for name in names})
-        return [*_transport(len(nodes)), *map(action, nodes)]
+        shown, note = _without_window(nodes)
+        return [*note, *_transport(len(shown)), *map(action, shown)]
 
     declared = [
         DeclareLaunchArgument(
@@ -29,6 +31,17 @@ def describe(name: str) -> Any:
         for argument in graph.arguments
     ]
     return LaunchDescription([*declared, OpaqueFunction(function=start)])
+
+
+def _without_window(nodes: tuple[NodeSpec, ...]) -> tuple[tuple[NodeSpec, ...], list[Any]]:
+    """The nodes, less the viewer where there is no display: its end would end them all."""
+    from launch.actions import LogInfo
+
+    shortage = display_shortage() if any(spec.executable == "viewer" for spec in nodes) else ""
+    if not shortage:
+        return nodes, []
+    note = LogInfo(msg=f"No window: {shortage}. The attributes are published all the same.")
+    return tuple(spec for spec in nodes if spec.executable != "viewer"), [note]
 
 
 def action(spec: NodeSpec) -> Any:

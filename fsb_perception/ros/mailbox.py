@@ -62,6 +62,13 @@ class Mailboxes(Generic[T]):
         with self._condition:
             return self._replaced[camera]
 
+    def empty(self) -> None:
+        """Drop what waits, and count it as given way."""
+        with self._condition:
+            for camera, letter in self._slots.items():
+                self._replaced[camera] += letter is not None
+                self._slots[camera] = None
+
     def clear(self) -> None:
         """Drop what waits and set all counts to zero."""
         with self._condition:

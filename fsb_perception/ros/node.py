@@ -18,9 +18,12 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, State, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import SetBool, Trigger
 
@@ -38,7 +41,7 @@ from fsb_perception.ros.debug_image import debug_image
 from fsb_perception.ros.logs import forward_logs
 from fsb_perception.ros.mailbox import Mailboxes
 from fsb_perception.ros.messages import array_to_msg, bundle_to_msg
-from fsb_perception.ros.parameters import NodeConfig, current, declare_options
+from fsb_perception.ros.parameters import NodeConfig, current, declare_options, is_of_ros
 from fsb_perception.ros.qos import FACES_QOS, LATCHED_QOS, image_qos
 from fsb_perception.ros.worker import Answer, Worker
 
@@ -71,17 +74,28 @@ class FaceAttributesNode(LifecycleNode):
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(
-            "face_attributes", automatically_declare_parameters_from_overrides=True, **options
-        )
-        self._config = declare_options(self, NodeConfig)
+        # Before anything can raise: rclpy also destroys a node that was half made.
         self.failure = ""
         self._worker: Worker | None = None
         self._inputs: dict[str, CameraInput] = {}
-        self._answered: dict[str, int] = {}
+        self._pipelines: dict[str, FacePipeline] = {}
+        self._made: list[Publisher] = []
+        self._last: dict[str, tuple[int, int]] = {}
+        try:
+            super().__init__(
+                "face_attributes", automatically_declare_parameters_from_overrides=True, **options
+            )
+        except ValueError as error:
+            raise OptionError(
+                "a parameter is an empty list, whose type ROS cannot tell: "
+                f"leave it out or write [''] ({error})"
+            ) from error
+        self._config = declare_options(self, NodeConfig)
         self.add_on_set_parameters_callback(self._on_parameters)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", FACES_QOS)
-        self._timer = self.create_timer(diagnostics.PERIOD, self._tick)
+        # On the steady clock: with use_sim_time and a paused bag the node must still be heard.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = self.create_timer(diagnostics.PERIOD, self._tick, clock=steady)
         self.create_service(SetBool, "~/enable", self._on_enable)
         self.create_service(Trigger, "~/reset_tracks", self._on_reset)
 
@@ -120,15 +134,21 @@ class FaceAttributesNode(LifecycleNode):
         self._inputs = {
             camera: CameraInput(self, camera, config, self._mailboxes) for camera in self._pipelines
         }
-        self._faces = self.create_publisher(FaceAttributesArray, "~/faces", FACES_QOS)
+        self._faces = self._make(FaceAttributesArray, "~/faces", FACES_QOS)
         self._debug_images = {
-            camera: self.create_publisher(
+            camera: self._make(
                 CompressedImage, _under(camera, "debug_image/compressed"), image_qos(False)
             )
             for camera in self._pipelines
+            if config.debug_image
         }
-        self._bundle_info = self.create_publisher(BundleInfo, "~/bundle_info", LATCHED_QOS)
-        self._bundle_info.publish(bundle_to_msg(bundle, self.get_clock().now().nanoseconds))
+        bundle_info = self._make(BundleInfo, "~/bundle_info", LATCHED_QOS)
+        now = self.get_clock().now().nanoseconds
+        bundle_info.publish(bundle_to_msg(bundle, now, config.tasks))
+
+    def _make(self, kind: type[Any], topic: str, qos: QoSProfile) -> Publisher:
+        self._made.append(self.create_publisher(kind, topic, qos))
+        return self._made[-1]
 
     def _id_prefix(self, camera: str) -> str:
         # Random, so that an id of one run is not taken for that of another.
@@ -139,7 +159,7 @@ class FaceAttributesNode(LifecycleNode):
     def on_activate(self, state: State) -> TransitionCallbackReturn:
         """Subscribe and start to answer."""
         self._mailboxes.clear()
-        self._answered = dict.fromkeys(self._pipelines, 0)
+        self._last = dict.fromkeys(self._pipelines, (0, 0))
         self._worker = Worker(
             self._pipelines,
             self._mailboxes,
@@ -170,6 +190,12 @@ class FaceAttributesNode(LifecycleNode):
         self._free()
         return super().on_shutdown(state)
 
+    def on_error(self, state: State) -> TransitionCallbackReturn:
+        """Stop and free what a failed step has left; the node can then be configured again."""
+        self._stop()
+        self._free()
+        return super().on_error(state)
+
     def destroy_node(self) -> None:
         """Stop the worker before its publishers go."""
         self._stop()
@@ -181,20 +207,18 @@ class FaceAttributesNode(LifecycleNode):
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
+            self._mailboxes.clear()  # the last image is not kept
             for pipeline in self._pipelines.values():
                 pipeline.reset()
 
     def _free(self) -> None:
-        if not self._inputs:
-            return
-        for publisher in (self._faces, self._bundle_info, *self._debug_images.values()):
-            self.destroy_publisher(publisher)
+        while self._made:
+            self.destroy_publisher(self._made.pop())
         self._inputs, self._pipelines = {}, {}
-        del self._engine
+        self.__dict__.pop("_engine", None)
 
     def _open_inputs(self) -> None:
         for source in self._inputs.values():
-            source.close()
             source.open()
 
     def _publish(self, answer: Answer) -> None:
@@ -211,8 +235,8 @@ class FaceAttributesNode(LifecycleNode):
             bundle_id=self._engine.bundle.bundle_id,
         )
         self._faces.publish(message)
-        publisher = self._debug_images[answer.camera]
-        if publisher.get_subscription_count():
+        publisher = self._debug_images.get(answer.camera)
+        if publisher is not None and publisher.get_subscription_count():
             width = self._config.debug_width
             publisher.publish(debug_image(answer.image, answer.faces, answer.header, width))
 
@@ -233,18 +257,20 @@ class FaceAttributesNode(LifecycleNode):
     def _health(self, camera: str, worker: Worker) -> diagnostics.Health:
         source, counts = self._inputs[camera], worker.counts[camera]
         source.follow_publishers()
-        rate = (counts.answered - self._answered[camera]) / diagnostics.PERIOD
-        self._answered[camera] = counts.answered
-        return diagnostics.Health(source, counts, worker.dropped(camera), rate)
+        answered, bad = counts.answered, counts.undecodable + counts.failed
+        before, bad_before = self._last[camera]
+        self._last[camera] = answered, bad
+        rate = (answered - before) / diagnostics.PERIOD
+        return diagnostics.Health(source, counts, worker.dropped(camera), rate, bad - bad_before)
 
     def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
-        changed = {parameter.name: parameter.value for parameter in parameters}
+        changed = {p.name: p.value for p in parameters if not is_of_ros(p.name)}
         try:
             config = current(self, NodeConfig, changed)
         except (OptionError, UnknownNameError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._config = config
-        for pipeline in getattr(self, "_pipelines", {}).values():
+        for pipeline in self._pipelines.values():
             pipeline.configure(config)
         return SetParametersResult(successful=True)
 
@@ -258,6 +284,7 @@ class FaceAttributesNode(LifecycleNode):
         else:
             for source in self._inputs.values():
                 source.close()
+            self._mailboxes.empty()
             self._worker.reset_tracks()
             response.message = "images are no longer subscribed to"
         return response
@@ -289,12 +316,15 @@ def start(node: FaceAttributesNode) -> bool:
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is asked to stop; 1 if it could not start."""
     environment.prepare()
-    os.environ.update(environment.transport(os.environ, processes=2)[0])
+    variables, note = environment.transport(os.environ, processes=2)
+    os.environ.update(variables)
     rclpy.init(args=args)
     node: FaceAttributesNode | None = None
     code = 0
     try:
         node = FaceAttributesNode()
+        if note:
+            node.get_logger().warning(note)
         with forward_logs(logging.getLogger("fsb_perception"), node.get_logger()):
             code = 0 if start(node) else 1
             if code == 0:

@@ -7,11 +7,13 @@ writes every parameter of the node with its meaning, unit and bounds.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import yaml
+from pydantic import model_validator
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
@@ -21,6 +23,7 @@ from fsb_perception.registry import UnknownNameError
 
 # Parameters that ROS itself gives to every node.
 _OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
+_NAME = re.compile(r"[a-z][a-z0-9_]*(/[a-z][a-z0-9_]*)*")
 _NO_BOUND = {int: 2**63 - 1, float: 1.7e308}
 
 OptionsT = TypeVar("OptionsT", bound=Options)
@@ -52,9 +55,29 @@ class NodeConfig(PerceptionConfig):
     stale_after: float = option(
         2.0, "without an image for so long, diagnostics warn", unit="s", ge=0.1, le=3600.0
     )
+    debug_image: bool = option(
+        False, "offer ~/debug_image/compressed, the annotated picture, to whoever subscribes to it"
+    )
     debug_width: int = option(
         640, "debug images are at most this wide", unit="px", ge=64, le=3840, live=True
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> NodeConfig:
+        for name in filter(None, (*self.cameras, self.id_prefix)):
+            if not _NAME.fullmatch(name) or (name == self.id_prefix and "/" in name):
+                raise ValueError(
+                    f"cameras and id_prefix take lower-case letters, digits and underscores, "
+                    f"a letter first; got {name!r}"
+                )
+        if len({name.replace("/", "_") for name in self.cameras}) != len(self.cameras):
+            raise ValueError(f"the names of cameras must differ, got {', '.join(self.cameras)}")
+        return self
+
+
+def is_of_ros(name: str) -> bool:
+    """Whether a parameter is one that ROS gives to every node, and none of our options."""
+    return name.startswith(_OF_ROS)
 
 
 def declare_options(node: Node, model: type[OptionsT]) -> OptionsT:
@@ -69,7 +92,7 @@ def declare_options(node: Node, model: type[OptionsT]) -> OptionsT:
     """
     options = {item.name: item for item in walk(model)}
     given = {name: p.value for name, p in node.get_parameters_by_prefix("").items()}
-    given = {name: value for name, value in given.items() if not name.startswith(_OF_ROS)}
+    given = {name: value for name, value in given.items() if not is_of_ros(name)}
     for name in given:
         if name not in options:
             raise UnknownNameError("parameter", name, options)

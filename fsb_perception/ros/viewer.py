@@ -86,7 +86,7 @@ def main(args: list[str] | None = None) -> int:
     viewer = Viewer()
     try:
         if shortage:
-            viewer.get_logger().fatal(f"{shortage}: run without view")
+            viewer.get_logger().fatal(f"{shortage}: start with view:=false")
             return 1
         _show(viewer)
     except (KeyboardInterrupt, rclpy.executors.ExternalShutdownException):

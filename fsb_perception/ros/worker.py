@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import rclpy
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from fsb_perception.pipeline import FacePipeline
@@ -83,6 +84,8 @@ class Worker:
         self._convert, self._publish, self._now = convert, publish, now
         self._logger = logger
         self.counts = {camera: Counts() for camera in pipelines}
+        self._spoke: dict[str, float] = {}  # when a fault of a camera was last told
+        self._unstamped: set[str] = set()
         self._stopping = threading.Event()
         self._resetting = threading.Event()
         self._thread = threading.Thread(target=self._work, name="face_attributes", daemon=True)
@@ -123,17 +126,19 @@ class Worker:
             self._answer(letter, counts)
         except ConversionError as error:
             counts.undecodable += 1
-            self._logger.warning(
-                f"{name}: a frame was left out: {error} ({counts.undecodable} so far)",
-                throttle_duration_sec=_QUIET,
-            )
+            if self._may_speak(letter.camera):
+                self._logger.warning(
+                    f"{name}: a frame was left out: {error} ({counts.undecodable} so far)"
+                )
         except Exception as error:  # whatever it is, the next frame may be sound
+            if self._stopping.is_set() or not rclpy.ok():
+                return  # the end has come in the middle of a frame
             counts.failed += 1
-            self._logger.error(
-                f"{name}: a frame failed: {type(error).__name__}: {error} "
-                f"({counts.failed} so far); please report this",
-                throttle_duration_sec=_QUIET,
-            )
+            if self._may_speak(letter.camera):
+                self._logger.error(
+                    f"{name}: a frame failed: {type(error).__name__}: {error} "
+                    f"({counts.failed} so far); please report this"
+                )
 
     def _answer(self, letter: Letter[Any], counts: Counts) -> None:
         begun = time.monotonic()
@@ -141,28 +146,36 @@ class Worker:
         header = letter.content.header
         faces = self._pipelines[letter.camera].process(image, self._stamp(header, letter.camera))
         ended = time.monotonic()
-        counts.answered += 1
-        counts.process_times.append(ended - begun)
         self._publish(
             Answer(
                 camera=letter.camera,
                 header=header,
                 image=image,
                 faces=faces,
-                sequence=counts.answered,
+                sequence=counts.answered + 1,
                 dropped=self.dropped(letter.camera),
                 wait_time=begun - letter.arrival,
                 process_time=ended - begun,
             )
         )
+        counts.answered += 1
+        counts.process_times.append(ended - begun)
         counts.latencies.append(time.monotonic() - letter.arrival)
 
     def _stamp(self, header: Any, camera: str) -> int:
         stamp = to_nanoseconds(header.stamp)
         if stamp > 0:
             return stamp
-        self._logger.warning(
-            f"{camera or 'camera'}: its images carry no stamp; the time of receipt is used",
-            once=True,
-        )
+        if camera not in self._unstamped:
+            self._unstamped.add(camera)
+            name = camera or "camera"
+            self._logger.warning(f"{name}: its images carry no stamp; the time of receipt is used")
         return self._now()
+
+    def _may_speak(self, camera: str) -> bool:
+        """One line about each camera's faults now and then: the count says how many there were."""
+        now = time.monotonic()
+        if now - self._spoke.get(camera, -_QUIET) < _QUIET:
+            return False
+        self._spoke[camera] = now
+        return True
