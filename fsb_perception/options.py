@@ -35,7 +35,9 @@ class Options(BaseModel):
             choices = extra.get("choices") if isinstance(extra, dict) else None
             value = getattr(self, name)
             if isinstance(choices, list) and choices and value not in choices:
-                raise ValueError(f"{name}: got {value!r}, must be one of {', '.join(map(str, choices))}")
+                raise ValueError(
+                    f"{name}: got {value!r}, must be one of {', '.join(map(str, choices))}"
+                )
         return self
 
 

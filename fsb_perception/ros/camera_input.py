@@ -26,7 +26,7 @@ class CameraInput:
         mailboxes: where images go.
 
     Attributes:
-        received: image messages since the node was configured.
+        received: image messages since the node was activated.
         last_arrival: of an image, in seconds of the steady clock; when it was opened, before one.
         mismatch: what keeps a publisher from being heard; empty if nothing does.
         camera_info: newest calibration, if any came.

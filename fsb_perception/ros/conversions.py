@@ -16,6 +16,7 @@ from std_msgs.msg import Header
 
 from fsb_perception.options import OptionError
 from fsb_perception.registry import UnknownNameError
+from fsb_perception.ros.claims import claimed_size
 from fsb_perception.ros.encodings import ENCODINGS, Encoding
 from fsb_perception.types import Image as Picture
 from fsb_perception.types import check_image
@@ -23,6 +24,7 @@ from fsb_perception.types import check_image
 Converter: TypeAlias = Callable[[Image], Picture]
 
 _LONGEST_SIDE = 32766  # px; OpenCV's warps, which cut out the faces, take no more
+_MOST_PIXELS = 1 << 26  # of JPEG and PNG: a few bytes can claim what fills the memory
 
 
 class ConversionError(ValueError):
@@ -110,11 +112,18 @@ def compressed_to_bgr(message: CompressedImage) -> Picture:
     what = f"compressed image of format {message.format!r} and {len(message.data)} bytes"
     if "compressedDepth" in message.format:
         raise ConversionError(f"{what}: this is depth; subscribe to the colour image")
+    width, height = claimed_size(bytes(message.data)) or (0, 0)
+    if width * height > _MOST_PIXELS:
+        raise ConversionError(
+            f"{what}: it claims {width} x {height} px; up to {_MOST_PIXELS} px are read"
+        )
     picture = _decode(np.frombuffer(message.data, np.uint8)) if len(message.data) else None
     if picture is None:
         raise ConversionError(f"{what}: it is empty, damaged or cut short, or not a still picture")
     _check_size(picture.shape[1], picture.shape[0])
-    return picture
+    # image_transport can store red where blue belongs, and then says so.
+    is_rgb = "compressed rgb" in message.format.partition(";")[2]
+    return cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if is_rgb else picture
 
 
 def _decode(data: Picture) -> Picture | None:

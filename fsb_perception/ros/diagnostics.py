@@ -59,11 +59,20 @@ def report(
     return message
 
 
-def inactive(name: str, stamp: Any, why: str) -> DiagnosticArray:
-    """The message for a node that does not process images: idling must not go unnoticed."""
+def inactive(name: str, stamp: Any, failure: str) -> DiagnosticArray:
+    """The message for a node that does not process images: idling must not go unnoticed.
+
+    Args:
+        name: of the node.
+        stamp: now.
+        failure: why it could not be configured; empty if nobody tried, or it could.
+    """
+    level = DiagnosticStatus.ERROR if failure else DiagnosticStatus.WARN
+    why = "inactive: configure and activate the node to get attributes"
+    text = f"cannot configure: {failure}" if failure else why
     message = DiagnosticArray()
     message.header.stamp = stamp
-    message.status.append(status(DiagnosticStatus.WARN, name, why, {}))
+    message.status.append(status(level, name, text, {}))
     return message
 
 
@@ -71,7 +80,7 @@ def judge(health: Health, stale: float) -> tuple[bytes, str]:
     """Level and text of one camera's state."""
     source = health.source
     if not source.is_open:
-        return DiagnosticStatus.WARN, "switched off by ~/enable"
+        return DiagnosticStatus.OK, "disabled: call ~/enable with true to get attributes"
     silence = time.monotonic() - source.last_arrival
     if source.mismatch:
         return DiagnosticStatus.ERROR, source.mismatch

@@ -41,7 +41,13 @@ from fsb_perception.ros.debug_image import debug_image
 from fsb_perception.ros.logs import forward_logs
 from fsb_perception.ros.mailbox import Mailboxes
 from fsb_perception.ros.messages import array_to_msg, bundle_to_msg
-from fsb_perception.ros.parameters import NodeConfig, current, declare_options, is_of_ros
+from fsb_perception.ros.parameters import (
+    NodeConfig,
+    current,
+    declare_options,
+    face_id_part,
+    is_of_ros,
+)
 from fsb_perception.ros.qos import FACES_QOS, LATCHED_QOS, image_qos
 from fsb_perception.ros.worker import Answer, Worker
 
@@ -60,7 +66,8 @@ def _tells_errors(step: Step) -> Step:
         try:
             return step(self, state)
         except Exception:
-            self.get_logger().error(f"{step.__name__} failed:\n{traceback.format_exc()}")
+            if self.context.ok():  # otherwise it was told to end meanwhile, and cannot go on
+                self.get_logger().error(f"{step.__name__} failed:\n{traceback.format_exc()}")
             raise
 
     return told
@@ -137,7 +144,10 @@ class FaceAttributesNode(LifecycleNode):
         self._faces = self._make(FaceAttributesArray, "~/faces", FACES_QOS)
         self._debug_images = {
             camera: self._make(
-                CompressedImage, _under(camera, "debug_image/compressed"), image_qos(False)
+                # Viewers ask for reliable by default; offered so, it suits every subscription.
+                CompressedImage,
+                _under(camera, "debug_image/compressed"),
+                image_qos(True),
             )
             for camera in self._pipelines
             if config.debug_image
@@ -153,7 +163,7 @@ class FaceAttributesNode(LifecycleNode):
     def _id_prefix(self, camera: str) -> str:
         # Random, so that an id of one run is not taken for that of another.
         prefix = self._config.id_prefix or f"f{secrets.token_hex(3)}"
-        return f"{prefix}_{camera.strip('/').replace('/', '_')}" if camera else prefix
+        return f"{prefix}_{face_id_part(camera)}" if camera else prefix
 
     @_tells_errors
     def on_activate(self, state: State) -> TransitionCallbackReturn:
@@ -169,6 +179,8 @@ class FaceAttributesNode(LifecycleNode):
             self.get_logger(),
         )
         self._worker.start()
+        for source in self._inputs.values():
+            source.received = 0
         self._open_inputs()
         topics = ", ".join(source.topic for source in self._inputs.values())
         self.get_logger().info(f"active: {topics} -> {self._faces.topic_name}")
@@ -243,8 +255,7 @@ class FaceAttributesNode(LifecycleNode):
     def _tick(self) -> None:
         stamp, name = self.get_clock().now().to_msg(), self.get_fully_qualified_name()
         if self._worker is None:
-            why = self.failure or "inactive: configure and activate the node to get attributes"
-            self._diagnostics.publish(diagnostics.inactive(name, stamp, why))
+            self._diagnostics.publish(diagnostics.inactive(name, stamp, self.failure))
             return
         facts = {
             "bundle": self._engine.bundle.bundle_id,
@@ -318,7 +329,11 @@ def main(args: list[str] | None = None) -> int:
     environment.prepare()
     variables, note = environment.transport(os.environ, processes=2)
     os.environ.update(variables)
-    rclpy.init(args=args)
+    try:
+        rclpy.init(args=args)
+    except RuntimeError as error:  # a parameter file or an argument that cannot be read
+        rclpy.logging.get_logger("face_attributes").fatal(str(error))
+        return 1
     node: FaceAttributesNode | None = None
     code = 0
     try:
@@ -326,14 +341,18 @@ def main(args: list[str] | None = None) -> int:
         if note:
             node.get_logger().warning(note)
         with forward_logs(logging.getLogger("fsb_perception"), node.get_logger()):
-            code = 0 if start(node) else 1
-            if code == 0:
+            started = start(node)
+            code = 1 if rclpy.ok() and not started else 0
+            if started:
                 rclpy.spin(node)
     except _USER_ERRORS as error:
         rclpy.logging.get_logger("face_attributes").fatal(str(error))
         code = 1
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except Exception:
+        if rclpy.ok():  # otherwise a signal took the context from what was under way
+            raise
     finally:
         # Under launch the interrupt comes twice; the second must not disturb the end.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import model_validator
+from pydantic import field_validator
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
@@ -23,7 +23,9 @@ from fsb_perception.registry import UnknownNameError
 
 # Parameters that ROS itself gives to every node.
 _OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
-_NAME = re.compile(r"[a-z][a-z0-9_]*(/[a-z][a-z0-9_]*)*")
+# As ROS has names of topics, relative ones; and as FaceAttributes.msg has a face_id.
+_CAMERA = re.compile(r"[A-Za-z]\w*(/[A-Za-z]\w*)*", re.ASCII)
+_ID_PREFIX = re.compile(r"[a-z][a-z0-9_]*")
 _NO_BOUND = {int: 2**63 - 1, float: 1.7e308}
 
 OptionsT = TypeVar("OptionsT", bound=Options)
@@ -62,17 +64,35 @@ class NodeConfig(PerceptionConfig):
         640, "debug images are at most this wide", unit="px", ge=64, le=3840, live=True
     )
 
-    @model_validator(mode="after")
-    def _check(self) -> NodeConfig:
-        for name in filter(None, (*self.cameras, self.id_prefix)):
-            if not _NAME.fullmatch(name) or (name == self.id_prefix and "/" in name):
-                raise ValueError(
-                    f"cameras and id_prefix take lower-case letters, digits and underscores, "
-                    f"a letter first; got {name!r}"
-                )
-        if len({name.replace("/", "_") for name in self.cameras}) != len(self.cameras):
-            raise ValueError(f"the names of cameras must differ, got {', '.join(self.cameras)}")
-        return self
+    @field_validator("cameras")
+    @classmethod
+    def _check_cameras(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Each must do as part of a topic, and of a face_id that no other camera can give."""
+        prefixes = [face_id_part(name) for name in names]
+        for name, prefix in zip(names, prefixes, strict=True):
+            if not _CAMERA.fullmatch(name):
+                raise ValueError(f"{name!r} is no name for a topic: use letters, digits, _ and /")
+            if prefixes.count(prefix) > 1:
+                raise ValueError(f"{name!r} is there twice, or differs from another in case alone")
+        return names
+
+    @field_validator("id_prefix")
+    @classmethod
+    def _check_id_prefix(cls, prefix: str) -> str:
+        if prefix and not _ID_PREFIX.fullmatch(prefix):
+            raise ValueError(
+                f"got {prefix!r}; it takes lower-case letters, digits and _, a letter first"
+            )
+        return prefix
+
+
+def face_id_part(camera: str) -> str:
+    """A camera's name as it stands in its faces' ids.
+
+    >>> face_id_part("Head/Front")
+    'head_front'
+    """
+    return camera.lower().replace("/", "_")
 
 
 def is_of_ros(name: str) -> bool:

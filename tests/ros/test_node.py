@@ -121,6 +121,13 @@ def test_a_face_is_followed_and_described(make: Any) -> None:
     assert np.isnan([seen.position.x, seen.position.y, seen.position.z]).all()
 
 
+def test_a_task_that_is_off_is_absent_everywhere(make: Any) -> None:
+    line = make(tasks=["emotion"]).activate()
+    (seen,) = line.ask(image(0)).faces
+    assert [estimate.task for estimate in seen.estimates] == ["emotion"]
+    assert list(latched(line).tasks) == ["emotion"]
+
+
 def latched(line: Line) -> BundleInfo:
     """The bundle as one hears it who comes late."""
     heard: list[BundleInfo] = []
@@ -366,7 +373,7 @@ def test_what_cannot_be_configured_is_said(
     assert not line.step("configure")
     for text in texts:
         assert text in line.node.failure
-    line.await_status(texts[0], DiagnosticStatus.WARN)
+    line.await_status(texts[0], DiagnosticStatus.ERROR)
 
 
 def test_a_tampered_bundle_is_refused(make: Any, tmp_path: Path) -> None:
@@ -384,6 +391,9 @@ def test_a_tampered_bundle_is_refused(make: Any, tmp_path: Path) -> None:
     [
         ({"trakcer__max_coast": 1.0}, UnknownNameError, "tracker.max_coast"),
         ({"tracker__max_coast": 31.0}, OptionError, "31.0"),
+        ({"cameras": ["my cam"]}, OptionError, "my cam"),
+        ({"cameras": ["front", "front"]}, OptionError, "front"),
+        ({"id_prefix": "Robot 1"}, OptionError, "Robot 1"),
     ],
     ids=str,
 )
@@ -395,6 +405,17 @@ def test_a_wrong_parameter_is_named(
 
 
 # ---- services and live parameters
+
+
+def test_it_can_be_disabled_and_enabled(make: Any) -> None:
+    line = make().activate()
+    line.ask(image(0))
+    assert line.call("enable", False).success
+    until(lambda: not line.publisher(wait=False).get_subscription_count())
+    line.await_status("disabled", DiagnosticStatus.OK)
+    assert line.call("enable", True).success
+    array = line.ask(image(5))
+    assert (array.sequence, array.dropped) == (2, 0)
 
 
 def test_tracks_can_be_reset(make: Any) -> None:
@@ -519,6 +540,45 @@ def test_diagnostics_tell_that_no_image_can_be_used(make: Any) -> None:
 
 
 # ---- privacy
+
+
+def test_only_these_topics_leave_the_node(make: Any) -> None:
+    line = make().activate()
+    line.ask(image(0))
+    own = line.node.get_namespace() + "/face_attributes"
+    published = {
+        topic.replace(own, "~"): kinds
+        for topic, kinds in line.robot.get_publisher_names_and_types_by_node(
+            "face_attributes", line.node.get_namespace()
+        )
+    }
+    assert published == {
+        "/diagnostics": ["diagnostic_msgs/msg/DiagnosticArray"],
+        "/parameter_events": ["rcl_interfaces/msg/ParameterEvent"],
+        "/rosout": ["rcl_interfaces/msg/Log"],
+        "~/bundle_info": ["fsb_perception/msg/BundleInfo"],
+        "~/faces": ["fsb_perception/msg/FaceAttributesArray"],
+        "~/transition_event": ["lifecycle_msgs/msg/TransitionEvent"],
+    }
+
+
+@pytest.mark.parametrize("reliability", [RELIABLE, BEST_EFFORT])
+def test_a_debug_image_is_made_when_asked_for_and_listened_to(make: Any, reliability: Any) -> None:
+    line = make(debug_image=True, debug_width=64).activate()
+    line.ask(image(0))
+    heard: list[CompressedImage] = []
+    qos = QoSProfile(depth=50, reliability=reliability)
+    subscription = line.hear(CompressedImage, "face_attributes/debug_image/compressed", heard, qos)
+    until(lambda: line.node.count_subscribers(subscription.topic_name))
+    for number in range(1, 20):
+        line.ask(image(number))
+        time.sleep(0.05)
+        if heard:
+            break
+    assert heard, "no debug image"
+    picture = cv2.imdecode(np.frombuffer(heard[0].data, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape == (48, 64, 3)
+    assert stamp_of(heard[0]) == stamp_of(line.arrays[-1])
 
 
 def test_nothing_is_written_to_disk(

@@ -107,15 +107,29 @@ def has_said(process: NodeProcess, text: str) -> Any:
     return lambda: text in "\n".join(process.last_lines(50))
 
 
-def test_it_ends_in_good_order_even_if_told_twice(bundle: str) -> None:
-    """Under launch the interrupt comes once from the terminal and once from launch."""
+@pytest.mark.parametrize(
+    "signals",
+    [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)],
+    ids=["ctrl-c twice, as under launch", "terminate"],
+)
+def test_it_ends_in_good_order(bundle: str, signals: tuple[signal.Signals, ...]) -> None:
     with NodeProcesses([node(bundle)], environ()) as processes:
         process = processes["face_attributes"]
         until(has_said(process, "active:"), 60, lambda: process.last_lines(20))
-        for number in (signal.SIGINT, signal.SIGINT):
+        for number in signals:
             process.send(number)
             time.sleep(0.05)
         assert process.wait_until(time.monotonic() + 15), process.last_lines(20)
+        assert process.status == 0, process.last_lines(20)
+        assert "Traceback" not in "\n".join(process.last_lines(50))
+
+
+def test_it_ends_in_good_order_while_it_starts(bundle: str) -> None:
+    with NodeProcesses([node(bundle)], environ()) as processes:
+        process = processes["face_attributes"]
+        until(has_said(process, "loading bundle"), 60, lambda: process.last_lines(20))
+        process.send(signal.SIGTERM)
+        assert process.wait_until(time.monotonic() + 30), process.last_lines(20)
         assert process.status == 0, process.last_lines(20)
         assert "Traceback" not in "\n".join(process.last_lines(50))
 
@@ -124,6 +138,8 @@ def test_it_ends_in_good_order_even_if_told_twice(bundle: str) -> None:
     ("words", "text"),
     [
         (["-p", "bundle:=nanoo"], "unknown bundle 'nanoo'"),
+        (["-p", "trakcer.max_coast:=1.0"], "Did you mean 'tracker.max_coast'"),
+        (["--params-file", "no/such.yaml"], "no/such.yaml"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
