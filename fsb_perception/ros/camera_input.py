@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
@@ -14,6 +14,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from fsb_perception.ros.mailbox import Letter, Mailboxes
 from fsb_perception.ros.parameters import NodeConfig
 from fsb_perception.ros.qos import image_qos, mismatch_text, wants_reliable
+
+_PUBLISHERS_KEPT = 16
 
 
 class CameraInput:
@@ -26,7 +28,8 @@ class CameraInput:
         mailboxes: where images go.
 
     Attributes:
-        received: image messages since the node was activated.
+        received: images sent to this topic since the node was activated, as far as the
+            publishers' counts tell.
         last_arrival: of an image, in seconds of the steady clock; when it was opened, before one.
         mismatch: what keeps a publisher from being heard; empty if nothing does.
         camera_info: newest calibration, if any came.
@@ -43,6 +46,7 @@ class CameraInput:
         )
         self._images: Subscription | None = None
         self._infos: Subscription | None = None
+        self._heard: dict[str, int] = {}  # newest image of each publisher, by its own count
         self.reliable = False
         self.received = 0
         self.last_arrival = time.monotonic()
@@ -70,6 +74,7 @@ class CameraInput:
             if subscription is not None:
                 self._node.destroy_subscription(subscription)
         self._images = self._infos = None
+        self._heard.clear()
 
     def follow_publishers(self) -> None:
         """Subscribe anew where the publishers now offer something else; call it now and then."""
@@ -99,11 +104,29 @@ class CameraInput:
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=handler),
         )
 
-    def _receive(self, message: Any) -> None:
-        self.received += 1
+    def _receive(self, message: Any, info: Any) -> None:
+        missed = self._missed(info)
+        self.received += 1 + missed
+        self._mailboxes.lose(self._camera, missed)
         self.last_arrival = time.monotonic()
         self.mismatch = ""
         self._mailboxes.put(Letter(self._camera, message, self.last_arrival))
+
+    def _missed(self, info: Mapping[str, Any]) -> int:
+        """Images of this publisher since the last one heard: lost on the way, or overwritten.
+
+        With a queue of one, the middleware drops in silence what the executor does not fetch in
+        time; only the publisher's own count tells.
+        """
+        number = info.get("publication_sequence_number")
+        if number is None:
+            return 0  # this middleware does not say
+        publisher = str(info.get("publisher_gid"))
+        last = self._heard.get(publisher, number - 1)
+        if len(self._heard) >= _PUBLISHERS_KEPT and publisher not in self._heard:
+            self._heard.clear()
+        self._heard[publisher] = number
+        return max(number - last - 1, 0)
 
     def _keep_info(self, message: CameraInfo) -> None:
         self.camera_info = message

@@ -46,6 +46,11 @@ class Mailboxes(Generic[T]):
             self._slots[letter.camera] = letter
             self._condition.notify()
 
+    def lose(self, camera: str, count: int) -> None:
+        """Count frames that were sent but gave way before they came this far."""
+        with self._condition:
+            self._replaced[camera] += count
+
     def take(self, timeout: float) -> Letter[T] | None:
         """The frame of the camera whose turn it is; None if none comes within ``timeout`` s."""
         with self._condition:

@@ -175,6 +175,7 @@ class FaceAttributesNode(LifecycleNode):
             self._mailboxes,
             self._convert,
             self._publish,
+            self.context.ok,
             lambda: self.get_clock().now().nanoseconds,
             self.get_logger(),
         )

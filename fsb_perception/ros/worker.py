@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import rclpy
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from fsb_perception.pipeline import FacePipeline
@@ -67,6 +66,7 @@ class Worker:
         mailboxes: where frames wait.
         convert: image message to picture; raises `ConversionError`.
         publish: called with each `Answer`.
+        alive: whether the node may still publish.
         now: the node's clock in nanoseconds, for images that carry no stamp.
         logger: of the node.
     """
@@ -77,11 +77,12 @@ class Worker:
         mailboxes: Mailboxes[Any],
         convert: Callable[[Any], Image],
         publish: Callable[[Answer], None],
+        alive: Callable[[], bool],
         now: Callable[[], int],
         logger: RcutilsLogger,
     ) -> None:
         self._pipelines, self._mailboxes = pipelines, mailboxes
-        self._convert, self._publish, self._now = convert, publish, now
+        self._convert, self._publish, self._alive, self._now = convert, publish, alive, now
         self._logger = logger
         self.counts = {camera: Counts() for camera in pipelines}
         self._spoke: dict[str, float] = {}  # when a fault of a camera was last told
@@ -131,7 +132,7 @@ class Worker:
                     f"{name}: a frame was left out: {error} ({counts.undecodable} so far)"
                 )
         except Exception as error:  # whatever it is, the next frame may be sound
-            if self._stopping.is_set() or not rclpy.ok():
+            if self._stopping.is_set() or not self._alive():
                 return  # the end has come in the middle of a frame
             counts.failed += 1
             if self._may_speak(letter.camera):

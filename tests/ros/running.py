@@ -109,6 +109,12 @@ class Line:
         until(lambda: len(self.arrays) >= before + count, what=lambda: f"no answer on {topic}")
         return self.arrays[-1]
 
+    def await_dropped(self, count: int) -> None:
+        """Wait until the node has given up so many frames of its only camera."""
+        worker = self.node._worker
+        assert worker is not None
+        until(lambda: worker.dropped("") >= count, what=lambda: str(worker.counts))
+
     def call(self, name: str, data: bool | None = None) -> Any:
         """Call one of the node's services."""
         kind = Trigger if data is None else SetBool

@@ -227,7 +227,7 @@ def test_a_bad_image_costs_a_line_in_the_log_and_is_counted(
     line = make().activate()
     assert line.ask(image(0)).dropped == 0
     line.publisher().publish(message)
-    time.sleep(0.1)
+    line.await_dropped(1)
     array = line.ask(image(1))
     assert (array.sequence, array.dropped) == (2, 1)
     (said,) = [row for row in capfd.readouterr().err.splitlines() if "[WARN]" in row]
@@ -252,7 +252,7 @@ def test_a_corrupt_jpeg_costs_a_line_in_the_log_and_is_counted(
     line = make(image_transport="compressed").activate()
     assert line.ask(jpeg(GOOD_JPEG), "image/compressed").width == 160
     line.publisher("image/compressed", CompressedImage).publish(jpeg(data))
-    time.sleep(0.1)
+    line.await_dropped(1)
     array = line.ask(jpeg(GOOD_JPEG, 1), "image/compressed")
     assert (array.sequence, array.dropped) == (2, 1)
     assert f"{len(data)} bytes" in capfd.readouterr().err
@@ -274,7 +274,7 @@ def test_a_frame_on_which_the_pipeline_fails_is_counted(
     line = make().activate()
     detector.script, good = [], detector.script  # an IndexError
     line.publisher().publish(image(0))
-    time.sleep(0.2)
+    line.await_dropped(1)
     detector.script = good
     assert line.ask(image(1)).dropped == 1
     assert "IndexError" in capfd.readouterr().err

@@ -59,7 +59,11 @@ def test_a_node_is_asked_then_told_to_end(
 def test_the_last_words_of_a_failed_node_are_kept(
     spec: Callable[[str, str], NodeSpec], environ: dict[str, str]
 ) -> None:
-    program = "import sys\nfor i in range(500): print('line', i, flush=True)\nsys.exit('no bundle called nono')\n"
+    program = (
+        "import sys\n"
+        "for i in range(500): print('line', i, flush=True)\n"
+        "sys.exit('no bundle called nono')\n"
+    )
     with NodeProcesses([spec("node", program)], environ) as processes:
         until(lambda: bool(processes.ended()))
         (node,) = processes.ended()
