@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -187,7 +186,8 @@ def save_bundle(folder: Path, manifest: Manifest, encoder: MultitaskEncoder) -> 
 
 def embedded_bundles() -> dict[str, Path]:
     """Folders of the bundles that ship inside the package, by name."""
-    root = Path(str(resources.files("fsb_perception"))) / "bundles"
+    # Beside this file, and not where the package is said to be: the messages share its name.
+    root = Path(__file__).parent / "bundles"
     return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{MANIFEST}"))}
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
 import cv2
@@ -15,9 +14,10 @@ from fsb_perception.detection import (
     shrink,
 )
 from fsb_perception.registry import UnknownNameError
+from fsb_perception.samples import clip
 from fsb_perception.types import Image
 
-PORTRAITS = sorted(Path(str(resources.files("fsb_perception"))).glob("samples/*.jpg"))
+PORTRAITS = sorted(Path(clip.__file__).parent.glob("*.jpg"))
 
 
 def portrait(path: Path) -> Image:
