@@ -105,7 +105,9 @@ def _metrics(manifest: Manifest) -> Table:
         for task, metrics in tasks.items()
     ]
     names = list(dict.fromkeys(name for _, _, metrics in rows for name in metrics))
-    table = Table("measured on", "task", title="Metrics", title_justify="left")
+    table = Table(title="Metrics", title_justify="left")
+    for name in ("measured on", "task"):
+        table.add_column(name, no_wrap=True)
     for name in names:
         table.add_column(name.replace("_", " "), justify="right")
     for data, task, metrics in rows:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from fsb_perception.registry import UnknownNameError
+from fsb_perception.ros import launching
 from fsb_perception.ros.graph import GRAPHS, NodeSpec
 from tests.ros import launch_stand_in
 
@@ -62,6 +63,7 @@ def test_a_launch_file_yields_the_table(
     name: str, values: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     launch_stand_in.install(monkeypatch)
+    monkeypatch.setattr(launching, "display_shortage", lambda: "")
     actions = stand_in_nodes(name, values)
     specs = GRAPHS[name].nodes(**values)
     assert len(actions) == len(specs)
@@ -76,6 +78,14 @@ def test_a_launch_file_yields_the_table(
         assert {key: plain(value) for key, value in typed.items()} == spec.parameters
         assert isinstance(action, launch_stand_in.LifecycleNode) == spec.lifecycle
         assert ("on_exit" in said) == spec.ends_all
+
+
+def test_without_a_display_the_others_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The viewer's end would end them all."""
+    launch_stand_in.install(monkeypatch)
+    monkeypatch.setattr(launching, "display_shortage", lambda: "there is no display")
+    names = [action.kwargs["name"] for action in stand_in_nodes("demo", {})]
+    assert names == [spec.name for spec in GRAPHS["demo"].nodes() if spec.executable != "viewer"]
 
 
 @pytest.mark.parametrize("name", GRAPHS)

@@ -157,7 +157,7 @@ def test_recipes_that_ship_are_valid(path: Path) -> None:
     [
         ("optimizer.images=5", UnknownNameError, "optimiser.images"),
         ("optimiser.images=0", OptionError, "got 0"),
-        ("sizes=[64]", OptionError, "stage_shares"),
+        ("sizes=[48, 64]", OptionError, "stage_shares"),
         ("alignment=sideways", OptionError, "sideways"),
         ("seed", OptionError, "NAME=VALUE"),
     ],
