@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -15,13 +14,13 @@ import numpy as np
 import psutil
 import rclpy
 from fsb_perception.msg import FaceAttributesArray
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from fsb_perception.ros import environment
 from fsb_perception.ros.graph import DEMO_NAMESPACE, GRAPHS, NodeSpec
 from fsb_perception.ros.processes import NodeProcesses
 from fsb_perception.ros.reading import to_nanoseconds
+from fsb_perception.ros.spinning import spinning
 
 FACES = 3
 _START_LIMIT, _WARM_UP, _SILENCE_LIMIT = 180.0, 3.0, 20.0  # s
@@ -183,22 +182,8 @@ def _listening(answers: list[Answer]) -> Iterator[None]:
         answers.append(_answer(message, arrival))
 
     node.create_subscription(FaceAttributesArray, "face_attributes/faces", hear, 100)
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-
-    def spin() -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            executor.spin()
-
-    thread = threading.Thread(target=spin, daemon=True)
-    thread.start()
-    try:
+    with spinning(node):
         yield
-    finally:
-        executor.shutdown()
-        thread.join(timeout=2.0)
-        node.destroy_node()
-        rclpy.try_shutdown()
 
 
 def _answer(message: FaceAttributesArray, arrival: int) -> Answer:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
@@ -18,6 +17,7 @@ from fsb_perception.ros.camera import IMAGE_QOS
 from fsb_perception.ros.conversions import image_to_bgr
 from fsb_perception.ros.pairing import Pairing
 from fsb_perception.ros.reading import faces_of
+from fsb_perception.ros.spinning import spinning
 from fsb_perception.ros.tally import Summary, Tally
 from fsb_perception.types import FaceAttributes
 from fsb_perception.types import Image as Picture
@@ -94,19 +94,5 @@ def listening(namespace: str) -> Iterator[Listener]:
     # Ctrl-C belongs to the demo, which still has a picture to take.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     listener = Listener(namespace)
-    executor = SingleThreadedExecutor()
-    executor.add_node(listener)
-
-    def spin() -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            executor.spin()
-
-    thread = threading.Thread(target=spin, name="listener", daemon=True)
-    thread.start()
-    try:
+    with spinning(listener):
         yield listener
-    finally:
-        executor.shutdown()
-        thread.join(timeout=2.0)
-        listener.destroy_node()
-        rclpy.try_shutdown()

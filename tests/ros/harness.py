@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
 from fsb_perception.ros import environment
+from fsb_perception.ros.spinning import spinning
 
 
 def until(condition: Callable[[], Any], seconds: float = 20.0, what: Any = "") -> None:
@@ -24,25 +23,11 @@ def until(condition: Callable[[], Any], seconds: float = 20.0, what: Any = "") -
 
 
 @contextlib.contextmanager
-def spinning(name: str) -> Iterator[Any]:
+def spinning_node(name: str) -> Iterator[Any]:
     """A node in a context of its own, whose callbacks run in a thread."""
     os.environ.update(environment.prefixes(os.environ))
     context = rclpy.Context()
     rclpy.init(context=context)
     node = rclpy.create_node(name, context=context)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-
-    def spin() -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            executor.spin()
-
-    thread = threading.Thread(target=spin, daemon=True)
-    thread.start()
-    try:
+    with spinning(node):
         yield node
-    finally:
-        executor.shutdown()
-        thread.join(timeout=5)
-        node.destroy_node()
-        rclpy.try_shutdown(context=context)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from fsb_perception.msg import FaceAttributesArray
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
@@ -23,6 +21,7 @@ from fsb_perception.ros import environment
 from fsb_perception.ros.conversions import bgr_to_image
 from fsb_perception.ros.node import FaceAttributesNode
 from fsb_perception.ros.reading import to_nanoseconds
+from fsb_perception.ros.spinning import spinning
 from fsb_perception.types import Image as Picture
 from tests.builders import SECOND, START, frame
 from tests.ros.harness import until
@@ -160,25 +159,8 @@ def running(namespace: str, **values: Any) -> Iterator[Line]:
         context=context, namespace=namespace, parameter_overrides=parameters(options)
     )
     robot = rclpy.create_node("robot", context=context, namespace=namespace)
-    executor = SingleThreadedExecutor(context=context)
-    for member in (node, robot):
-        executor.add_node(member)
-
-    def spin() -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            executor.spin()
-
-    thread = threading.Thread(target=spin, name="executor", daemon=True)
-    line = Line(node, robot, executor)
-    thread.start()
-    try:
-        yield line
-    finally:
-        executor.shutdown()
-        thread.join(timeout=5)
-        node.destroy_node()
-        robot.destroy_node()
-        rclpy.try_shutdown(context=context)
+    with spinning(node, robot) as executor:
+        yield Line(node, robot, executor)
 
 
 def grey(level: int, width: int = 64, height: int = 48) -> Picture:

@@ -17,7 +17,7 @@ from fsb_perception.ros import environment
 from fsb_perception.ros.graph import NodeSpec
 from fsb_perception.ros.processes import NodeProcesses
 from fsb_perception.ros.reading import to_nanoseconds
-from tests.ros.harness import spinning, until
+from tests.ros.harness import spinning_node, until
 
 GREYS = (40, 120, 200)
 
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def ears() -> Iterator[Any]:
-    with spinning("camera_test") as node:
+    with spinning_node("camera_test") as node:
         yield node
 
 

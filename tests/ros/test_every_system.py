@@ -26,8 +26,9 @@ from fsb_training.systems import SYSTEMS
 from tests.builders import START
 from tests.ros.running import Line, image, running
 from tests.texts import word_tokenizer
+from tests.towers import MICRO
 from tests.training import layouts
-from tests.training.systems import FAMILIES, recipe
+from tests.training.systems import recipe
 
 PICTURE = Clip("steady").frame(0)  # three photographed faces
 FACES = 3
@@ -39,7 +40,7 @@ NODE = {
     "id_prefix": "x",
 }
 # Each once, the families in turn: what differs between these is tested without a node.
-CASES = [(system, FAMILIES[place % 2]) for place, system in enumerate(SYSTEMS)]
+CASES = [(system, MICRO[place % 2]) for place, system in enumerate(SYSTEMS)]
 
 # A validation split of a handful of faces lacks most labels.
 pytestmark = pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
@@ -61,7 +62,7 @@ def school(tmp_path_factory: pytest.TempPathFactory) -> School:
     tokenizer = word_tokenizer(tmp_path_factory.mktemp("tokenizer"))
     shares = {"FairFace": 1.0, "UTKFace": 1.0, "FERPlus": 1.0}
     data = DataOptions(root=str(root), cache=str(root / "cache"), shares=shares, dev_share=0.3)
-    chosen = recipe("linear probing", FAMILIES[0], tokenizer, data=data)
+    chosen = recipe("linear probing", MICRO[0], tokenizer, data=data)
     return School(data, tokenizer, *open_sources(chosen))
 
 
@@ -133,7 +134,7 @@ def test_the_node_publishes_what_was_trained(
 def test_a_bundle_that_is_replaced_is_taken_when_configured_again(
     school: School, tmp_path: Path
 ) -> None:
-    names = (("DoRA", FAMILIES[0]), ("VPT task-specific", FAMILIES[1]))
+    names = (("DoRA", MICRO[0]), ("VPT task-specific", MICRO[1]))
     first, second = (trained(*name, school, tmp_path / name[0]) for name in names)
     folder = tmp_path / "in use"
     shutil.copytree(first.folder, folder)

@@ -17,7 +17,7 @@ import pytest
 from fsb_perception.msg import AttributeEstimate, FaceAttributes, FaceAttributesArray
 
 from fsb_perception.ros import environment
-from tests.ros.harness import spinning, until
+from tests.ros.harness import spinning_node, until
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "greeter.py"
 TOPIC = "/greeter_test/faces"
@@ -49,7 +49,7 @@ class Running:
 
 @pytest.fixture
 def publisher() -> Iterator[Any]:
-    with spinning("greeter_test") as node:
+    with spinning_node("greeter_test") as node:
         yield node.create_publisher(FaceAttributesArray, TOPIC, 5)
 
 

@@ -14,7 +14,7 @@ from fsb_perception.ros.graph import GRAPHS, NodeSpec
 from fsb_perception.ros.processes import NodeProcesses
 from fsb_perception.ros.reading import to_nanoseconds
 from tests.bundles import random_bundle
-from tests.ros.harness import spinning, until
+from tests.ros.harness import spinning_node, until
 
 # A driver as robots have them: its own names, its own quality of service, no profile.
 DRIVER = """
@@ -100,7 +100,7 @@ def test_attributes_come_from_every_camera(
         per_camera = {name: [a for a in answers if a.camera == name] for name in frames}
         return all(len(some) >= 8 and len(some[-1].faces) >= 3 for some in per_camera.values())
 
-    with spinning("perception_test") as ears:
+    with spinning_node("perception_test") as ears:
         ears.create_subscription(FaceAttributesArray, f"{spec.full_name}/faces", answers.append, 10)
         with (
             NodeProcesses(robot, environment.children(plain)[0] | unprofiled()),
