@@ -13,8 +13,6 @@ from fsb_perception.prompts import TEMPLATES
 from fsb_perception.tasks import TASKS
 from fsb_perception.text import build_text_tower, tokenizer
 
-MICRO = ("PE-Core-micro", "SigLIP2-micro")
-
 
 def text_side(name: str, folder: Path) -> tuple[Any, Any]:
     """Text tower, in evaluation, and tokenizer of a row of `MICRO`; the same at every call.

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 INSTALLED = Path("install", "fsb_perception")
 
 # One worker builds for all of them; the first of them waits for the compiler.
-pytestmark = [pytest.mark.xdist_group("workspace"), pytest.mark.timeout(300), pytest.mark.long]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
 
 PROGRAMS = dict(
     re.findall(r"fsb_program\((\S+) (\S+)\)", (ROOT / "CMakeLists.txt").read_text(encoding="utf-8"))

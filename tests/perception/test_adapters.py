@@ -15,9 +15,9 @@ from fsb_perception.adapters.streams import TaskTower
 from fsb_perception.backbones import BACKBONES
 from fsb_perception.options import OptionError
 from fsb_perception.registry import UnknownNameError
+from tests.towers import MICRO, noise, plain_tower
 
 TASKS = ("gender", "age_group", "emotion")
-FAMILIES = ("PE-Core-micro", "SigLIP2-micro")
 LOW_RANK: Mapping[str, dict[str, Any]] = {
     "LoRA": {"method": "lora", "rank": 4},
     "rsLoRA": {"method": "lora", "rank": 4, "rslora": True},
@@ -29,18 +29,11 @@ LOW_RANK: Mapping[str, dict[str, Any]] = {
     "MTLoRA exact": {"method": "mtlora", "rank": 4, "blocks": 2, "mode": "exact"},
 }
 FROM_ZERO = [name for name, said in LOW_RANK.items() if said.get("init", "zero") == "zero"]
-on_both_families = pytest.mark.parametrize("backbone", FAMILIES)
+on_both_families = pytest.mark.parametrize("backbone", MICRO)
 
 
 def tower(backbone: str, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """The same random tower at every call."""
-    torch.manual_seed(3)
-    return BACKBONES[backbone].build().to(dtype).requires_grad_(False).eval()
-
-
-def pixels(backbone: str, count: int = 3) -> torch.Tensor:
-    size = BACKBONES[backbone].size
-    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(0))
+    return plain_tower(backbone, seed=3).to(dtype)
 
 
 @torch.no_grad()
@@ -68,15 +61,15 @@ def stirred(adapted: nn.Module) -> nn.Module:
 @pytest.mark.parametrize("system", LOW_RANK)
 @on_both_families
 def test_a_fresh_adapter_changes_nothing(system: str, backbone: str) -> None:
-    plain = features(tower(backbone), pixels(backbone))
+    plain = features(tower(backbone), noise(backbone))
     fresh = adapter_config(LOW_RANK[system]).adapt(tower(backbone), TASKS).eval()
-    assert distance(features(fresh, pixels(backbone)), plain) < 1e-5
+    assert distance(features(fresh, noise(backbone)), plain) < 1e-5
 
 
 @pytest.mark.parametrize("system", FROM_ZERO)
 @on_both_families
 def test_in_float64_it_changes_nothing_at_all(system: str, backbone: str) -> None:
-    inputs = pixels(backbone).double()
+    inputs = noise(backbone).double()
     plain = features(tower(backbone, torch.float64), inputs)
     fresh = adapter_config(LOW_RANK[system]).adapt(tower(backbone, torch.float64), TASKS)
     assert distance(features(fresh.double().eval(), inputs), plain) < 1e-9
@@ -89,13 +82,13 @@ def test_merged_it_says_the_same_and_rebuilt_it_takes_the_weights(
 ) -> None:
     config = adapter_config(LOW_RANK[system])
     trained = stirred(config.adapt(tower(backbone), TASKS))
-    due = features(trained, pixels(backbone))
-    assert distance(due, features(tower(backbone), pixels(backbone))) > 1e-3
+    due = features(trained, noise(backbone))
+    assert distance(due, features(tower(backbone), noise(backbone))) > 1e-3
     merged = config.merge(copy.deepcopy(trained)).eval()
-    assert distance(features(merged, pixels(backbone)), due) < 1e-5
+    assert distance(features(merged, noise(backbone)), due) < 1e-5
     rebuilt = config.rebuild(tower(backbone), TASKS).eval()
     rebuilt.load_state_dict(merged.state_dict())
-    assert distance(features(rebuilt, pixels(backbone)), features(merged, pixels(backbone))) < 1e-6
+    assert distance(features(rebuilt, noise(backbone)), features(merged, noise(backbone))) < 1e-6
     assert isinstance(rebuilt, TaskTower) != config.merges
 
 
@@ -105,7 +98,7 @@ def test_merging_in_float32_and_casting_once_costs_no_precision(system: str, bac
     """Against float32: merged then bfloat16, and all of it in bfloat16 without merging."""
     config = adapter_config(LOW_RANK[system])
     trained = stirred(config.adapt(tower(backbone), TASKS))
-    inputs = pixels(backbone, 16)
+    inputs = noise(backbone, 16)
     due = features(trained, inputs)
     halves = inputs.bfloat16()
     unmerged = features(copy.deepcopy(trained).bfloat16(), halves)
@@ -128,8 +121,8 @@ def test_a_start_from_w_itself_is_found_again_on_the_original(init: str, backbon
     assert all(p.dtype == torch.float32 for p in learned.values())
     again = config.adapt(tower(backbone), TASKS).eval()
     again.load_state_dict(learned, strict=False)
-    due = features(trained, pixels(backbone))
-    assert distance(features(again, pixels(backbone)), due) < 1e-5
+    due = features(trained, noise(backbone))
+    assert distance(features(again, noise(backbone)), due) < 1e-5
 
 
 @pytest.mark.parametrize("layer", ["blocks.1.attn.qkv", "blocks.2.mlp.fc2", "attn_pool.kv"])

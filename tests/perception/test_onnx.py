@@ -23,11 +23,10 @@ from fsb_perception.engine import Engine, EngineConfig
 from fsb_perception.onnx_export import OnnxError, OnnxFile, export_onnx
 from fsb_perception.preprocessing import Preprocessing
 from tests.bundles import random_bundle
+from tests.towers import MICRO
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "onnx.md"
 HOPPER = PAGE.parents[1] / "fsb_perception" / "samples" / "hopper.jpg"
-pytestmark = pytest.mark.xdist_group("onnx")  # one process exports nano, not each
-MICRO = ("PE-Core-micro", "SigLIP2-micro")
 
 
 def micro_bundle(folder: Path, backbone: str) -> Bundle:

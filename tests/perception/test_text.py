@@ -14,10 +14,10 @@ from fsb_perception.text import (
     tokenizer,
 )
 from fsb_perception.weights import WeightsError
+from tests.towers import MICRO
 
 mend_torchvision()
 
-MICRO = ["PE-Core-micro", "SigLIP2-micro"]
 DISTINCT = ["PE-Core-T-16-384", "PE-Core-B-16", "ViT-B-16-SigLIP2", "ViT-SO400M-14-SigLIP2-378"]
 END = 49407  # SimpleTokenizer's end of text
 

@@ -13,14 +13,13 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from fsb_perception.adapters import adapter_config
-from fsb_perception.adapters.base import freeze
 from fsb_perception.backbones import BACKBONES
 from fsb_perception.heads import build_head
 from fsb_perception.model import MultitaskEncoder
 from fsb_perception.options import OptionError
+from tests.towers import MICRO, noise, plain_tower
 
 TASKS = ("gender", "emotion")
-MICRO = ("PE-Core-micro", "SigLIP2-micro")
 OPTIONS: dict[str, Any] = {
     "method": "v2pt",
     "prompts": 6,
@@ -33,20 +32,10 @@ LEARNED, LATENT = 2, 5
 rows = pytest.mark.parametrize("row", MICRO)
 
 
-def plain(row: str, seed: int = 0) -> Any:
-    torch.manual_seed(seed)
-    return freeze(BACKBONES[row].build()).eval()
-
-
 def prompted(row: str, seed: int = 0, **options: Any) -> Any:
-    tower = plain(row)
+    tower = plain_tower(row)
     torch.manual_seed(seed)
     return adapter_config(OPTIONS | options).adapt(tower, TASKS).eval()
-
-
-def pixels(row: str, count: int = 3) -> torch.Tensor:
-    size = BACKBONES[row].size
-    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
 
 
 def tokens_of(tower: Any, inputs: torch.Tensor) -> torch.Tensor:
@@ -85,7 +74,7 @@ def distance(actual: torch.Tensor, expected: torch.Tensor) -> float:
 @rows
 def test_made_prompts_differ_between_faces_and_learned_do_not(row: str) -> None:
     tower = prompted(row)
-    prompts = tower.source(tokens_of(tower, pixels(row)))
+    prompts = tower.source(tokens_of(tower, noise(row)))
     assert prompts.shape == (3, OPTIONS["prompts"], 64)
     assert torch.equal(prompts[:, :LEARNED], tower.source.prompt.expand(3, -1, -1))
     for one, other in ((0, 1), (0, 2), (1, 2)):
@@ -94,7 +83,7 @@ def test_made_prompts_differ_between_faces_and_learned_do_not(row: str) -> None:
 
 @rows
 def test_evaluation_takes_the_mean(row: str) -> None:
-    tower, inputs = prompted(row), pixels(row)
+    tower, inputs = prompted(row), noise(row)
     tokens = tokens_of(tower, inputs)
     mean, _ = code_of(tower, tokens)
     assert distance(tower.source(tokens)[:, LEARNED:], decoded(tower, mean)) < 1e-5
@@ -106,7 +95,7 @@ def test_evaluation_takes_the_mean(row: str) -> None:
 @rows
 def test_training_draws_around_the_mean(row: str) -> None:
     tower = prompted(row).train()
-    tokens = tokens_of(tower, pixels(row))
+    tokens = tokens_of(tower, noise(row))
     mean, log_variance = code_of(tower, tokens)
     torch.manual_seed(5)
     first = tower.source(tokens)
@@ -119,11 +108,11 @@ def test_training_draws_around_the_mean(row: str) -> None:
 @rows
 def test_the_penalty_is_the_divergence_and_is_taken_once(row: str) -> None:
     tower = prompted(row).train()
-    mean, log_variance = code_of(tower, tokens_of(tower, pixels(row)))
+    mean, log_variance = code_of(tower, tokens_of(tower, noise(row)))
     posterior = Normal(mean, (log_variance / 2).exp())
     expected = 0.1 * kl_divergence(posterior, Normal(0.0, 1.0)).sum(1).mean()
     encoder = with_heads(row, tower).train()
-    encoder(pixels(row))
+    encoder(noise(row))
     penalty = encoder.penalty()
     assert penalty is not None
     assert penalty.item() > 0
@@ -144,7 +133,7 @@ def test_all_of_the_autoencoder_moves_and_nothing_else(row: str, beta: float) ->
     optimiser = torch.optim.AdamW([p for p in tower.parameters() if p.requires_grad], lr=1e-2)
     for _ in range(2):
         optimiser.zero_grad()
-        (tower(pixels(row)).sum() + tower.penalty()).backward()
+        (tower(noise(row)).sum() + tower.penalty()).backward()
         optimiser.step()
     moved = {name for name, p in tower.named_parameters() if not torch.equal(p, before[name])}
     assert moved == trained
@@ -157,7 +146,7 @@ _LAYERS = ("encoder.1", "mean", "log_variance", "decoder.0", "decoder.2")
 def test_both_terms_of_the_loss_reach_the_variance(row: str) -> None:
     tower = prompted(row).train()
     weight = tower.source.log_variance.weight
-    total = tower(pixels(row)).sum()
+    total = tower(noise(row)).sum()
     for term in (total, tower.penalty()):
         (gradient,) = torch.autograd.grad(term, weight, retain_graph=True)
         assert gradient.abs().max() > 0
@@ -165,12 +154,12 @@ def test_both_terms_of_the_loss_reach_the_variance(row: str) -> None:
 
 @rows
 def test_the_tower_runs_once_with_as_many_prompts_as_said(row: str) -> None:
-    before, tower = plain(row), prompted(row)
+    before, tower = plain_tower(row), prompted(row)
     seen: list[torch.Size] = []
     for block in (before.blocks[0], tower.tower.blocks[0].inner, tower.tower.blocks[3]):
         block.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape))
     with torch.no_grad():
-        before(pixels(row)), tower(pixels(row))
+        before(noise(row)), tower(noise(row))
     n, t, width = seen[0]
     assert seen[1:] == [(n, t + OPTIONS["prompts"], width)] * 2
 
@@ -178,7 +167,7 @@ def test_the_tower_runs_once_with_as_many_prompts_as_said(row: str) -> None:
 @rows
 def test_a_fresh_one_is_finite_and_seeded(row: str) -> None:
     with torch.no_grad():
-        first, again, other = (prompted(row, seed)(pixels(row)) for seed in (3, 3, 4))
+        first, again, other = (prompted(row, seed)(noise(row)) for seed in (3, 3, 4))
     assert first.isfinite().all()
     assert torch.equal(first, again)
     assert distance(other, first) > 1e-3
@@ -188,13 +177,13 @@ def test_a_fresh_one_is_finite_and_seeded(row: str) -> None:
 def test_the_deployed_tower_has_no_variance_and_loads_from_weights(row: str) -> None:
     config, tower = adapter_config(OPTIONS), prompted(row)
     with torch.no_grad():
-        expected = tower(pixels(row))
+        expected = tower(noise(row))
         deployed = config.merge(tower)
-        rebuilt = config.rebuild(plain(row, seed=9), TASKS).eval()
+        rebuilt = config.rebuild(plain_tower(row, seed=9), TASKS).eval()
         rebuilt.load_state_dict(deployed.state_dict())
         assert not [name for name in rebuilt.state_dict() if "log_variance" in name]
         for form in (deployed, rebuilt, copy.deepcopy(rebuilt)):
-            assert torch.equal(form(pixels(row)), expected)
+            assert torch.equal(form(noise(row)), expected)
 
 
 @rows
@@ -209,14 +198,14 @@ def test_the_structure_is_built_without_memory(row: str) -> None:
 
 def test_all_prompts_may_be_made() -> None:
     tower = prompted("SigLIP2-micro", prompts=4).train()
-    tower(pixels("SigLIP2-micro")).sum().backward()
+    tower(noise("SigLIP2-micro")).sum().backward()
     assert tower.source.prompt.shape == (0, 64)
     assert tower.source.decoder[0].weight.grad.abs().max() > 0
 
 
 def test_a_tower_in_training_is_copied_without_its_graph() -> None:
     tower = prompted("PE-Core-micro").train()
-    tower(pixels("PE-Core-micro"))
+    tower(noise("PE-Core-micro"))
     assert copy.deepcopy(tower).penalty() is None
     assert tower.penalty() is not None
 
@@ -234,7 +223,7 @@ def with_heads(row: str, tower: nn.Module) -> MultitaskEncoder:
 @rows
 def test_traced_and_exported_encoders_take_any_number_of_faces(row: str) -> None:
     encoder = with_heads(row, adapter_config(OPTIONS).merge(prompted(row)))
-    inputs, faces = pixels(row, 5), {0: torch.export.Dim("faces", min=1, max=64)}
+    inputs, faces = noise(row, 5), {0: torch.export.Dim("faces", min=1, max=64)}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of branches on the picture's size
         traced = torch.jit.freeze(

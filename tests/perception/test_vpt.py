@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from fsb_perception.adapters import adapter_config
-from fsb_perception.adapters.base import freeze
 from fsb_perception.adapters.prefix import Prompted
 from fsb_perception.adapters.streams import TaskTower
 from fsb_perception.backbones import BACKBONES
@@ -21,9 +20,9 @@ from fsb_perception.heads import build_head
 from fsb_perception.model import MultitaskEncoder
 from fsb_perception.options import OptionError
 from fsb_perception.registry import UnknownNameError
+from tests.towers import MICRO, noise, plain_tower
 
 TASKS = ("gender", "age_group", "emotion")
-MICRO = ("PE-Core-micro", "SigLIP2-micro")
 SHAPES = tuple(
     {"deep": deep, "per_task": per_task} for deep, per_task in itertools.product((0, 1), (0, 1))
 )
@@ -31,20 +30,10 @@ rows = pytest.mark.parametrize("row", MICRO)
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=lambda s: "-".join(k for k in s if s[k]))
 
 
-def plain(row: str, seed: int = 0) -> Any:
-    torch.manual_seed(seed)
-    return freeze(BACKBONES[row].build()).eval()
-
-
 def prompted(row: str, seed: int = 0, **options: Any) -> Any:
-    tower = plain(row)
+    tower = plain_tower(row)
     torch.manual_seed(seed)
     return adapter_config({"method": "vpt", **options}).adapt(tower, TASKS).eval()
-
-
-def pixels(row: str, count: int = 3) -> torch.Tensor:
-    size = BACKBONES[row].size
-    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
 
 
 def features(tower: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
@@ -81,21 +70,23 @@ def distance(actual: torch.Tensor, expected: torch.Tensor) -> float:
     ("row", "grad"), [*itertools.product(MICRO, (False, True)), ("nano-vit-80", False)]
 )
 def test_no_prompts_change_no_bit(row: str, shape: dict[str, bool], grad: bool) -> None:
-    inputs = pixels(row)
+    inputs = noise(row)
     batch = inputs.repeat(len(TASKS), 1, 1, 1) if shape["per_task"] else inputs
     with torch.set_grad_enabled(grad):
-        assert torch.equal(features(prompted(row, prompts=0, **shape), inputs), plain(row)(batch))
+        assert torch.equal(
+            features(prompted(row, prompts=0, **shape), inputs), plain_tower(row)(batch)
+        )
 
 
 @rows
 @shapes
 def test_fresh_prompts_are_finite_seeded_and_seen(row: str, shape: dict[str, bool]) -> None:
-    inputs = pixels(row)
+    inputs = noise(row)
     with torch.no_grad():
         first, again, other = (
             features(prompted(row, seed=seed, **shape), inputs) for seed in (3, 3, 4)
         )
-        assert distance(first[: len(inputs)], plain(row)(inputs)) > 1e-3
+        assert distance(first[: len(inputs)], plain_tower(row)(inputs)) > 1e-3
     assert first.isfinite().all()
     assert torch.equal(first, again)
     assert distance(other, first) > 1e-3
@@ -121,13 +112,13 @@ def test_blocks_see_prompts_between_class_token_and_patches(
     def record(name: str) -> Any:
         return lambda _, inputs: seen[name].append(inputs[0])
 
-    before, tower = plain(row), prompted(row, prompts=5, **shape)
+    before, tower = plain_tower(row), prompted(row, prompts=5, **shape)
     for block in real_blocks(before):
         block.register_forward_pre_hook(record("plain"))
     for block in real_blocks(tower):
         block.register_forward_pre_hook(record("prompted"))
     with torch.no_grad():
-        before(pixels(row)), tower(pixels(row))
+        before(noise(row)), tower(noise(row))
 
     start, copies = before.num_prefix_tokens, len(TASKS) if shape["per_task"] else 1
     n, t, width = seen["plain"][0].shape
@@ -145,10 +136,10 @@ def test_blocks_see_prompts_between_class_token_and_patches(
 def test_prompts_have_no_position(row: str) -> None:
     tower = prompted(row, prompts=6)
     with torch.no_grad():
-        expected = tower(pixels(row))
+        expected = tower(noise(row))
         prompt = sources(tower)[0].prompt
         prompt.copy_(prompt.flip(0))
-        assert distance(tower(pixels(row)), expected) < 1e-5
+        assert distance(tower(noise(row)), expected) < 1e-5
 
 
 @rows
@@ -164,7 +155,7 @@ def test_only_prompts_move(row: str, shape: dict[str, bool]) -> None:
     optimiser = torch.optim.AdamW([p for p in tower.parameters() if p.requires_grad], lr=1e-2)
     for _ in range(2):
         optimiser.zero_grad()
-        features(tower, pixels(row)).sum().backward()
+        features(tower, noise(row)).sum().backward()
         optimiser.step()
     moved = {name for name, p in tower.named_parameters() if not torch.equal(p, before[name])}
     assert moved == trained
@@ -175,11 +166,11 @@ def test_only_prompts_move(row: str, shape: dict[str, bool]) -> None:
 def test_all_tasks_at_once_equal_each_alone(row: str, deep: bool) -> None:
     tower = prompted(row, per_task=True, deep=deep)
     with torch.no_grad():
-        together = tower(pixels(row))
+        together = tower(noise(row))
         assert tuple(together) == TASKS
         assert distance(together["gender"], together["emotion"]) > 1e-3
         for task in TASKS:
-            alone = tower(pixels(row), [task])
+            alone = tower(noise(row), [task])
             assert tuple(alone) == (task,)
             assert distance(alone[task], together[task]) < 1e-5
 
@@ -190,7 +181,7 @@ def test_a_task_without_labels_has_no_gradient(row: str, deep: bool) -> None:
     encoder = with_heads(row, prompted(row, per_task=True, deep=deep)).train()
     some = torch.tensor([True, True, False])
     labelled = {"gender": some, "age_group": ~some, "emotion": torch.zeros(3, dtype=torch.bool)}
-    logits = encoder(pixels(row), labelled)
+    logits = encoder(noise(row), labelled)
     torch.cat([rows.square().flatten() for rows in logits.values()]).sum().backward()
     for name, parameter in encoder.tower.named_parameters():
         wanted = "prompt" in name.split(".") and not name.endswith("emotion")
@@ -202,12 +193,12 @@ def test_a_task_without_labels_has_no_gradient(row: str, deep: bool) -> None:
 def test_weights_load_into_what_a_bundle_rebuilds(row: str, shape: dict[str, bool]) -> None:
     config = adapter_config({"method": "vpt", "prompts": 3, **shape})
     deployed = config.merge(prompted(row, prompts=3, **shape))
-    rebuilt = config.rebuild(plain(row, seed=9), TASKS).eval()
+    rebuilt = config.rebuild(plain_tower(row, seed=9), TASKS).eval()
     rebuilt.load_state_dict(deployed.state_dict())
     with torch.no_grad():
-        expected = features(deployed, pixels(row))
-        assert torch.equal(features(rebuilt, pixels(row)), expected)
-        assert torch.equal(features(copy.deepcopy(rebuilt), pixels(row)), expected)
+        expected = features(deployed, noise(row))
+        assert torch.equal(features(rebuilt, noise(row)), expected)
+        assert torch.equal(features(copy.deepcopy(rebuilt), noise(row)), expected)
 
 
 @rows
@@ -228,7 +219,7 @@ def test_a_tower_with_dynamic_size_takes_any_picture() -> None:
 
 
 def test_dropout_hides_prompts_in_training_alone() -> None:
-    inputs = pixels("SigLIP2-micro")
+    inputs = noise("SigLIP2-micro")
     with torch.no_grad():
         expected = prompted("SigLIP2-micro")(inputs)
         tower = prompted("SigLIP2-micro", dropout=0.5)
@@ -244,7 +235,7 @@ def with_heads(row: str, tower: nn.Module) -> MultitaskEncoder:
 @rows
 @shapes
 def test_a_traced_encoder_takes_any_number_of_faces(row: str, shape: dict[str, bool]) -> None:
-    encoder, inputs = with_heads(row, prompted(row, **shape)), pixels(row)
+    encoder, inputs = with_heads(row, prompted(row, **shape)), noise(row)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of branches on the picture's size
         graph = torch.jit.trace(encoder, inputs[:1], strict=False, check_trace=False)
@@ -255,7 +246,7 @@ def test_a_traced_encoder_takes_any_number_of_faces(row: str, shape: dict[str, b
 
 @rows
 def test_an_exported_encoder_takes_any_number_of_faces(row: str) -> None:
-    encoder, inputs = with_heads(row, prompted(row, deep=True, per_task=True)), pixels(row, 5)
+    encoder, inputs = with_heads(row, prompted(row, deep=True, per_task=True)), noise(row, 5)
     faces = {0: torch.export.Dim("faces", min=1, max=64)}
     with torch.no_grad():
         graph = torch.export.export(encoder, (inputs[:2],), dynamic_shapes=(faces,), strict=False)

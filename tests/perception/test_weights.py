@@ -21,10 +21,10 @@ from fsb_perception.weights import (
     load_text_tower,
     load_tower,
 )
+from tests.towers import MICRO
 
 mend_torchvision()
 
-MICRO = ["PE-Core-micro", "SigLIP2-micro"]
 # Width, blocks and the side of the patch grid of Meta's published towers, and whether they have a
 # class token (facebookresearch/perception_models, core/vision_encoder/config.py), and ours.
 META = {

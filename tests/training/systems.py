@@ -14,7 +14,6 @@ from fsb_training.learner import Learner
 from fsb_training.recipe import OptimiserOptions, Recipe
 from fsb_training.systems import SYSTEMS
 
-FAMILIES = ("PE-Core-micro", "SigLIP2-micro")
 # What is too large for towers of four blocks and 64 channels.
 _SMALL = {"partial": {"blocks": 2}, "mtlora": {"blocks": 2}, "softcpt": {"context": 5}}
 _RATES = {"V2PT": 5e-3, "VPT, text": 3e-2}

@@ -22,7 +22,7 @@ from fsb_training.sources import open_sources
 from tests.training import layouts, two_processes
 from tests.training.two_processes import ADAPTERS, MISSING, batch, begun, cases, chosen
 
-pytestmark = [pytest.mark.xdist_group("distributed"), pytest.mark.long]
+pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
 NANO = ROOT / "fsb_training/recipes/nano.yaml"
 ENVIRONMENT = {

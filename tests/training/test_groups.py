@@ -9,7 +9,8 @@ from fsb_training.groups import is_b_matrix, parameter_groups
 from fsb_training.recipe import OptimiserOptions
 from fsb_training.systems import SYSTEMS
 from tests.texts import word_tokenizer
-from tests.training.systems import FAMILIES, learner, recipe
+from tests.towers import MICRO
+from tests.training.systems import learner, recipe
 
 OPTIONS = OptimiserOptions(learning_rate=1e-5, heads_ratio=10.0, loraplus_ratio=6.0)
 
@@ -20,7 +21,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("system", "backbone"), [(name, FAMILIES[n % 2]) for n, name in enumerate(SYSTEMS)]
+    ("system", "backbone"), [(name, MICRO[n % 2]) for n, name in enumerate(SYSTEMS)]
 )
 def test_every_parameter_that_trains_is_in_one_group_and_no_other_is(
     system: str, backbone: str, tokenizer: Path
@@ -34,7 +35,7 @@ def test_every_parameter_that_trains_is_in_one_group_and_no_other_is(
 
 
 @pytest.mark.parametrize("system", ["LoRA", "DoRA", "PiSSA", "MTLoRA matrix", "MTLoRA exact"])
-@pytest.mark.parametrize("backbone", FAMILIES)
+@pytest.mark.parametrize("backbone", MICRO)
 def test_the_high_rate_is_for_b_matrices_alone(system: str, backbone: str, tokenizer: Path) -> None:
     model = learner(recipe(system, backbone, tokenizer))
     names = {id(p): name for name, p in model.named_parameters()}

@@ -18,14 +18,15 @@ from fsb_training.learner import Learner
 from fsb_training.recipe import Recipe
 from fsb_training.systems import SYSTEMS
 from tests.texts import word_tokenizer
-from tests.training.systems import FAMILIES, faces, labels, learner, optimiser_of, recipe
+from tests.towers import MICRO
+from tests.training.systems import faces, labels, learner, optimiser_of, recipe
 
 HEADS = "encoder.heads."  # batch norm's statistics move there, and nowhere else
-on_both_families = pytest.mark.parametrize("backbone", FAMILIES)
+on_both_families = pytest.mark.parametrize("backbone", MICRO)
 every_system = pytest.mark.parametrize("system", SYSTEMS)
 # Where a family cannot make the difference: every system once, the families in turn.
 in_turn = pytest.mark.parametrize(
-    ("system", "backbone"), [(name, FAMILIES[n % 2]) for n, name in enumerate(SYSTEMS)]
+    ("system", "backbone"), [(name, MICRO[n % 2]) for n, name in enumerate(SYSTEMS)]
 )
 # Nothing of the others but the head belongs to one task.
 OF_ONE_TASK = tuple(name for name in SYSTEMS if "task" in name or "MTLoRA" in name)
@@ -183,7 +184,7 @@ def test_one_task_alone_works(system: str, backbone: str, tokenizer: Path) -> No
 @pytest.mark.parametrize(
     ("system", "backbone"),
     # A temperature, all that zero-shot learns, learns nothing by heart.
-    [(name, FAMILIES[n % 2]) for n, name in enumerate(SYSTEMS) if name != "zero-shot"],
+    [(name, MICRO[n % 2]) for n, name in enumerate(SYSTEMS) if name != "zero-shot"],
 )
 def test_eight_faces_are_learned_by_heart(system: str, backbone: str, tokenizer: Path) -> None:
     chosen = recipe(system, backbone, tokenizer, loss={"dropout": 0.0, "label_smoothing": 0.0})
