@@ -19,7 +19,7 @@ from fsb_perception.tasks import TASKS
 from fsb_perception.text import build_text_tower, text_config
 from fsb_training.assembly import TextSide, adapted_encoder
 from fsb_training.memory import training_bytes
-from fsb_training.recipe import check_tasks
+from fsb_training.recipe import check_head, check_tasks
 from fsb_training.systems import SYSTEMS, System
 
 
@@ -70,7 +70,7 @@ def sizes(backbone: str, rank: int, tasks: Sequence[str], batch_size: int = 16) 
     def refusal(name: str) -> str:
         try:
             adapters[name].check(row, tasks)
-            _check_text(backbone, SYSTEMS[name])
+            check_head(backbone, SYSTEMS[name].head)
         except OptionError as error:
             return str(error)
         return ""
@@ -86,7 +86,7 @@ def sizes(backbone: str, rank: int, tasks: Sequence[str], batch_size: int = 16) 
 def _size(
     name: str, system: System, backbone: str, rank: int, tasks: Sequence[str], batch_size: int
 ) -> Size:
-    row, adapter = BACKBONES[backbone], _countable(system).adapter(rank)
+    row, adapter = BACKBONES[backbone], system.adapter(rank).without_values()
     with torch.device("meta"):
         tower = row.build()
         bare = stored(tower)
@@ -97,17 +97,6 @@ def _size(
     total, trained = count(encoder), count(encoder, trained=True)
     memory = training_bytes(encoder, (batch_size, 3, row.size, row.size))
     return Size(name, total, trained, stored(deployed) - bare, memory)
-
-
-def _check_text(backbone: str, system: System) -> None:
-    if system.head == "text" and not BACKBONES[backbone].has_text:
-        raise OptionError(f"head: got 'text', but {backbone} has no text tower")
-
-
-def _countable(system: System) -> System:
-    """The same sizes without numbers: a start from singular vectors needs values, its size not."""
-    settings = {key: value for key, value in system.settings.items() if key != "init"}
-    return System(settings, system.head, system.low_rank)
 
 
 def _uncut_text(backbone: str) -> TextSide:

@@ -198,8 +198,7 @@ def check_recipe(recipe: Recipe) -> None:
     _rehearse(row, recipe)
     if recipe.adapter.needs_text and recipe.head != "text":
         raise OptionError(f"head: got {recipe.head!r}, this adapter's is 'text'")
-    if recipe.head == "text" and not row.has_text:
-        raise OptionError(f"head: got 'text', but {recipe.backbone} has no text tower")
+    check_head(recipe.backbone, recipe.head)
     if recipe.loss.stem and not isinstance(recipe.adapter, FullFineTuning):
         raise OptionError("loss.stem: a stem that does not learn needs no loss of its own: set 0")
     for size in recipe.sizes:
@@ -209,15 +208,18 @@ def check_recipe(recipe: Recipe) -> None:
             raise OptionError(f"sizes: got {size}, must be from {MIN_SIDE} to {MAX_SIDE}")
 
 
+def check_head(backbone: str, head: str) -> None:
+    """Refuse text heads to a backbone that sees images only."""
+    if head == "text" and not BACKBONES[backbone].has_text:
+        raise OptionError(f"head: got 'text', but {backbone} has no text tower")
+
+
 def _rehearse(row: Backbone, recipe: Recipe) -> None:
     """Adapt a tower without weights: what does not fit is found before they are fetched."""
     import torch
 
-    adapter = recipe.adapter.for_backbone(row)
-    if getattr(adapter, "init", "zero") != "zero":
-        adapter = adapter.model_copy(update={"init": "zero"})  # the others compute with weights
     with torch.device("meta"):
-        adapter.adapt(row.build(), recipe.tasks)
+        recipe.adapter.for_backbone(row).without_values().adapt(row.build(), recipe.tasks)
 
 
 def check_tasks(names: Sequence[str]) -> None:

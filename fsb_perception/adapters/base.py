@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class AdapterConfig(Options):
+class AdapterConfig(Options, ABC):
     """Options of one method; a subclass is entered in `fsb_perception.adapters`.
 
     Attributes:
@@ -35,6 +36,11 @@ class AdapterConfig(Options):
         del row
         return self
 
+    def without_values(self) -> AdapterConfig:
+        """Options of the same shapes that work without the weights' values, on the meta device."""
+        return self
+
+    @abstractmethod
     def adapt(self, tower: nn.Module, tasks: Sequence[str]) -> nn.Module:
         """Prepare a float32 tower for training; it is changed in place.
 
@@ -46,7 +52,6 @@ class AdapterConfig(Options):
             Maps pixels (n, 3, s, s) to features (n, width), or is a `TaskTower`. Of its parameters
             exactly those that train have ``requires_grad``.
         """
-        raise NotImplementedError
 
     def merge(self, tower: nn.Module) -> nn.Module:
         """The deployed form of what `adapt` returned, in its own precision; consumes it."""

@@ -69,6 +69,10 @@ class Lora(AdapterConfig):
         """With the backbone's own targets, where none are said."""
         return self.model_copy(update={"targets": self.targets or row.adapter_targets})
 
+    def without_values(self) -> Lora:
+        """Begun from zero: the singular vectors of nothing cannot be found."""
+        return self.model_copy(update={"init": "zero"})
+
     def adapt(self, tower: nn.Module, tasks: Sequence[str]) -> nn.Module:
         """The tower in a peft wrapper: of its parameters only the adapters train."""
         from peft import LoraConfig, get_peft_model

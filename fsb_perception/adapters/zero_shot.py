@@ -13,6 +13,7 @@ go into the bundle.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -46,6 +47,7 @@ class TextAdapter(AdapterConfig):
         del tasks
         return freeze(tower)
 
+    @abstractmethod
     def text_heads(
         self, tasks: Sequence[str], text_tower: nn.Module, tokenize: Tokenize
     ) -> tuple[nn.Module | None, dict[str, nn.Module]]:
@@ -59,7 +61,6 @@ class TextAdapter(AdapterConfig):
         Raises:
             OptionError: a text is too long for the tower.
         """
-        raise NotImplementedError
 
 
 class ZeroShot(TextAdapter):
