@@ -13,9 +13,11 @@ from fsb_perception.adapters.zero_shot import TextAdapter
 from fsb_perception.backbones import BACKBONES
 from fsb_perception.heads import CosineHead, build_head
 from fsb_perception.model import MultitaskEncoder
+from fsb_perception.options import OptionError
 from fsb_perception.prompts import Tokenize, text_features
 from fsb_perception.tasks import TASKS
-from fsb_training.recipe import Recipe, WeightOptions
+from fsb_training.recipe import Recipe
+from fsb_training.recipe_options import WeightOptions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,10 +43,53 @@ def assemble(recipe: Recipe) -> MultitaskEncoder:
     # The text first: it is what is most often missing, and is dropped again unless it trains.
     text = open_text(recipe.backbone, recipe.weights) if recipe.head == "text" else None
     weights = recipe.weights
-    tower = load_tower(recipe.backbone, weights.tower, weights.allow_download)
-    return adapted_encoder(
+    before = earlier(recipe) if weights.bundle else None
+    tower = (
+        before.tower
+        if before
+        else load_tower(recipe.backbone, weights.tower, weights.allow_download)
+    )
+    encoder = adapted_encoder(
         recipe.backbone, recipe.adapter, recipe.head, recipe.tasks, tower, text, recipe.loss.dropout
     )
+    if before:
+        take_heads(encoder, before)
+    return encoder
+
+
+def earlier(recipe: Recipe) -> MultitaskEncoder:
+    """The encoder of the bundle that a recipe goes on from.
+
+    Raises:
+        BundleError: the bundle is not here, or damaged.
+        OptionError: it is of another backbone, or its method leaves no plain tower.
+    """
+    from fsb_perception.adapters import adapter_config
+    from fsb_perception.bundle import load_bundle
+
+    bundle = load_bundle(recipe.weights.bundle, recipe.weights.allow_download)
+    manifest = bundle.manifest
+    if manifest.backbone != recipe.backbone:
+        raise OptionError(
+            f"weights.bundle: {bundle.name} is a {manifest.backbone}, the recipe's backbone is "
+            f"{recipe.backbone}: make them the same"
+        )
+    if not adapter_config(manifest.adapter).merges:
+        raise OptionError(
+            f"weights.bundle: {bundle.name} was made by {manifest.adapter['method']}, which leaves "
+            "no plain tower to go on from: take a bundle of another method"
+        )
+    return bundle.build_model()
+
+
+def take_heads(encoder: MultitaskEncoder, before: MultitaskEncoder) -> None:
+    """Give the heads of ``encoder`` the weights of those of ``before`` that are built alike."""
+    for task, head in encoder.heads.items():
+        if task in before.heads:
+            state = before.heads[task].state_dict()
+            shapes = {name: tensor.shape for name, tensor in state.items()}
+            if shapes == {name: tensor.shape for name, tensor in head.state_dict().items()}:
+                head.load_state_dict(state)
 
 
 def open_text(backbone: str, weights: WeightOptions) -> TextSide:

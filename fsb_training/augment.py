@@ -12,7 +12,7 @@ from numpy.random import Generator
 
 from fsb_perception.alignment import Aligner
 from fsb_perception.types import Face, Floats, Image
-from fsb_training.recipe import AugmentOptions
+from fsb_training.recipe_options import AugmentOptions
 
 
 def augmented(

@@ -130,7 +130,7 @@ def evaluate(
     from fsb_perception.options import OptionError, build
     from fsb_training import evaluate as judging
     from fsb_training.export import answers
-    from fsb_training.recipe import DataOptions
+    from fsb_training.recipe_options import DataOptions
 
     loaded = load_bundle(bundle)
     config = build(EngineConfig, {"device": device, "max_batch": 64})

@@ -21,7 +21,7 @@ from sklearn.linear_model import RidgeClassifier
 from fsb_perception.alignment import Aligner, AlignmentMethod
 from fsb_perception.types import Floats
 from fsb_training.batches import Source
-from fsb_training.recipe import DataOptions
+from fsb_training.recipe_options import DataOptions
 from fsb_training.sources import open_split
 
 _DATA_SETS = ("FairFace", "UTKFace", "FERPlus")  # complete labels, and not aligned as published

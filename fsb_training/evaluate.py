@@ -15,7 +15,7 @@ from fsb_training.batches import Source
 from fsb_training.datasets import MISSING, load_part
 from fsb_training.faces import open_store, readable_faces
 from fsb_training.metrics import task_metrics
-from fsb_training.recipe import DataOptions
+from fsb_training.recipe_options import DataOptions
 from fsb_training.sources import open_split
 
 Encode = Callable[[Sequence[Image]], dict[str, Floats]]

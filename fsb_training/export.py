@@ -122,6 +122,6 @@ def _public(recipe: Recipe) -> dict[str, object]:
     said = recipe.model_dump(mode="json", exclude={"licence", "intended_use", "limits"})
     for folder in ("root", "cache"):
         said["data"].pop(folder)
-    for part in ("tower", "text", "tokenizer"):
+    for part in ("tower", "text", "tokenizer", "bundle"):
         said["weights"][part] = Path(said["weights"][part]).name
     return said

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from fsb_training.recipe import OptimiserOptions
+from fsb_training.recipe_options import OptimiserOptions
 
 # Segments of a parameter's name. peft writes lora_B, MTLoRA's own layers lora_b and task_b.
 _B_MATRICES = {"lora_B", "lora_b", "task_b"}

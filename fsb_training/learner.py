@@ -12,7 +12,8 @@ from fsb_perception.backbones import BACKBONES
 from fsb_perception.tasks import TASKS
 from fsb_training.assembly import assemble
 from fsb_training.losses import build_weights, labelled_counts, task_losses
-from fsb_training.recipe import LossOptions, Recipe
+from fsb_training.recipe import Recipe
+from fsb_training.recipe_options import LossOptions
 
 
 class Learner(nn.Module):

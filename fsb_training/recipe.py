@@ -28,74 +28,13 @@ from fsb_perception.options import (
 from fsb_perception.preprocessing import MAX_SIDE, MIN_SIDE
 from fsb_perception.tasks import TASKS, task
 from fsb_training.datasets import DATASETS
-
-
-class DataOptions(Options):
-    """What is learned from."""
-
-    root: str = option("", "the data root: each data set has its published folder in it")
-    cache: str = option("runs/cache", "where decoded pictures and found faces are kept")
-    shares: dict[str, float] = option({}, "share of each data set in a batch, by name")
-    dev_share: float = option(0.06, "share held out for validation", ge=0.01, le=0.5)
-    split_seed: int = option(0, "another number draws another validation split", ge=0)
-    emotion_balance: float = option(
-        0.5, "0 draws emotions as they come, 1 draws every emotion equally often", ge=0, le=1
-    )
-
-
-class AugmentOptions(Options):
-    """How pictures are changed, anew at every visit."""
-
-    rotation: float = option(10.0, "rotated by up to this either way", unit="deg", ge=0, le=90)
-    scale: float = option(0.12, "scaled by up to this share either way", ge=0, le=0.9)
-    shift: float = option(0.06, "moved by up to this share of the side", ge=0, le=0.5)
-    light: float = option(0.3, "contrast and brightness change by up to this share", ge=0, le=0.9)
-    grey: float = option(0.25, "this share loses its colour", ge=0, le=1)
-    blur: float = option(0.3, "this share loses resolution", ge=0, le=1)
-    erase: float = option(0.3, "in this share a rectangle is hidden", ge=0, le=1)
-
-
-class OptimiserOptions(Options):
-    """AdamW with a warm-up and a cosine to zero; schedules count pictures, not seconds."""
-
-    images: int = option(600_000, "pictures seen in all", ge=1)
-    batch_size: int = option(128, "pictures a step", ge=2, le=65536)
-    learning_rate: float = option(1e-3, "at the end of the warm-up", ge=0)
-    weight_decay: float = option(0.05, "on matrices; never on biases and norms", ge=0)
-    warmup_images: int = option(30_000, "pictures of the warm-up", ge=0)
-    clip_norm: float = option(1.0, "largest norm of the gradient", ge=0)
-    ema_decay: float = option(0.999, "of the averaged weights that are shipped", ge=0, le=0.99999)
-    heads_ratio: float = option(1.0, "the heads' rate, as a multiple of learning_rate", ge=0)
-    loraplus_ratio: float = option(
-        1.0, "LoRA+: the rate of the B matrices, as a multiple of learning_rate", ge=0
-    )
-
-
-class LossOptions(Options):
-    """What counts as wrong, and how much."""
-
-    dropout: float = option(0.1, "share of the feature hidden from the heads", ge=0, le=0.9)
-    label_smoothing: float = option(0.02, "of hard labels", ge=0, le=0.5)
-    age_neighbours: float = option(
-        0.1, "share of an age label given to its neighbours", ge=0, le=0.9
-    )
-    stem: float = option(0.0, "weight of the throw-away heads on the mean stem feature", ge=0)
-    weighting: str = option(
-        "equal",
-        "how the tasks' losses add up; uncertainty learns a weight each",
-        choices=("equal", "uncertainty"),
-    )
-
-
-class WeightOptions(Options):
-    """Where the pretrained weights come from."""
-
-    tower: str = option(
-        "", "of the image tower: a file, or random; if empty, the model hub's copy of the backbone"
-    )
-    text: str = option("", "of the text tower, where the method needs one: as for the image tower")
-    tokenizer: str = option("", "folder of the text tower's tokenizer, where it has none built in")
-    allow_download: bool = option(False, "fetch from the model hub what is not here yet")
+from fsb_training.recipe_options import (
+    AugmentOptions,
+    DataOptions,
+    LossOptions,
+    OptimiserOptions,
+    WeightOptions,
+)
 
 
 class Recipe(Options):

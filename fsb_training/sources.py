@@ -9,7 +9,8 @@ from pathlib import Path
 from fsb_training.batches import Source
 from fsb_training.datasets import FaceSet, load_training
 from fsb_training.faces import open_store, readable_faces
-from fsb_training.recipe import DataOptions, Recipe
+from fsb_training.recipe import Recipe
+from fsb_training.recipe_options import DataOptions
 from fsb_training.splits import split
 
 _log = logging.getLogger(__name__)

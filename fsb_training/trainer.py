@@ -24,7 +24,8 @@ from fsb_training.assembly import with_frozen_heads
 from fsb_training.batches import Batch, Source, StepBatches, loader, size_at, total_steps
 from fsb_training.checkpoints import CHECKPOINT, State, TrainingError, claim, resume, save, start
 from fsb_training.distributed import ALONE, World
-from fsb_training.recipe import OptimiserOptions, Recipe
+from fsb_training.recipe import Recipe
+from fsb_training.recipe_options import OptimiserOptions
 
 __all__ = [
     "CHECKPOINT", "State", "TrainingError", "autocast", "begin", "dev_logits", "fit",

@@ -20,7 +20,7 @@ from fsb_perception.tasks import TASKS
 from fsb_training import trainer
 from fsb_training.batches import Source, total_steps
 from fsb_training.export import export
-from fsb_training.recipe import DataOptions, OptimiserOptions
+from fsb_training.recipe_options import DataOptions, OptimiserOptions
 from fsb_training.sources import open_sources
 from fsb_training.systems import SYSTEMS
 from tests.builders import START

@@ -11,7 +11,8 @@ from fsb_perception.backbones import BACKBONES
 from fsb_perception.tasks import TASKS
 from fsb_training.groups import parameter_groups
 from fsb_training.learner import Learner
-from fsb_training.recipe import OptimiserOptions, Recipe
+from fsb_training.recipe import Recipe
+from fsb_training.recipe_options import OptimiserOptions
 from fsb_training.systems import SYSTEMS
 
 # What is too large for towers of four blocks and 64 channels.

@@ -13,7 +13,7 @@ from fsb_perception.types import Face
 from fsb_training.datasets import DatasetError, load_part
 from fsb_training.evaluate import open_part
 from fsb_training.faces import open_store, readable_faces
-from fsb_training.recipe import DataOptions
+from fsb_training.recipe_options import DataOptions
 from fsb_training.sources import open_split
 from tests.training import layouts
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fsb_training.groups import is_b_matrix, parameter_groups
-from fsb_training.recipe import OptimiserOptions
+from fsb_training.recipe_options import OptimiserOptions
 from fsb_training.systems import SYSTEMS
 from tests.texts import word_tokenizer
 from tests.towers import MICRO

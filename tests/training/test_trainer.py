@@ -18,7 +18,8 @@ from fsb_perception.options import OptionError
 from fsb_perception.registry import UnknownNameError
 from fsb_training import trainer
 from fsb_training.metrics import task_metrics
-from fsb_training.recipe import OptimiserOptions, Recipe, load_recipe
+from fsb_training.recipe import Recipe, load_recipe
+from fsb_training.recipe_options import OptimiserOptions
 from fsb_training.sources import open_sources
 from tests.training import layouts
 
