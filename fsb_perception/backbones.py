@@ -7,7 +7,8 @@ Three families:
 - PE-Core (Bolya et al., "Perception Encoder", NeurIPS 2025): timm's ``Eva``, with rotary positions,
   a class token (bigG has none) and a linear projection, ``head``.
 - SigLIP2 (Tschannen et al., 2025): timm's ``VisionTransformer`` without class token and projection.
-- nano: ours, small enough for a robot's CPU; images only.
+- nano: ours, small enough for a robot's CPU. ``nano-vit-80`` sees images only; ``nano-clip-64`` has
+  a text tower like PE-Core's, in small.
 
 The first two are the very trunk that open_clip builds (its ``visual.trunk``), made here from timm
 alone: the robot needs neither open_clip nor a text tower. What a row says of its pictures stands
@@ -170,3 +171,21 @@ _NANO = partial(
     hybrid_vit, width=192, depth=6, mlp_ratio=3.0, channels=(32, 64, 128, 256), depths=(1, 2, 2, 2)
 )
 BACKBONES.register("nano-vit-80")(Backbone(partial(_NANO, size=80), size=80, width=192, patch=16))
+# With a text tower, for the experiments; more of its work is in the blocks, where adapters are.
+BACKBONES.register("nano-clip-64")(
+    Backbone(
+        partial(
+            hybrid_vit,
+            size=64,
+            width=192,
+            depth=6,
+            mlp_ratio=3.0,
+            channels=(24, 48, 96, 192),
+            depths=(1, 1, 2, 2),
+        ),
+        size=64,
+        width=192,
+        patch=16,
+        text={"context_length": 32, "vocab_size": 49408, "width": 128, "heads": 2, "layers": 3},
+    )
+)

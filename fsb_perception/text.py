@@ -42,8 +42,8 @@ def text_config(row: Backbone) -> dict[str, Any]:
     """
     if not row.has_text:
         raise WeightsError(
-            f"a backbone of the {row.family} family sees images only: "
-            "for a method that reads text choose one of the PE-Core or SigLIP2 families"
+            "this backbone sees images only: for a method that reads text "
+            "choose one of the PE-Core or SigLIP2 families"
         )
     mend_torchvision()  # whoever asks for this goes on to import open_clip
     if row.text:
@@ -109,7 +109,8 @@ def tokenizer(row: Backbone, source: str | Path = "", allow_download: bool = Fal
     """What turns texts into a backbone's token ids.
 
     Args:
-        row: PE-Core's ships with open_clip. SigLIP2's is Gemma's, of 256000 tokens, and does not.
+        row: PE-Core's and nano's ships with open_clip. SigLIP2's is Gemma's, of 256000 tokens, and
+            does not.
         source: folder of SigLIP2's tokenizer; by default it is looked for in the model hub's cache.
         allow_download: get it from the hub if it is not there.
 
@@ -118,7 +119,7 @@ def tokenizer(row: Backbone, source: str | Path = "", allow_download: bool = Fal
     """
     settings = text_config(row)
     context = settings["context_length"]
-    if row.family == "PE-Core":
+    if row.family != "SigLIP2":
         from open_clip import SimpleTokenizer
 
         return SimpleTokenizer(context_length=context)

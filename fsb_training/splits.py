@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from fsb_perception.types import Image
+from fsb_perception.types import Floats, Image
 from fsb_training.datasets import FaceSet
 from fsb_training.faces import FaceStore
 
@@ -57,6 +57,24 @@ def _close(
     return found
 
 
+def draws(
+    faces: FaceSet, store: FaceStore, seed: int, rows: NDArray[np.int64] | None = None
+) -> Floats:
+    """A number in [0, 1) for each face, (n,), by which splits are made; near-duplicates share one.
+
+    Args:
+        faces: a part of a data set.
+        store: their pictures.
+        seed: another seed draws other numbers.
+        rows: where each face lies in the store; row by row if not said.
+    """
+    stored = np.arange(len(faces)) if rows is None else rows
+    hashes = np.array([difference_hash(store.image(int(row))) for row in stored], np.uint64)
+    group = near_duplicates(hashes)
+    _, first = np.unique(group, return_index=True)
+    return np.array([_chance(faces.files[row], seed) for row in first])[group]
+
+
 def split(
     faces: FaceSet,
     store: FaceStore,
@@ -73,12 +91,7 @@ def split(
         seed: another seed draws another split.
         rows: where each face lies in the store; row by row if not said.
     """
-    stored = np.arange(len(faces)) if rows is None else rows
-    hashes = np.array([difference_hash(store.image(int(row))) for row in stored], np.uint64)
-    group = near_duplicates(hashes)
-    _, first = np.unique(group, return_index=True)
-    chance = np.array([_chance(faces.files[row], seed) for row in first])
-    in_dev = chance[group] < dev_share
+    in_dev = draws(faces, store, seed, rows) < dev_share
     fit, dev = np.flatnonzero(~in_dev), np.flatnonzero(in_dev)
     return faces.subset(fit, "fit"), faces.subset(dev, "dev"), in_dev
 

@@ -105,7 +105,7 @@ def test_adapter_targets_are_the_linear_layers_of_blocks_and_pooling(name):
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_what_has_text(name):
-    assert BACKBONES[name].has_text == (BACKBONES[name].family != "nano")
+    assert BACKBONES[name].has_text == (name != "nano-vit-80")
 
 
 def test_unknown_backbone_names_the_nearest():

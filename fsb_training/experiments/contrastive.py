@@ -1,0 +1,103 @@
+"""Contrastive learning where captions repeat: each is true of many pictures, not of its own alone.
+
+                 caption 1   caption 2   caption 3
+    picture 1    true        false       unknown       rows and columns: log-softmax over what is
+    picture 2    true        true        false         known; the target is spread evenly over
+    picture 3    false       unknown     true          what is true
+
+The first contrastive loss (Radford et al., ICML 2021) takes every pair but a picture and its own
+caption for a mismatch. Here most batches hold a second woman of whom "a photo of a woman" is just
+as true. Several positives share the target, as in supervised contrastive learning (Khosla et al.,
+NeurIPS 2020) and UniCL (Yang et al., CVPR 2022); pairs of which nobody knows are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from fsb_perception.text import encode_text
+from fsb_training.datasets import MISSING
+from fsb_training.experiments.captions import TOLERANCE
+
+_LARGEST_SCALE = 100.0  # of the cosines; CLIP's limit
+
+
+class Truth(NamedTuple):
+    """Of which pictures captions are true: bool (pictures, captions) each, never both at once."""
+
+    true: torch.Tensor
+    known: torch.Tensor
+
+
+def truth(facts: torch.Tensor, mentioned: torch.Tensor) -> Truth:
+    """Compare what is known of pictures with what captions mention.
+
+    Args:
+        facts: int (pictures, facts); `MISSING` where unknown.
+        mentioned: int (captions, facts); `MISSING` where not mentioned.
+
+    Returns:
+        A caption is true of a picture if all that it mentions is so; it is known not to be as soon
+        as one thing is otherwise.
+    """
+    seen, said = facts[:, None].long(), mentioned[None].long()
+    tolerance = torch.as_tensor(TOLERANCE, device=facts.device)
+    matters, unknown = said != MISSING, seen == MISSING
+    wrong = (matters & ~unknown & ((seen - said).abs() > tolerance)).any(2)
+    true = ~wrong & ~(matters & unknown).any(2)
+    return Truth(true, true | wrong)
+
+
+def multi_positive_loss(similarity: torch.Tensor, pairs: Truth) -> torch.Tensor:
+    """Mean of both directions' cross-entropy against the true pairs, a scalar.
+
+    Args:
+        similarity: (pictures, captions) logits.
+        pairs: what is true and what is known; a row or column without a true pair adds nothing.
+    """
+    return (_direction(similarity, pairs) + _direction(similarity.T, _turned(pairs))) / 2
+
+
+def _turned(pairs: Truth) -> Truth:
+    return Truth(pairs.true.T, pairs.known.T)
+
+
+def _direction(similarity: torch.Tensor, pairs: Truth) -> torch.Tensor:
+    count = pairs.true.sum(1)
+    rows = count > 0
+    logits = similarity[rows].masked_fill(~pairs.known[rows], -math.inf)
+    log_share = F.log_softmax(logits, dim=1).masked_fill(~pairs.true[rows], 0.0)
+    return -(log_share.sum(1) / count[rows]).sum() / rows.sum().clamp(min=1)
+
+
+class ContrastiveLearner(nn.Module):
+    """An image tower and a text tower that learn to agree.
+
+    Args:
+        image_tower: pixels (n, 3, s, s) to features (n, width).
+        text_tower: open_clip's, token ids (n, context) to features (n, width).
+    """
+
+    def __init__(self, image_tower: nn.Module, text_tower: nn.Module) -> None:
+        super().__init__()
+        self.image_tower = image_tower
+        self.text_tower = text_tower
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+
+    def forward(self, pixels: torch.Tensor, targets: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The loss of a batch, a scalar.
+
+        Args:
+            pixels: (n, 3, s, s), normalised RGB.
+            targets: ``tokens`` (n, context), ``facts`` and ``mentioned`` (n, facts).
+        """
+        images = F.normalize(self.image_tower(pixels), dim=1)
+        texts = F.normalize(encode_text(self.text_tower, targets["tokens"]), dim=1)
+        scale = self.log_scale.clamp(max=math.log(_LARGEST_SCALE)).exp()
+        pairs = truth(targets["facts"], targets["mentioned"])
+        return multi_positive_loss(scale * images @ texts.T, pairs)

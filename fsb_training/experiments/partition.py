@@ -1,0 +1,80 @@
+"""One split for all experiments: A to pretrain, B to adapt, C to test; near-duplicates together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsb_perception.options import OptionError
+from fsb_training.batches import Source
+from fsb_training.datasets import load_training
+from fsb_training.faces import open_store, readable_faces
+from fsb_training.recipe_options import DataOptions
+from fsb_training.splits import draws
+
+Partition = dict[str, list[Source]]
+"""Sources by part, one a data set."""
+
+
+def partition(options: DataOptions, names: Sequence[str], shares: Mapping[str, float]) -> Partition:
+    """The faces of data sets in parts that share no picture.
+
+    A part holds the faces whose draw (`fsb_training.splits.draws`) falls into its stretch of
+    [0, 1), so that making the last part smaller moves no face into another.
+
+    Args:
+        options: where the data and their cache are, and the seed of the split.
+        names: of data sets.
+        shares: of each part, in order; they sum to 1 at most, and what is left over is not used.
+
+    Returns:
+        Sources by part; a data set without a face in a part is not in it.
+    """
+    if min(shares.values()) <= 0 or sum(shares.values()) > 1 + 1e-9:
+        raise OptionError(f"parts: got {dict(shares)}; each must be above 0, their sum at most 1")
+    parts: Partition = {part: [] for part in shares}
+    for name in names:
+        for part, source in _of_one(options, name, shares).items():
+            if len(source):
+                parts[part].append(source)
+    return parts
+
+
+def _of_one(options: DataOptions, name: str, shares: Mapping[str, float]) -> dict[str, Source]:
+    faces = load_training(Path(options.root), name)
+    store = open_store(faces, Path(options.cache))
+    faces, rows = readable_faces(faces, store)
+    number = np.searchsorted(
+        np.cumsum(list(shares.values())), draws(faces, store, options.split_seed, rows), "right"
+    )
+    return {
+        part: Source(faces.subset(chosen, part), store, rows[chosen])
+        for part, chosen in ((p, np.flatnonzero(number == i)) for i, p in enumerate(shares))
+    }
+
+
+def first(sources: Sequence[Source], count: int) -> list[Source]:
+    """About ``count`` faces of all, each data set keeping its share; evenly spread over its files.
+
+    Args:
+        sources: of one part.
+        count: how many faces; all of them if there are fewer.
+    """
+    total = sum(map(len, sources))
+    if count >= total:
+        return list(sources)
+    return [
+        take(source, _spread(len(source), round(count * len(source) / total))) for source in sources
+    ]
+
+
+def _spread(length: int, count: int) -> NDArray[np.int64]:
+    return np.linspace(0, length, count, endpoint=False).astype(np.int64)
+
+
+def take(source: Source, rows: NDArray[np.int64]) -> Source:
+    """Some faces of a source."""
+    return Source(source.faces.subset(rows, source.faces.part), source.store, source.rows[rows])
