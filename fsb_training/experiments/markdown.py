@@ -1,0 +1,56 @@
+"""Tables and numbers as Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from fsb_training.experiments.estimates import Estimate
+
+NOT_RUN = "not run"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table whose first column is text and whose others are numbers.
+
+    >>> print(table(("system", "accuracy"), [("LoRA", "0.9")]))
+    | system | accuracy |
+    | --- | ---: |
+    | LoRA | 0.9 |
+    """
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *rows))
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number, or a dash where there is none."""
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def share(estimate: Estimate, planned: int) -> str:
+    """Mean, interval, range over the seeds; and how many of the planned seeds, if not all.
+
+    >>> share(Estimate(0.8712, 0.0093, 0.868, 0.875, 3), 3)
+    '0.871 ± 0.009 (0.868-0.875)'
+    """
+    text = number(estimate.mean)
+    if not math.isnan(estimate.half_width):
+        text += f" ± {number(estimate.half_width)}"
+    if estimate.seeds > 1:
+        text += f" ({number(estimate.low)}-{number(estimate.high)})"
+    return text + (f", {estimate.seeds} of {planned} seeds" if estimate.seeds < planned else "")
+
+
+def points(estimate: Estimate) -> str:
+    """A difference in percentage points, with its interval, and in bold if that leaves out zero.
+
+    >>> points(Estimate(0.012, 0.004, 0.01, 0.014, 3)), points(Estimate(-0.001, 0.004, 0, 0, 3))
+    ('**+1.2 ± 0.4**', '-0.1 ± 0.4')
+    """
+    text = f"{100 * estimate.mean:+.1f} ± {100 * estimate.half_width:.1f}"
+    return f"**{text}**" if abs(estimate.mean) > estimate.half_width else text
+
+
+def megabytes(size: float) -> str:
+    """Bytes as MB."""
+    return f"{size / 1e6:.1f}"

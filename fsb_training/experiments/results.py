@@ -1,0 +1,235 @@
+"""docs/results.md from the records of a sweep: the same bytes from the same records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fsb_perception.tasks import TASKS
+from fsb_training.experiments import markdown
+from fsb_training.experiments.estimates import accuracy, difference, metric
+from fsb_training.experiments.plan import MAIN, Cell
+from fsb_training.experiments.records import Record
+from fsb_training.tables import percent
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The records of a sweep beside what was planned.
+
+    Attributes:
+        records: those that are there.
+        planned: every cell of the plan.
+    """
+
+    records: Sequence[Record]
+    planned: Sequence[Cell]
+
+    @property
+    def seeds(self) -> int:
+        """Seeds of each run."""
+        return len({cell.seed for cell in self.planned})
+
+    def names(self, study: str, tasks: int | None = None) -> list[tuple[str, str]]:
+        """``(system, variant)`` of a study in the order of the plan."""
+        chosen = (
+            (cell.system, cell.variant)
+            for cell in self.planned
+            if cell.study == study and (tasks is None or len(cell.tasks) == tasks)
+        )
+        return list(dict.fromkeys(chosen))
+
+    def of(
+        self, study: str, system: str, variant: str = "", tasks: Iterable[str] = ()
+    ) -> list[Record]:
+        """Records of one run, a seed each, by seed; of the multi-task form if no tasks are said."""
+        wanted = tuple(tasks) or self.tasks
+        found = [
+            record
+            for record in self.records
+            if (record.cell["study"], record.system, record.cell["variant"])
+            == (study, system, variant)
+            and record.tasks == wanted
+        ]
+        return sorted(found, key=lambda record: int(record.cell["seed"]))
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Of the multi-task form."""
+        return max((cell.tasks for cell in self.planned), key=len)
+
+
+def results_page(runs: Runs, page: str) -> str:
+    """``page`` with each mark ``<!-- NAME -->`` replaced by the part of that name.
+
+    Args:
+        runs: of a sweep.
+        page: Markdown, with marks for `PARTS`.
+    """
+    for name, part in PARTS.items():
+        page = page.replace(f"<!-- {name} -->", part(runs))
+    return page
+
+
+def budget(runs: Runs) -> str:
+    """What every run was given, and how many faces there were; all must agree."""
+    seen = list(dict.fromkeys(_budget_text(record) for record in runs.records))
+    done = f"{len(runs.records)} of {len(runs.planned)} runs are done."
+    return " ".join([done, *(f"Budget: {text}." for text in seen)])
+
+
+def _budget_text(record: Record) -> str:
+    return ", ".join(f"{key} {_plain(value)}" for key, value in sorted(record.budget.items()))
+
+
+def _plain(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def faces(runs: Runs) -> str:
+    """Faces of each part and data set."""
+    if not runs.records:
+        return markdown.NOT_RUN
+    counts = runs.records[0].counts
+    sets = sorted({name for part in counts.values() for name in part})
+    rows = [(part, *(f"{row.get(name, 0):,}" for name in sets)) for part, row in counts.items()]
+    return markdown.table(("part", *sets), rows)
+
+
+_COLUMNS = {
+    "balanced_accuracy": "balanced",
+    "macro_f1": "macro-F1",
+    "within_one_accuracy": "within one",
+    "ece_before": "ECE before",
+    "ece": "ECE after",
+}
+
+
+def main_tables(runs: Runs) -> str:
+    """A table a task, a row a system, all tasks learned at once."""
+    return "\n\n".join(f"### {_title(task)}\n\n{_task_table(runs, task)}" for task in runs.tasks)
+
+
+def _title(task: str) -> str:
+    return f"{task.replace('_', ' ')}, {len(TASKS[task].labels)} classes"
+
+
+def _task_table(runs: Runs, task: str) -> str:
+    columns = [name for name in _COLUMNS if TASKS[task].ordered or name != "within_one_accuracy"]
+    header = ["system", "accuracy", *(_COLUMNS[name] for name in columns), "budget"]
+    rows = []
+    for system, variant in runs.names(MAIN, len(runs.tasks)):
+        records = runs.of(MAIN, system, variant)
+        rows.append([system, *(_cells(records, task, columns, runs.seeds))])
+    return markdown.table(header, rows)
+
+
+def _cells(
+    records: Sequence[Record], task: str, columns: Sequence[str], seeds: int
+) -> Iterator[str]:
+    if not records:
+        yield markdown.NOT_RUN
+        yield from [""] * (len(columns) + 1)
+        return
+    yield markdown.share(accuracy(records, task), seeds)
+    yield from (markdown.number(metric(records, task, name).mean) for name in columns)
+    yield _short_budget(records[0])
+
+
+def _short_budget(record: Record) -> str:
+    given = record.budget
+    return f"{given['faces']:,} x {given['visits']}, {given['size']} px"
+
+
+def cost_table(runs: Runs) -> str:
+    """What each system takes: parameters, memory, time."""
+    header = (
+        "system", "trained", "share", "added on the robot", "memory to train, MB", "training, s",
+        "1 face, ms", "8 faces, ms a face", "weights, MB", "with text tower, MB",
+    )  # fmt: skip
+    rows = []
+    for system, variant in runs.names(MAIN, len(runs.tasks)):
+        records = runs.of(MAIN, system, variant)
+        rows.append((system, *(_costs(records) if records else (markdown.NOT_RUN, *[""] * 8))))
+    return markdown.table(header, rows)
+
+
+def _costs(records: Sequence[Record]) -> tuple[str, ...]:
+    first, count = records[0], len(records)
+
+    def mean(*path: str) -> float:
+        values = [_at(record.cost, path) for record in records]
+        return sum(values) / count
+
+    sizes = first.parameters
+    return (
+        f"{sizes['trained']:,}",
+        percent(sizes["trained"] / sizes["total"]),
+        f"{sizes['added']:,}",
+        markdown.megabytes(first.cost["training_bytes"]),
+        f"{mean('training_seconds'):.0f}",
+        markdown.number(mean("milliseconds_a_face", "1"), 2),
+        markdown.number(mean("milliseconds_a_face", "8"), 2),
+        markdown.megabytes(first.cost["weights_bytes"]),
+        markdown.megabytes(first.cost["weights_bytes"] + first.cost["text_bytes"]),
+    )
+
+
+def _at(tree: Any, path: Sequence[str]) -> float:
+    for key in path:
+        tree = tree[key]
+    return float(tree)
+
+
+def parity_table(runs: Runs) -> str:
+    """How much three tasks at once gain or lose against each alone, in points of accuracy."""
+    rows = []
+    for system, _ in runs.names(MAIN, 1):
+        together = runs.of(MAIN, system)
+        row = [system]
+        for task in runs.tasks:
+            alone = runs.of(MAIN, system, tasks=(task,))
+            there = together and alone
+            row.append(
+                markdown.points(difference(together, alone, task)) if there else markdown.NOT_RUN
+            )
+        rows.append(row)
+    return markdown.table(("system", *(task.replace("_", " ") for task in runs.tasks)), rows)
+
+
+def ablation_tables(runs: Runs) -> str:
+    """A table an ablation: what each variant changes against the main run of its system."""
+    studies = dict.fromkeys(cell.study for cell in runs.planned if cell.study != MAIN)
+    return "\n\n".join(f"### {study}\n\n{_ablation(runs, study)}" for study in studies)
+
+
+def _ablation(runs: Runs, study: str) -> str:
+    header = ["variant"]
+    for task in runs.tasks:
+        header += [f"{task.replace('_', ' ')}, points", "balanced"]
+    rows = []
+    for system, variant in runs.names(study):
+        records, usual = runs.of(study, system, variant), runs.of(MAIN, system)
+        row = [f"{system}, {variant}"]
+        for task in runs.tasks:
+            row += _against(records, usual, task)
+        rows.append(row)
+    return markdown.table(header, rows)
+
+
+def _against(records: Sequence[Record], usual: Sequence[Record], task: str) -> list[str]:
+    if not records or not usual:
+        return [markdown.NOT_RUN, ""]
+    points = markdown.points(difference(records, usual, task))
+    return [points, markdown.number(metric(records, task, "balanced_accuracy").mean)]
+
+
+PARTS = {
+    "budget": budget,
+    "faces": faces,
+    "systems": main_tables,
+    "cost": cost_table,
+    "parity": parity_table,
+    "ablations": ablation_tables,
+}

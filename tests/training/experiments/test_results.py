@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fsb_training.experiments.estimates import accuracy, difference
+from fsb_training.experiments.plan import MAIN, Cell, cells
+from fsb_training.experiments.results import PARTS, Runs, results_page
+from tests.training.experiments.made_up import TASKS, record
+
+SYSTEMS = ("linear probing", "LoRA", "DoRA")
+PLAN = list(
+    cells(
+        SYSTEMS, TASKS, (0, 1, 2), single=("LoRA",),
+        ablations={"task weighting": {"famo": {"loss.weighting": "famo"}}}, ablated=("LoRA",),
+    )
+)  # fmt: skip
+PAGE = "\n".join(f"<!-- {name} -->" for name in PARTS)
+
+
+def runs(**accuracies: float) -> Runs:
+    """All but DoRA's and one of LoRA's seeds."""
+    done = [
+        cell
+        for cell in PLAN
+        if cell.system != "DoRA" and not (cell.system == "LoRA" and cell.seed == 2)
+    ]
+    return Runs([record(cell, accuracies.get(cell.study, 0.8)) for cell in done], PLAN)
+
+
+def test_an_interval_is_that_of_a_share() -> None:
+    found = accuracy([record(Cell(MAIN, "LoRA", TASKS, 0), 0.8, faces=1000)], "gender")
+    assert found.mean == pytest.approx(0.8)
+    assert found.half_width == pytest.approx(1.96 * np.sqrt(0.8 * 0.2 / 1000), rel=1e-3)
+
+
+def test_a_difference_is_paired() -> None:
+    """The same faces are right but for a tenth: the interval is far below that of two samples."""
+    cell = Cell(MAIN, "LoRA", TASKS, 0)
+    better, worse = record(cell, 0.8), record(cell, 0.7)
+    found = difference([better], [worse], "emotion")
+    assert found.mean == pytest.approx(0.1)
+    assert found.half_width < 1.96 * np.sqrt(0.8 * 0.2 / 400 + 0.7 * 0.3 / 400) * 0.6
+    assert difference([better], [better], "emotion").half_width == 0
+
+
+def test_the_page_is_the_same_whatever_the_order_of_the_records() -> None:
+    ordered = runs()
+    turned = Runs(ordered.records[::-1], PLAN)
+    assert results_page(ordered, PAGE) == results_page(turned, PAGE)
+
+
+def test_what_was_not_run_says_so() -> None:
+    page = results_page(runs(), PAGE)
+    assert "| DoRA | not run |" in page
+    assert "0.800 ± 0.039 (0.800-0.800), 2 of 3 seeds" in page
+    assert f"{len(runs().records)} of {len(PLAN)} runs are done." in page
+    assert "nan" not in page
+
+
+def test_every_row_says_its_budget() -> None:
+    page = results_page(runs(), "<!-- systems -->")
+    rows = [line for line in page.splitlines() if line.startswith("| linear probing")]
+    assert len(rows) == len(TASKS)
+    assert all("8,000 x 6, 64 px" in row for row in rows)
+
+
+def test_parity_and_ablations_are_differences_in_points() -> None:
+    page = results_page(runs(), "<!-- parity -->")
+    assert "| LoRA | +0.0 ± 0.0 | +0.0 ± 0.0 | +0.0 ± 0.0 |" in page
+    page = results_page(runs(**{"task weighting": 0.85}), "<!-- ablations -->")
+    assert "### task weighting" in page
+    assert "| LoRA, famo | **+5.0 ±" in page
+
+
+def test_a_sweep_that_has_not_begun_has_a_page_too() -> None:
+    page = results_page(Runs([], PLAN), PAGE)
+    assert f"0 of {len(PLAN)} runs are done." in page
+    assert page.count("not run") >= len(SYSTEMS)
