@@ -14,11 +14,13 @@ from torch import nn
 from fsb_perception._torchvision import mend_torchvision
 from fsb_training.batches import total_steps
 from fsb_training.distributed import ALONE, World, average_buffers, wrapped
+from fsb_training.fabric import build_fabric
 from fsb_training.groups import parameter_groups
 from fsb_training.learner import Learner
 from fsb_training.recipe import Recipe
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
     from timm.utils.model_ema import ModelEmaV3
 
 _log = logging.getLogger(__name__)
@@ -37,7 +39,8 @@ class State:
         learner: what learns.
         average: a moving average of it; its encoder is what ships.
         optimiser: of the learner's parameters.
-        model: takes batches: the learner, or what joins it to those of other processes.
+        fabric: where and in which numbers they are computed with.
+        model: takes batches: the learner as Fabric runs it, joined to those of other processes.
         step: how many are done.
         world: the processes that are at this step together.
     """
@@ -45,6 +48,7 @@ class State:
     learner: Learner
     average: ModelEmaV3
     optimiser: torch.optim.Optimizer
+    fabric: Fabric
     model: nn.Module
     step: int = 0
     world: World = ALONE
@@ -57,7 +61,7 @@ class State:
     def join(self, world: World) -> None:
         """Learn together with other processes from here on; they must all be at this step."""
         if world.size > 1:
-            self.world, self.model = world, wrapped(self.learner)
+            self.world, self.model = world, wrapped(self.learner, self.fabric)
 
     def settle(self) -> None:
         """Bring together what each process has of its own, which all must do at the same step."""
@@ -65,31 +69,38 @@ class State:
         average_buffers(self.average.module)
 
 
-def start(recipe: Recipe, device: torch.device | None = None) -> State:
-    """A run at step zero."""
+def start(recipe: Recipe, device: torch.device | None = None, world: World = ALONE) -> State:
+    """A run at step zero, on the CPU if no device is said."""
     mend_torchvision()
     from timm.utils.model_ema import ModelEmaV3
 
+    options = recipe.optimiser
+    fabric = world.fabric or build_fabric(device or torch.device("cpu"), options.precision)
     torch.manual_seed(recipe.seed)
     learner = Learner(recipe)
-    learner.to(device or torch.device("cpu"))
+    learner.to(fabric.device)
     learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = ModelEmaV3(learner, decay=recipe.optimiser.ema_decay, use_warmup=True)
+    average = ModelEmaV3(learner, decay=options.ema_decay, use_warmup=True)
     optimiser = torch.optim.AdamW(
-        parameter_groups(learner.named_parameters(), recipe.optimiser), fused=True
+        parameter_groups(learner.named_parameters(), options),
+        fused=options.precision != "fp16",  # fused, it takes the loss's scale off too late to clip
     )
-    return State(learner, average, optimiser, learner)
+    model = learner if world.fabric else fabric.setup_module(learner)
+    return State(learner, average, fabric.setup_optimizers(optimiser), fabric, model)
 
 
-def resume(recipe: Recipe, run: Path, device: torch.device | None = None) -> State:
+def resume(
+    recipe: Recipe, run: Path, device: torch.device | None = None, world: World = ALONE
+) -> State:
     """The run as its last checkpoint has it, or at step zero."""
-    state = start(recipe, device)
+    state = start(recipe, device, world)
     path = run / CHECKPOINT
     if path.is_file():
         saved = torch.load(path, map_location="cpu", weights_only=True)
         state.learner.load_state_dict(saved["learner"])
         state.average.module.load_state_dict(saved["average"])
         state.optimiser.load_state_dict(saved["optimiser"])
+        state.fabric.strategy.precision.load_state_dict(saved.get("precision", {}))
         state.step = saved["step"]
         _log.info("going on from step %d of %d", state.step, total_steps(recipe))
     return state
@@ -108,6 +119,7 @@ def save(state: State, run: Path) -> None:
         "learner": state.learner.state_dict(),
         "average": state.average.module.state_dict(),
         "optimiser": state.optimiser.state_dict(),
+        "precision": state.fabric.strategy.precision.state_dict(),  # the scale of fp16's loss
         "step": state.step,
     }
     torch.save(saved, partial)

@@ -68,7 +68,8 @@ def fit(
     chosen = load_recipe(recipe, settings or ())
     folder = run or Path("runs") / chosen.name
     _set_threads(threads)
-    with distributed.joined(chosen.optimiser.batch_size, device) as world:
+    options = chosen.optimiser
+    with distributed.joined(options.batch_size, device, options.precision) as world:
         _speak_once(world.leads)
         # First what may be wrong with recipe, weights and folder: looking for faces takes hours.
         state = trainer.begin(chosen, folder, device, world)

@@ -16,20 +16,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.parallel import DistributedDataParallel
 
 from fsb_perception.hardware import choose_device
 from fsb_perception.options import OptionError
+from fsb_training.fabric import build_fabric
 
-STEP_LIMIT = timedelta(minutes=10)
-"""How long a process waits for the others within a step before it gives up."""
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
 PATIENCE = timedelta(hours=12)
 """How long the others wait for what rank 0 does alone: looking for faces, judging, exporting."""
 
@@ -42,11 +44,13 @@ class World:
         rank: of this process, from 0.
         size: how many there are.
         patient: the same processes, with `PATIENCE`.
+        fabric: joins what they learn; None for a single one.
     """
 
     rank: int = 0
     size: int = 1
     patient: dist.ProcessGroup | None = None
+    fabric: Fabric | None = field(default=None, compare=False)
 
     @property
     def leads(self) -> bool:
@@ -72,6 +76,14 @@ class World:
         if self.leads:
             self.wait()
 
+    def told(self, value: float) -> float:
+        """What rank 0 says; the others wait for it with `PATIENCE`."""
+        if self.size == 1:
+            return value
+        said = torch.tensor(value, dtype=torch.float64)
+        dist.broadcast(said, 0, self.patient)
+        return float(said)
+
     def mean(self, value: torch.Tensor) -> torch.Tensor:
         """The mean of a tensor over the processes."""
         if self.size == 1:
@@ -96,13 +108,14 @@ ALONE = World()
 
 
 @contextmanager
-def joined(batch_size: int, device: str = "auto") -> Iterator[World]:
+def joined(batch_size: int, device: str = "auto", precision: str = "auto") -> Iterator[World]:
     """Join the processes that torchrun started beside this one, if any, and part from them.
 
     Args:
         batch_size: of a step, over all processes.
         device: "auto", "cuda" or "cpu"; with "cuda" a GPU for each process of a machine, which is
             the current one from here on.
+        precision: as of `build_fabric`.
 
     Raises:
         OptionError: the batch cannot be shared evenly, or a process has no GPU.
@@ -116,28 +129,16 @@ def joined(batch_size: int, device: str = "auto") -> Iterator[World]:
             f"optimiser.batch_size: got {batch_size}, which {size} processes cannot share evenly: "
             f"take a multiple of {size}"
         )
-    dist.init_process_group(_backend(choose_device(device)), timeout=STEP_LIMIT)
-    # By gloo wherever the weights are: a barrier of NCCL keeps the GPU busy as long as it lasts.
+    fabric = build_fabric(choose_device(device), precision, size)
+    # By gloo wherever the weights are: a barrier of NCCL keeps the GPU busy as long as it lasts,
+    # and Fabric's gives up with the step.
     patient = dist.new_group(backend="gloo", timeout=PATIENCE)
-    world = World(dist.get_rank(), size, patient)
+    world = World(fabric.global_rank, size, patient, fabric)
     yield world
     # Only if all went well. After an error others may be in the midst of a step, where nobody can
     # part from them; they see the connection break, and torchrun ends them.
     world.wait()
     dist.destroy_process_group()
-
-
-def _backend(device: torch.device) -> str:
-    if device.type == "cpu":
-        return "gloo"
-    local, found = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-    if local >= found:
-        raise OptionError(
-            f"device: got 'cuda' for process {local} of this machine, which has {found} GPUs: "
-            f"start torchrun with --nproc_per_node {found}, or take --device cpu"
-        )
-    torch.cuda.set_device(local)
-    return "nccl"
 
 
 class _Anchored(nn.Module):
@@ -156,22 +157,14 @@ class _Anchored(nn.Module):
         return self.learner(pixels, targets) + 0 * self.anchor
 
 
-def wrapped(learner: nn.Module) -> DistributedDataParallel:
+def wrapped(learner: nn.Module, fabric: Fabric) -> nn.Module:
     """``learner`` such that a backward leaves the mean of all processes' gradients in it.
 
     All begin with the weights of rank 0. The learner itself stays what is saved, averaged and given
     to the optimiser.
     """
     _forget_counts(learner)
-    return DistributedDataParallel(
-        _Anchored(learner),
-        # Heads, adapters and loss weight of a task are not used on a process without a label of it.
-        # Those that no process uses keep a gradient of None, so the optimiser leaves them alone.
-        find_unused_parameters=True,
-        # Rank 0's batch norms would overwrite the others' before each step, also those of a task of
-        # which rank 0 has seen nothing: see `average_buffers`.
-        forward_sync_buffers=False,
-    )
+    return fabric.setup_module(_Anchored(learner))
 
 
 @torch.no_grad()

@@ -38,6 +38,11 @@ class OptimiserOptions(Options):
     learning_rate: float = option(1e-3, "at the end of the warm-up", ge=0)
     weight_decay: float = option(0.05, "on matrices; never on biases and norms", ge=0)
     warmup_images: int = option(30_000, "pictures of the warm-up", ge=0)
+    precision: str = option(
+        "auto",
+        "numbers of the model's products; auto takes bf16 where the hardware is made for it",
+        choices=("auto", "fp32", "bf16", "fp16"),
+    )
     clip_norm: float = option(1.0, "largest norm of the gradient", ge=0)
     ema_decay: float = option(0.999, "of the averaged weights that are shipped", ge=0, le=0.99999)
     heads_ratio: float = option(1.0, "the heads' rate, as a multiple of learning_rate", ge=0)

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from fsb_perception.backbones import BACKBONES
-from fsb_perception.engine import choose_device, choose_dtype
+from fsb_perception.hardware import choose_device
 from fsb_perception.model import MultitaskEncoder
 from fsb_perception.preprocessing import Preprocessing, normalise
 from fsb_perception.types import Floats, Image
@@ -28,7 +27,7 @@ from fsb_training.recipe import Recipe
 from fsb_training.recipe_options import OptimiserOptions
 
 __all__ = [
-    "CHECKPOINT", "State", "TrainingError", "autocast", "begin", "dev_logits", "fit",
+    "CHECKPOINT", "State", "TrainingError", "begin", "dev_logits", "fit",
     "learning_rate", "resume", "save", "start", "train_step",
 ]  # fmt: skip
 
@@ -88,7 +87,7 @@ def begin(recipe: Recipe, run: Path, device: str = "auto", world: World = ALONE)
     """
     chosen = choose_device(device)
     claim(recipe, run, world)
-    return resume(recipe, run, chosen)
+    return resume(recipe, run, chosen, world)
 
 
 def _progress(state: State, recipe: Recipe) -> tqdm:
@@ -100,7 +99,7 @@ def train_step(state: State, batch: Batch, recipe: Recipe) -> float:
     """One step of the optimiser; returns the loss, of all processes where there are several."""
     # Dropout: the same after a resume, but not the same for the faces of another process.
     torch.manual_seed(recipe.seed * 1_000_003 + state.step + (state.world.rank << 40))
-    options = recipe.optimiser
+    options, fabric = recipe.optimiser, state.fabric
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(state.step, options) * group["factor"]
     row = BACKBONES[recipe.backbone]
@@ -108,8 +107,7 @@ def train_step(state: State, batch: Batch, recipe: Recipe) -> float:
     pixels = normalise(batch.pixels.to(device), row.mean, row.std)
     targets = {task: rows.to(device) for task, rows in batch.targets.items()}
     state.learner.train()
-    with autocast(device):
-        loss = state.model(pixels.contiguous(memory_format=torch.channels_last), targets)
+    loss = state.model(pixels.contiguous(memory_format=torch.channels_last), targets)
     value = float(state.world.mean(loss.detach()))
     if not math.isfinite(value):
         raise TrainingError(
@@ -117,8 +115,10 @@ def train_step(state: State, batch: Batch, recipe: Recipe) -> float:
             "start again with a lower optimiser.learning_rate"
         )
     state.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(state.learner.parameters(), options.clip_norm)
+    fabric.backward(loss)
+    fabric.clip_gradients(
+        state.model, state.optimiser, max_norm=options.clip_norm, error_if_nonfinite=False
+    )
     state.optimiser.step()
     state.step += 1
     state.average.update(state.learner, step=state.step)
@@ -133,12 +133,6 @@ def learning_rate(step: int, options: OptimiserOptions) -> float:
     rest = max(options.images - options.warmup_images, 1)
     share = min((seen - options.warmup_images) / rest, 1.0)
     return options.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
-
-
-def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 where the hardware is made for it (a GPU, AMX); it needs no loss scaling."""
-    fast = choose_dtype("auto", device) == torch.bfloat16
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
 def _at_intervals(

@@ -80,7 +80,7 @@ def one_backward(world: World) -> dict[str, object]:
     result: dict[str, object] = {}
     for adapter, weighting, missing in cases():
         model = begun(chosen(adapter, weighting))
-        learn(wrapped(model.train()), world.part, *batch(MISSING[missing]))
+        learn(wrapped(model.train(), world.fabric), world.part, *batch(MISSING[missing]))
         result[f"{adapter}, {weighting}, {missing}"] = gradients(model)
     return result
 
@@ -91,7 +91,8 @@ def without_emotion(world: World) -> dict[str, object]:
     for adapter in ADAPTERS:
         settings = chosen(adapter, head="mlp")
         model = begun(settings)
-        together, optimiser = wrapped(model.train()), optimiser_of(model, settings)
+        together = wrapped(model.train(), world.fabric)
+        optimiser = optimiser_of(model, settings)
         for step in range(4):
             if step == 2:
                 before = {name: rows.clone() for name, rows in model.state_dict().items()}
@@ -120,7 +121,7 @@ def batch_norms(world: World) -> dict[str, object]:
 
     Rank 0 sees gender in all of three steps and emotion in none; rank 1 gender in one alone.
     """
-    state = start(chosen("LoRA", head="mlp"))
+    state = start(chosen("LoRA", head="mlp"), world=world)
     state.join(world)
     state.learner.train()
     emotion, gender = (0, 2, 4, 6), (1, 3, 5, 7)
