@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +20,10 @@ from fsb_training.augment import augmented
 from fsb_training.datasets import MISSING, FaceSet
 from fsb_training.faces import FaceStore
 from fsb_training.recipe import Recipe
+from fsb_training.views import Views
+
+Activations = Mapping[tuple[str, int], Sequence[NDArray[np.floating]]]
+"""What a frozen prefix made of a data set's faces at a picture size: (faces, ...) by view."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class Batch:
     """One step's pictures and what is known of them.
 
     Attributes:
-        pixels: uint8 (n, 3, s, s), BGR.
+        pixels: uint8 (n, 3, s, s), BGR; or what a frozen prefix made of them, float (n, ...).
         targets: float32 (n, classes) by task; rows sum to 1, or to 0 where the label is missing.
     """
 
@@ -77,14 +83,21 @@ class StepBatches(Dataset[Batch]):
         sources: what is learned from.
         recipe: how.
         part: which of a batch's faces to make; the faces do not depend on it.
+        activations: taken in the place of pictures, where a prefix does not learn.
     """
 
     def __init__(
-        self, sources: Sequence[Source], recipe: Recipe, part: slice = slice(None)
+        self,
+        sources: Sequence[Source],
+        recipe: Recipe,
+        part: slice = slice(None),
+        activations: Activations | None = None,
     ) -> None:
         self._sources = sources
         self._recipe = recipe
         self._part = part
+        self._activations = activations
+        self._views = [views_of(source, recipe) for source in sources]
         shares = np.array([recipe.data.shares[source.faces.name] for source in sources])
         self._shares = shares / shares.sum()
         # Cumulative, since a draw by bisection costs nothing beside one over the whole column.
@@ -97,23 +110,33 @@ class StepBatches(Dataset[Batch]):
         ]
 
     def __len__(self) -> int:
-        return total_steps(self._recipe)
+        return total_steps(self._recipe) * self._recipe.optimiser.accumulate
 
-    def __getitem__(self, step: int) -> Batch:
+    @property
+    def accumulate(self) -> int:
+        """Batches of a step."""
+        return self._recipe.optimiser.accumulate
+
+    @property
+    def reads(self) -> bool:
+        """Whether batches are read from disk and not made."""
+        return self._activations is not None
+
+    def __getitem__(self, index: int) -> Batch:
         recipe = self._recipe
-        rng = np.random.default_rng([recipe.seed, step])
-        aligner = Aligner(size_at(step, recipe), recipe.alignment)
+        rng = np.random.default_rng([recipe.seed, index])
+        side = size_at(index // recipe.optimiser.accumulate, recipe)
         size = recipe.optimiser.batch_size
         which = rng.choice(len(self._sources), size, p=self._shares)
         rows = [self._draw(s, rng) for s in which]
-        # A stream of chance for each picture: a process needs to make none but its own.
-        drawn = list(zip(which, rows, rng.spawn(size), strict=True))[self._part]
-        pictures = [self._picture(s, row, aligner, own) for s, row, own in drawn]
+        drawn = list(zip(which, rows, strict=True))
         return Batch(
-            pixels=torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2),
+            pixels=self._fixed(drawn, side, rng)
+            if recipe.data.views
+            else self._fresh(drawn, side, rng),
             targets={
                 task: torch.from_numpy(
-                    np.stack([self._targets[s][task][row] for s, row, _ in drawn])
+                    np.stack([self._targets[s][task][row] for s, row in drawn[self._part]])
                 )
                 for task in recipe.tasks
             },
@@ -124,11 +147,42 @@ class StepBatches(Dataset[Batch]):
         row = int(np.searchsorted(cumulative, rng.random(), "right"))
         return min(row, len(cumulative) - 1)  # the sum may fall short of 1 by a rounding
 
+    def _fresh(
+        self, drawn: Sequence[tuple[int, int]], side: int, rng: np.random.Generator
+    ) -> torch.Tensor:
+        """Pictures as nobody has seen them before."""
+        aligner = Aligner(side, self._recipe.alignment)
+        # A stream of chance for each picture: a process needs to make none but its own.
+        streams = rng.spawn(len(drawn))[self._part]
+        pairs = zip(drawn[self._part], streams, strict=True)
+        return _stacked([self._picture(s, row, aligner, own) for (s, row), own in pairs])
+
+    def _fixed(
+        self, drawn: Sequence[tuple[int, int]], side: int, rng: np.random.Generator
+    ) -> torch.Tensor:
+        """A view of each, by chance; or what the prefix made of it."""
+        views = rng.integers(self._recipe.data.views, size=len(drawn))
+        faces = [(s, row, int(v)) for (s, row), v in zip(drawn, views, strict=True)][self._part]
+        if self._activations is None:
+            aligner = Aligner(side, self._recipe.alignment)
+            return _stacked([self._views[s].picture(row, v, aligner) for s, row, v in faces])
+        by_source = [self._activations[source.faces.name, side] for source in self._sources]
+        return torch.from_numpy(np.stack([by_source[s][v][row] for s, row, v in faces]))
+
     def _picture(self, s: int, row: int, aligner: Aligner, rng: np.random.Generator) -> Image:
         source = self._sources[s]
         stored = int(source.rows[row])
         image, face = source.store.image(stored), source.store.face(stored)
         return augmented(image, face, aligner, self._recipe.augment, rng)
+
+
+def views_of(source: Source, recipe: Recipe) -> Views:
+    """The fixed views of a source's faces."""
+    return Views(source.faces.name, source.faces.files, source.rows, source.store, recipe)
+
+
+def _stacked(pictures: Sequence[Image]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
 
 
 def chances(faces: FaceSet, emotion_balance: float) -> Floats:
@@ -147,7 +201,7 @@ def chances(faces: FaceSet, emotion_balance: float) -> Floats:
 
 def total_steps(recipe: Recipe) -> int:
     """Steps of a whole run."""
-    return -(-recipe.optimiser.images // recipe.optimiser.batch_size)
+    return -(-recipe.optimiser.images // recipe.optimiser.step_images)
 
 
 def size_at(step: int, recipe: Recipe) -> int:
@@ -157,16 +211,28 @@ def size_at(step: int, recipe: Recipe) -> int:
     return recipe.sizes[stage]
 
 
-def loader(dataset: StepBatches, first_step: int) -> Iterator[Batch]:
-    """Batches from ``first_step`` to the end, made ahead in one other process."""
-    return iter(
+def loader(dataset: StepBatches, first_step: int) -> Iterator[list[Batch]]:
+    """The batches of each step from ``first_step`` to the end.
+
+    Pictures are made ahead in one other process. Activations are only read, in this one: that
+    costs less than to hand them over.
+    """
+    each = dataset.accumulate
+    batches = iter(
         DataLoader(
             dataset,
             batch_size=None,
-            sampler=range(first_step, len(dataset)),
-            num_workers=1,
-            prefetch_factor=4,
-            worker_init_fn=lambda _: cv2.setNumThreads(1),
-            multiprocessing_context="fork",
+            sampler=range(first_step * each, len(dataset)),
+            **({} if dataset.reads else _AHEAD),
         )
     )
+    while group := list(islice(batches, each)):
+        yield group
+
+
+_AHEAD: Mapping[str, Any] = {
+    "num_workers": 1,
+    "prefetch_factor": 4,
+    "worker_init_fn": lambda _: cv2.setNumThreads(1),
+    "multiprocessing_context": "fork",
+}

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import logging
-import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from fsb_perception._torchvision import mend_torchvision
+from fsb_perception.model import MultitaskEncoder
 from fsb_training.batches import total_steps
 from fsb_training.distributed import ALONE, World, average_buffers, wrapped
 from fsb_training.fabric import build_fabric
 from fsb_training.groups import parameter_groups
 from fsb_training.learner import Learner
+from fsb_training.prefix import inner_tower
 from fsb_training.recipe import Recipe
+from fsb_training.schedules import Looks
+from fsb_training.writing import TrainingError, write_whole
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -27,10 +29,6 @@ _log = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
 
 
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says at which step, and what to change."""
-
-
 @dataclass
 class State:
     """All that a run is at one step.
@@ -38,19 +36,25 @@ class State:
     Attributes:
         learner: what learns.
         average: a moving average of it; its encoder is what ships.
-        optimiser: of the learner's parameters.
+        optimiser: of the learner's parameters, an AdamW as Fabric steps it.
         fabric: where and in which numbers they are computed with.
         model: takes batches: the learner as Fabric runs it, joined to those of other processes.
         step: how many are done.
+        rate: that the last step learned at.
+        looks: what the looks at the validation split have come to.
+        best: of the averaged weights at the best look what learns or moves, with early stopping.
         world: the processes that are at this step together.
     """
 
     learner: Learner
     average: ModelEmaV3
-    optimiser: torch.optim.Optimizer
+    optimiser: Any
     fabric: Fabric
-    model: nn.Module
+    model: Any
     step: int = 0
+    rate: float = 0.0
+    looks: Looks = field(default_factory=Looks)
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
     world: World = ALONE
 
     @property
@@ -62,6 +66,19 @@ class State:
         """Learn together with other processes from here on; they must all be at this step."""
         if world.size > 1:
             self.world, self.model = world, wrapped(self.learner, self.fabric)
+
+    def keep(self) -> None:
+        """Remember the averaged weights as they are now as the best."""
+        average = self.average.module
+        learning = {name: p for name, p in average.named_parameters() if p.requires_grad}
+        moving = learning | dict(average.named_buffers())
+        self.best = {name: tensor.detach().cpu().clone() for name, tensor in moving.items()}
+
+    def shipped(self) -> MultitaskEncoder:
+        """The encoder that ships: with the best averaged weights if they were kept, or the last."""
+        average = self.average.module
+        average.load_state_dict(average.state_dict() | self.best)
+        return average.encoder
 
     def settle(self) -> None:
         """Bring together what each process has of its own, which all must do at the same step."""
@@ -80,6 +97,8 @@ def start(recipe: Recipe, device: torch.device | None = None, world: World = ALO
     learner = Learner(recipe)
     learner.to(fabric.device)
     learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if options.gradient_checkpointing:
+        inner_tower(learner.encoder.tower).set_grad_checkpointing()
     average = ModelEmaV3(learner, decay=options.ema_decay, use_warmup=True)
     optimiser = torch.optim.AdamW(
         parameter_groups(learner.named_parameters(), options),
@@ -101,7 +120,8 @@ def resume(
         state.average.module.load_state_dict(saved["average"])
         state.optimiser.load_state_dict(saved["optimiser"])
         state.fabric.strategy.precision.load_state_dict(saved.get("precision", {}))
-        state.step = saved["step"]
+        state.step, state.best = saved["step"], saved.get("best", {})
+        state.looks = Looks(**saved.get("looks", {}))
         _log.info("going on from step %d of %d", state.step, total_steps(recipe))
     return state
 
@@ -114,16 +134,23 @@ def save(state: State, run: Path) -> None:
     state.settle()
     if not state.world.leads:
         return
-    partial = run / f"{CHECKPOINT}.partial"
     saved = {
         "learner": state.learner.state_dict(),
         "average": state.average.module.state_dict(),
         "optimiser": state.optimiser.state_dict(),
         "precision": state.fabric.strategy.precision.state_dict(),  # the scale of fp16's loss
         "step": state.step,
+        "looks": asdict(state.looks),
+        "best": state.best,
     }
-    torch.save(saved, partial)
-    os.replace(partial, run / CHECKPOINT)
+    write_whole(run / CHECKPOINT, lambda file: torch.save(saved, file), _bytes(saved))
+
+
+def _bytes(saved: object) -> int:
+    """Of all tensors in nested dictionaries."""
+    if isinstance(saved, torch.Tensor):
+        return saved.nbytes
+    return sum(map(_bytes, saved.values())) if isinstance(saved, dict) else 0
 
 
 def claim(recipe: Recipe, run: Path, world: World = ALONE) -> None:

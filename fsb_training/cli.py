@@ -101,7 +101,7 @@ def export_command(
         )
     state = trainer.resume(chosen, folder)
     sources, dev = open_sources(chosen)
-    bundle = export(chosen, state.average.module.encoder, to, sources, dev)
+    bundle = export(chosen, state.shipped(), to, sources, dev)
     _console.print(tables.metrics_table(bundle.manifest.metrics))
     _console.print(f"{bundle.bundle_id} after step {state.step}, in {bundle.folder}")
 

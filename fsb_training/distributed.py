@@ -153,8 +153,13 @@ class _Anchored(nn.Module):
         self.learner = learner
         self.anchor = nn.Parameter(next(learner.parameters()).new_zeros(()))
 
-    def forward(self, pixels: torch.Tensor, targets: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        return self.learner(pixels, targets) + 0 * self.anchor
+    def forward(
+        self,
+        pixels: torch.Tensor,
+        targets: Mapping[str, torch.Tensor],
+        counts: Mapping[str, torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        return self.learner(pixels, targets, counts) + 0 * self.anchor
 
 
 def wrapped(learner: nn.Module, fabric: Fabric) -> nn.Module:

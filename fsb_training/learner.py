@@ -34,6 +34,7 @@ class Learner(nn.Module):
             {task: nn.Linear(width, len(TASKS[task].labels)) for task in tasks}
         )
         self._stem_feature: torch.Tensor | None = None
+        self.last_losses: dict[str, torch.Tensor] = {}
         if recipe.loss.stem:
             self.encoder.tower.get_submodule("patch_embed").register_forward_hook(self._keep)
 
@@ -41,16 +42,23 @@ class Learner(nn.Module):
         grid_axes = tuple(range(1, output.ndim - 1))
         self._stem_feature = output.mean(dim=grid_axes)
 
-    def forward(self, pixels: torch.Tensor, targets: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def forward(
+        self,
+        pixels: torch.Tensor,
+        targets: Mapping[str, torch.Tensor],
+        counts: Mapping[str, torch.Tensor] | None = None,
+    ) -> torch.Tensor:
         """The loss of a batch, a scalar.
 
         Args:
             pixels: (n, 3, s, s), normalised RGB.
             targets: (n, classes) by task; rows sum to 1, or to 0 where the label is missing.
+            counts: by task, what its loss divides by; the labels of this batch if not said.
         """
         logits = self.encoder(pixels, {task: rows.sum(1) > 0 for task, rows in targets.items()})
-        counts, smoothing = labelled_counts(targets), self._options.label_smoothing
+        counts, smoothing = counts or labelled_counts(targets), self._options.label_smoothing
         losses = task_losses(logits, targets, smoothing, counts)
+        self.last_losses = {task: loss.detach() for task, loss in losses.items()}
         if not losses:
             raise ValueError("no face of this batch has a label of any task: check data.shares")
         loss = self.weights(losses)

@@ -51,6 +51,7 @@ class Recipe(Options):
     stage_shares: tuple[float, ...] = option((0.75, 0.25), "share of the pictures in each stage")
     checkpoint_images: int = option(25_000, "pictures between checkpoints", ge=1)
     evaluate_images: int = option(100_000, "pictures between looks at the validation split", ge=1)
+    tensorboard: bool = option(True, "write curves for TensorBoard to the run's folder")
     licence: str = option("", "of the weights")
     intended_use: str = option("", "what the weights are for")
     limits: str = option("", "what they are not for")

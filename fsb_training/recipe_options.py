@@ -16,10 +16,21 @@ class DataOptions(Options):
     emotion_balance: float = option(
         0.5, "0 draws emotions as they come, 1 draws every emotion equally often", ge=0, le=1
     )
+    views: int = option(
+        0,
+        "fixed variants of each picture, one of which every visit draws, so that what does not "
+        "learn is computed once; 0 changes pictures anew at every visit",
+        ge=0,
+        le=1000,
+    )
+    view_seed: int = option(0, "another number makes other views", ge=0)
+    view_precision: str = option(
+        "fp16", "of what is computed once, on disk", choices=("fp16", "fp32")
+    )
 
 
 class AugmentOptions(Options):
-    """How pictures are changed, anew at every visit."""
+    """How pictures are changed, at every visit or in every view."""
 
     rotation: float = option(10.0, "rotated by up to this either way", unit="deg", ge=0, le=90)
     scale: float = option(0.12, "scaled by up to this share either way", ge=0, le=0.9)
@@ -31,11 +42,25 @@ class AugmentOptions(Options):
 
 
 class OptimiserOptions(Options):
-    """AdamW with a warm-up and a cosine to zero; schedules count pictures, not seconds."""
+    """AdamW with a warm-up; schedules count pictures, not seconds."""
 
     images: int = option(600_000, "pictures seen in all", ge=1)
-    batch_size: int = option(128, "pictures a step", ge=2, le=65536)
+    batch_size: int = option(128, "pictures a batch", ge=2, le=65536)
+    accumulate: int = option(
+        1, "batches a step, one after the other: the memory of one, the gradient of all", ge=1
+    )
     learning_rate: float = option(1e-3, "at the end of the warm-up", ge=0)
+    schedule: str = option(
+        "cosine",
+        "of the rate behind the warm-up: to zero, a tenth where dev gets no better, or flat",
+        choices=("cosine", "plateau", "constant"),
+    )
+    plateau_looks: int = option(
+        2, "looks at dev without a better score until the rate falls, with plateau", ge=1
+    )
+    patience: int = option(
+        0, "looks at dev without a better score until the run ends with its best; 0 never", ge=0
+    )
     weight_decay: float = option(0.05, "on matrices; never on biases and norms", ge=0)
     warmup_images: int = option(30_000, "pictures of the warm-up", ge=0)
     precision: str = option(
@@ -43,12 +68,20 @@ class OptimiserOptions(Options):
         "numbers of the model's products; auto takes bf16 where the hardware is made for it",
         choices=("auto", "fp32", "bf16", "fp16"),
     )
+    gradient_checkpointing: bool = option(
+        False, "forget activations inside blocks and compute them again: less memory, more time"
+    )
     clip_norm: float = option(1.0, "largest norm of the gradient", ge=0)
     ema_decay: float = option(0.999, "of the averaged weights that are shipped", ge=0, le=0.99999)
     heads_ratio: float = option(1.0, "the heads' rate, as a multiple of learning_rate", ge=0)
     loraplus_ratio: float = option(
         1.0, "LoRA+: the rate of the B matrices, as a multiple of learning_rate", ge=0
     )
+
+    @property
+    def step_images(self) -> int:
+        """Pictures of a step of the optimiser."""
+        return self.batch_size * self.accumulate
 
 
 class LossOptions(Options):

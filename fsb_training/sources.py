@@ -6,14 +6,18 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from fsb_perception.options import OptionError
 from fsb_training.batches import Source
-from fsb_training.datasets import FaceSet, load_training
+from fsb_training.datasets import MISSING, FaceSet, load_training
 from fsb_training.faces import open_store, readable_faces
 from fsb_training.recipe import Recipe
 from fsb_training.recipe_options import DataOptions
 from fsb_training.splits import split
 
 _log = logging.getLogger(__name__)
+_NONE = np.empty(0, np.int64)
 
 
 def open_sources(recipe: Recipe) -> tuple[list[Source], list[Source]]:
@@ -21,8 +25,24 @@ def open_sources(recipe: Recipe) -> tuple[list[Source], list[Source]]:
     options = recipe.data
     # All labels first: what is missing shows before hours are spent on the others' pictures.
     training = [load_training(Path(options.root), name) for name in sorted(options.shares)]
+    require_labels(recipe.tasks, training)
     pairs = [_split(faces, options) for faces in training]
     return [fit for fit, _ in pairs], [dev for _, dev in pairs]
+
+
+def require_labels(tasks: Sequence[str], sets: Sequence[FaceSet]) -> None:
+    """Refuse a task of which nothing could be learned.
+
+    Raises:
+        OptionError: no face has a label of it; names the task and the data sets.
+    """
+    for task in tasks:
+        if not any((faces.labels.get(task, _NONE) != MISSING).any() for faces in sets):
+            names = ", ".join(faces.name for faces in sets) or "no data set"
+            raise OptionError(
+                f"tasks: got {task}, of which no face has a label in {names}: add a data set to "
+                "data.shares that has some, or leave the task out"
+            )
 
 
 def open_split(name: str, options: DataOptions) -> tuple[Source, Source]:

@@ -1,35 +1,42 @@
-"""The training loop: resumable at any step, its schedules a function of the step alone."""
+"""The training loop: resumable at any step, its schedules a function of steps and looks at dev."""
 
 from __future__ import annotations
 
-import json
+import logging
 import math
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from tqdm import tqdm
 
 from fsb_perception.backbones import BACKBONES
 from fsb_perception.hardware import choose_device
 from fsb_perception.model import MultitaskEncoder
-from fsb_perception.preprocessing import Preprocessing, normalise
-from fsb_perception.types import Floats, Image
-from fsb_training import evaluate
-from fsb_training.assembly import with_frozen_heads
-from fsb_training.batches import Batch, Source, StepBatches, loader, size_at, total_steps
+from fsb_perception.preprocessing import normalise
+from fsb_training.batches import (
+    Activations,
+    Batch,
+    Source,
+    StepBatches,
+    loader,
+    size_at,
+    total_steps,
+)  # fmt: skip
 from fsb_training.checkpoints import CHECKPOINT, State, TrainingError, claim, resume, save, start
 from fsb_training.distributed import ALONE, World
+from fsb_training.losses import labelled_counts
+from fsb_training.progress import Progress
 from fsb_training.recipe import Recipe
-from fsb_training.recipe_options import OptimiserOptions
+from fsb_training.schedules import learning_rate
+from fsb_training.sources import require_labels
+from fsb_training.validation import dev_logits, look, score
 
 __all__ = [
-    "CHECKPOINT", "State", "TrainingError", "begin", "dev_logits", "fit",
-    "learning_rate", "resume", "save", "start", "train_step",
+    "CHECKPOINT", "State", "TrainingError", "begin", "dev_logits", "fit", "learning_rate", "resume",
+    "save", "start", "train_step",
 ]  # fmt: skip
+
+_log = logging.getLogger(__name__)
 
 
 def fit(
@@ -48,7 +55,7 @@ def fit(
 
     Args:
         recipe: what to train, and how.
-        run: folder of the checkpoint and of ``log.jsonl``; made if missing.
+        run: folder of the checkpoint, of ``log.jsonl`` and of TensorBoard's files; made if missing.
         sources: what is learned from.
         device: "auto", "cuda" or "cpu"; no part of the recipe, so a run may change over.
         dev: what the averaged weights are looked at with, now and then.
@@ -56,25 +63,27 @@ def fit(
         state: of `begin`, where it was called before.
 
     Returns:
-        The encoder with averaged weights.
+        The encoder with averaged weights: the last, or with `optimiser.patience` the best.
     """
     state = state or begin(recipe, run, device, world)
+    require_labels(recipe.tasks, [source.faces for source in sources])
     if not world.agree(state.step, *map(len, sources)):
         raise TrainingError(
             f"{run} or the data are not the same for all {world.size} processes: "
             "put both where every one of them can read them"
         )
+    activations = _skip_what_is_frozen(state, recipe, sources, world)
     state.join(world)
-    batches = loader(StepBatches(sources, recipe, world.part), state.step)
-    with _progress(state, recipe) as bar:
-        for batch in batches:
-            loss = train_step(state, batch, recipe)
-            bar.update()
-            if state.step % 20 == 0:
-                bar.set_postfix(loss=f"{loss:.3f}", px=size_at(state.step - 1, recipe))
-            _at_intervals(state, recipe, run, dev, loss)
+    batches = loader(StepBatches(sources, recipe, world.part, activations), state.step)
+    with Progress(state, recipe, run) as progress:
+        for group in () if _enough(state, recipe) else progress.timed(batches):
+            loss = train_step(state, group, recipe)
+            progress.step(loss)
+            _at_intervals(state, recipe, run, dev, loss, progress)
+            if _enough(state, recipe):
+                break
     save(state, run)
-    return state.average.module.encoder
+    return state.shipped()
 
 
 def begin(recipe: Recipe, run: Path, device: str = "auto", world: World = ALONE) -> State:
@@ -90,34 +99,55 @@ def begin(recipe: Recipe, run: Path, device: str = "auto", world: World = ALONE)
     return resume(recipe, run, chosen, world)
 
 
-def _progress(state: State, recipe: Recipe) -> tqdm:
-    steps, silent = total_steps(recipe), not state.world.leads
-    return tqdm(total=steps, initial=state.step, unit="step", smoothing=0.05, disable=silent)
+def _skip_what_is_frozen(
+    state: State, recipe: Recipe, sources: Sequence[Source], world: World
+) -> Activations | None:
+    """Activations of what does not learn, if that is to be computed once; says so, or why not."""
+    from fsb_training.feature_cache import cached
+    from fsb_training.prefix import frozen_prefix
+
+    prefix = frozen_prefix(state.learner.encoder)
+    if prefix is None:
+        _log.info("nothing is computed once: everything learns, from the first layer on")
+        return None
+    if not recipe.data.views:
+        _log.info(
+            "nothing is computed once, though %s does not learn: data.views is 0, so every visit "
+            "sees another picture", prefix.name,
+        )  # fmt: skip
+        return None
+    with world.leader_first():
+        activations = cached(prefix, recipe, sources)
+    prefix.skip()
+    return activations
 
 
-def train_step(state: State, batch: Batch, recipe: Recipe) -> float:
-    """One step of the optimiser; returns the loss, of all processes where there are several."""
+def train_step(state: State, batches: Sequence[Batch], recipe: Recipe) -> float:
+    """One step of the optimiser; returns the loss, of all processes where there are several.
+
+    Args:
+        state: moves on by a step.
+        batches: `optimiser.accumulate` of them; the gradient is that of all in one.
+        recipe: of the run.
+    """
     # Dropout: the same after a resume, but not the same for the faces of another process.
     torch.manual_seed(recipe.seed * 1_000_003 + state.step + (state.world.rank << 40))
-    options, fabric = recipe.optimiser, state.fabric
+    fabric = state.fabric
+    state.rate = learning_rate(state.step, recipe.optimiser, state.looks.drops)
     for group in state.optimiser.param_groups:
-        group["lr"] = learning_rate(state.step, options) * group["factor"]
-    row = BACKBONES[recipe.backbone]
-    device = state.device
-    pixels = normalise(batch.pixels.to(device), row.mean, row.std)
-    targets = {task: rows.to(device) for task, rows in batch.targets.items()}
+        group["lr"] = state.rate * group["factor"]
     state.learner.train()
-    loss = state.model(pixels.contiguous(memory_format=torch.channels_last), targets)
-    value = float(state.world.mean(loss.detach()))
+    state.optimiser.zero_grad(set_to_none=True)
+    loss = _backward(state, batches, recipe)
+    value = float(state.world.mean(loss))
     if not math.isfinite(value):
         raise TrainingError(
             f"the loss is {value} at step {state.step}; the last checkpoint is sound: "
             "start again with a lower optimiser.learning_rate"
         )
-    state.optimiser.zero_grad(set_to_none=True)
-    fabric.backward(loss)
+    # Not finite gradients are no error in fp16: the step is left out, and the scale lowered.
     fabric.clip_gradients(
-        state.model, state.optimiser, max_norm=options.clip_norm, error_if_nonfinite=False
+        state.model, state.optimiser, max_norm=recipe.optimiser.clip_norm, error_if_nonfinite=False
     )
     state.optimiser.step()
     state.step += 1
@@ -125,69 +155,51 @@ def train_step(state: State, batch: Batch, recipe: Recipe) -> float:
     return value
 
 
-def learning_rate(step: int, options: OptimiserOptions) -> float:
-    """Linear warm-up, then half a cosine to zero."""
-    seen = (step + 1) * options.batch_size
-    if seen < options.warmup_images:
-        return options.learning_rate * seen / options.warmup_images
-    rest = max(options.images - options.warmup_images, 1)
-    share = min((seen - options.warmup_images) / rest, 1.0)
-    return options.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+def _backward(state: State, batches: Sequence[Batch], recipe: Recipe) -> torch.Tensor:
+    """Leave the gradient of all ``batches`` in the weights; returns their loss, without a graph."""
+    row, fabric, device = BACKBONES[recipe.backbone], state.fabric, state.device
+    targets = [{t: rows.to(device) for t, rows in batch.targets.items()} for batch in batches]
+    # Each batch's losses divide by the labels of all, as those of several processes do.
+    joint = {task: torch.cat([own[task] for own in targets]) for task in recipe.tasks}
+    counts = {task: count / len(batches) for task, count in labelled_counts(joint).items()}
+    total = torch.zeros((), device=device)
+    for index, (batch, own) in enumerate(zip(batches, targets, strict=True)):
+        inputs = batch.pixels.to(device)
+        if inputs.dtype == torch.uint8:
+            pixels = normalise(inputs, row.mean, row.std)
+            inputs = pixels.contiguous(memory_format=torch.channels_last)
+        with fabric.no_backward_sync(state.model, enabled=index + 1 < len(batches)):
+            loss = state.model(inputs.float(), own, counts) / len(batches)
+            if loss.requires_grad:  # not where none of the faces has a label
+                fabric.backward(loss)
+        total += loss.detach()
+    return total
+
+
+def _enough(state: State, recipe: Recipe) -> bool:
+    return state.looks.enough(recipe.optimiser)
 
 
 def _at_intervals(
-    state: State, recipe: Recipe, run: Path, dev: Sequence[Source], loss: float
+    state: State, recipe: Recipe, run: Path, dev: Sequence[Source], loss: float, progress: Progress
 ) -> None:
-    batch, last = recipe.optimiser.batch_size, state.step == total_steps(recipe)
-    if state.step % max(recipe.checkpoint_images // batch, 1) == 0:
+    images, last = recipe.optimiser.step_images, state.step == total_steps(recipe)
+    # The look comes first: a run that is killed between the two has forgotten both.
+    if last or state.step % max(recipe.evaluate_images // images, 1) == 0:
+        _look(state, recipe, dev, progress)
+    if state.step % max(recipe.checkpoint_images // images, 1) == 0:
         save(state, run)
-        if state.world.leads:
-            _append(run, {"step": state.step, "loss": loss, "time": time.time()})
-    if last or state.step % max(recipe.evaluate_images // batch, 1) == 0:
-        state.settle()
-        if state.world.leads:
-            _judge(state, recipe, run, dev)
-        state.world.wait()
+        progress.saved(loss)
 
 
-def _judge(state: State, recipe: Recipe, run: Path, dev: Sequence[Source]) -> None:
-    encoder = with_frozen_heads(state.average.module.encoder)
-    logits = dev_logits(encoder, recipe, dev, size_at(state.step - 1, recipe))
-    metrics = evaluate.judge({n: _softmax(tasks) for n, tasks in logits.items()}, dev)
-    _append(run, {"step": state.step, "metrics": metrics})
-    tqdm.write(json.dumps({"step": state.step} | _accuracies(metrics)))
-
-
-def _accuracies(metrics: evaluate.Metrics) -> dict[str, Any]:
-    return {
-        name: {t: round(m["accuracy"], 3) for t, m in tasks.items()}
-        for name, tasks in metrics.items()
-    }
-
-
-def _append(run: Path, record: dict[str, Any]) -> None:
-    with (run / "log.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
-
-
-def dev_logits(
-    encoder: MultitaskEncoder, recipe: Recipe, sources: Sequence[Source], size: int
-) -> dict[str, dict[str, Floats]]:
-    """Logits (n, classes) by data set and task at a picture size."""
-    row = BACKBONES[recipe.backbone]
-    preprocessing = Preprocessing(size=size, alignment=recipe.alignment, mean=row.mean, std=row.std)
-    encoder.eval()
-    device = next(encoder.parameters()).device
-
-    def encode(aligned: Sequence[Image]) -> dict[str, Floats]:
-        with torch.inference_mode():
-            logits = encoder(preprocessing.pixels(aligned).to(device))
-        return {task: rows.float().cpu().numpy() for task, rows in logits.items()}
-
-    return {s.faces.name: evaluate.run(s, preprocessing.aligner, encode) for s in sources}
-
-
-def _softmax(tasks: dict[str, Floats]) -> dict[str, Floats]:
-    from scipy.special import softmax
-
-    return {task: softmax(rows, axis=1).astype(np.float32) for task, rows in tasks.items()}
+def _look(state: State, recipe: Recipe, dev: Sequence[Source], progress: Progress) -> None:
+    state.settle()
+    reached = 0.0
+    if state.world.leads:
+        encoder = state.average.module.encoder
+        metrics = look(encoder, recipe, dev, size_at(state.step - 1, recipe))
+        reached = score(metrics)
+        progress.looked(metrics, reached)
+    best = state.looks.add(state.world.told(reached), recipe.optimiser)
+    if best and recipe.optimiser.patience:
+        state.keep()

@@ -47,7 +47,7 @@ def test_the_loader_goes_on_where_it_is_told(recipe: Recipe, sources: list[Sourc
     batches = StepBatches(sources, recipe)
     rest = list(loader(batches, first_step=6))
     assert len(rest) == 2
-    torch.testing.assert_close(rest[1].pixels, batches[7].pixels)
+    torch.testing.assert_close(rest[1][0].pixels, batches[7].pixels)
 
 
 def test_small_pictures_come_first(recipe: Recipe, sources: list[Source]) -> None:

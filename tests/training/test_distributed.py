@@ -138,7 +138,8 @@ def small_recipe(root: Path, cache: str) -> list[str]:
         "stage_shares=[1.0]", "backbone=PE-Core-micro", "adapter.method=mtlora",
         "adapter.mode=exact", "adapter.rank=4", "loss.stem=0", "loss.dropout=0",
         "loss.weighting=uncertainty", "optimiser.batch_size=8", "optimiser.images=48",
-        "optimiser.warmup_images=16", "optimiser.precision=fp32", "checkpoint_images=16", "evaluate_images=48",
+        "optimiser.warmup_images=16", "optimiser.precision=fp32",
+        "checkpoint_images=16", "evaluate_images=48",
     ]  # fmt: skip
 
 
@@ -158,9 +159,7 @@ def test_the_parts_of_a_batch_are_the_batch_of_one(recipe: Recipe) -> None:
             assert torch.equal(rows, whole.targets[task][rank::3])
 
 
-def test_a_run_of_two_processes_ends_as_that_of_one(
-    recipe: Recipe, tmp_path: Path
-) -> None:
+def test_a_run_of_two_processes_ends_as_that_of_one(recipe: Recipe, tmp_path: Path) -> None:
     together, alone = tmp_path / "together", tmp_path / "alone"
     # A cache of their own, so that one process makes it while the other waits.
     settings = small_recipe(Path(recipe.data.root), "cache of two")

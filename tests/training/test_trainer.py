@@ -66,7 +66,7 @@ def test_every_weight_is_trained_and_norms_do_not_decay(root: Path) -> None:
     sources, _ = open_sources(recipe)
     batches = trainer.StepBatches(sources, recipe)
     for step in range(2):
-        trainer.train_step(state, batches[step], recipe)
+        trainer.train_step(state, [batches[step]], recipe)
     still = [n for n, p in state.learner.named_parameters() if torch.equal(p.detach(), before[n])]
     assert still == []
 
@@ -142,7 +142,7 @@ def test_a_loss_that_is_not_a_number_stops_with_the_step(root: Path) -> None:
         next(state.learner.parameters()).fill_(float("nan"))
     sources, _ = open_sources(recipe)
     with pytest.raises(trainer.TrainingError, match="step 0"):
-        trainer.train_step(state, trainer.StepBatches(sources, recipe)[0], recipe)
+        trainer.train_step(state, [trainer.StepBatches(sources, recipe)[0]], recipe)
 
 
 @pytest.mark.parametrize("path", sorted(RECIPE.parent.glob("*.yaml")), ids=lambda path: path.stem)
@@ -178,7 +178,7 @@ def test_rates_by_role_reach_the_optimisers_step(root: Path) -> None:
     state = trainer.start(recipe)
     before = {name: p.detach().clone() for name, p in state.learner.named_parameters()}
     sources, _ = open_sources(recipe)
-    trainer.train_step(state, trainer.StepBatches(sources, recipe)[0], recipe)
+    trainer.train_step(state, [trainer.StepBatches(sources, recipe)[0]], recipe)
     steps = {
         name: float((p.detach() - before[name]).abs().max())
         for name, p in state.learner.named_parameters()
