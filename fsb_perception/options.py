@@ -110,6 +110,8 @@ def walk(model: type[Options], prefix: str = "") -> Iterator[Option]:
 def build(model: type[OptionsT], values: Mapping[str, Any]) -> OptionsT:
     """An instance of ``model`` with ``values`` by dotted name; the rest keeps its default.
 
+    An entry of an option that is a mapping is named by its key: ``data.shares.FairFace``.
+
     Raises:
         UnknownNameError: a name that the tree does not have.
         OptionError: a value out of its bounds or of the wrong type.
@@ -117,20 +119,29 @@ def build(model: type[OptionsT], values: Mapping[str, Any]) -> OptionsT:
     known = {item.name: item for item in walk(model)}
     tree: dict[str, Any] = {}
     for name, value in values.items():
-        if name not in known:
+        item = known.get(name) or _mapping_with(name, known)
+        if item is None:
             raise UnknownNameError("option", name, known)
-        choices = known[name].choices
-        if choices and value not in choices:
-            raise OptionError(f"{name}: got {value!r}, must be one of {', '.join(choices)}")
-        *path, leaf = name.split(".")
+        if item.choices and value not in item.choices:
+            raise OptionError(f"{name}: got {value!r}, must be one of {', '.join(item.choices)}")
+        *path, leaf = item.name.split(".")
         node = tree
         for part in path:
             node = node.setdefault(part, {})
-        node[leaf] = value
+        key = name.removeprefix(item.name).removeprefix(".")
+        node[leaf] = {**node.get(leaf, {}), key: value} if key else value
     try:
         return model.model_validate(tree)
     except ValidationError as error:
         raise OptionError(_explain(error)) from None
+
+
+def _mapping_with(name: str, known: Mapping[str, Option]) -> Option | None:
+    """The option that is a mapping, and has ``name`` as the path of one of its entries."""
+    for item in known.values():
+        if typing.get_origin(item.type) is dict and name.startswith(f"{item.name}."):
+            return item
+    return None
 
 
 def _explain(error: ValidationError) -> str:

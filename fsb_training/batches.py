@@ -17,6 +17,7 @@ from fsb_perception.alignment import Aligner
 from fsb_perception.tasks import TASKS
 from fsb_perception.types import Floats, Image
 from fsb_training.augment import augmented
+from fsb_training.balance import drawing
 from fsb_training.datasets import MISSING, FaceSet
 from fsb_training.faces import FaceStore
 from fsb_training.recipe import Recipe
@@ -98,12 +99,9 @@ class StepBatches(Dataset[Batch]):
         self._part = part
         self._activations = activations
         self._views = [views_of(source, recipe) for source in sources]
-        shares = np.array([recipe.data.shares[source.faces.name] for source in sources])
-        self._shares = shares / shares.sum()
+        self._drawing = drawing([source.faces for source in sources], recipe.data)
         # Cumulative, since a draw by bisection costs nothing beside one over the whole column.
-        self._cumulative = [
-            chances(source.faces, recipe.data.emotion_balance).cumsum() for source in sources
-        ]
+        self._cumulative = [chances.cumsum() for chances in self._drawing.chances]
         self._targets = [
             {t: targets(source.faces, t, recipe.loss.age_neighbours) for t in recipe.tasks}
             for source in sources
@@ -127,7 +125,7 @@ class StepBatches(Dataset[Batch]):
         rng = np.random.default_rng([recipe.seed, index])
         side = size_at(index // recipe.optimiser.accumulate, recipe)
         size = recipe.optimiser.batch_size
-        which = rng.choice(len(self._sources), size, p=self._shares)
+        which = rng.choice(len(self._sources), size, p=self._drawing.shares)
         rows = [self._draw(s, rng) for s in which]
         drawn = list(zip(which, rows, strict=True))
         return Batch(
@@ -183,20 +181,6 @@ def views_of(source: Source, recipe: Recipe) -> Views:
 
 def _stacked(pictures: Sequence[Image]) -> torch.Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
-
-
-def chances(faces: FaceSet, emotion_balance: float) -> Floats:
-    """Chance of each face to be drawn: by its emotion's count to the power -``emotion_balance``.
-
-    Faces without an emotion are as likely as one with on average.
-    """
-    labels = faces.labels.get("emotion", np.full(len(faces), MISSING))
-    known = labels != MISSING
-    weight = np.ones(len(faces))
-    if known.any():
-        counts = np.bincount(labels[known])[labels[known]].astype(np.float64)
-        weight[known] = counts**-emotion_balance / (counts**-emotion_balance).mean()
-    return weight / weight.sum()
 
 
 def total_steps(recipe: Recipe) -> int:

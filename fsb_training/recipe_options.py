@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pydantic import field_validator
+
 from fsb_perception.options import Options, option
+from fsb_perception.tasks import task
 
 
 class DataOptions(Options):
@@ -13,8 +16,10 @@ class DataOptions(Options):
     shares: dict[str, float] = option({}, "share of each data set in a batch, by name")
     dev_share: float = option(0.06, "share held out for validation", ge=0.01, le=0.5)
     split_seed: int = option(0, "another number draws another validation split", ge=0)
-    emotion_balance: float = option(
-        0.5, "0 draws emotions as they come, 1 draws every emotion equally often", ge=0, le=1
+    share_of: str = option(
+        "batch",
+        "what a share is of: the batch, or the data set's faces, so that 1.0 each draws all alike",
+        choices=("batch", "faces"),
     )
     views: int = option(
         0,
@@ -27,6 +32,38 @@ class DataOptions(Options):
     view_precision: str = option(
         "fp16", "of what is computed once, on disk", choices=("fp16", "fp32")
     )
+    balance: float = option(
+        0.5,
+        "within a data set, 0 draws the classes of balanced_tasks as they come, 1 equally often",
+        ge=0,
+        le=1,
+    )
+    balanced_tasks: tuple[str, ...] = option(
+        ("emotion",), "whose classes are balanced; of a face with several, their mean counts"
+    )
+    duplicate: dict[str, float] = option(
+        {},
+        "least share of faces with a label of a task, by task: they are repeated until they make "
+        "it up, whichever data sets they are in, and at the cost of all shares alike",
+    )
+
+    @field_validator("balanced_tasks")
+    @classmethod
+    def _check_balanced(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        for name in tasks:
+            task(name)
+        return tasks
+
+    @field_validator("duplicate")
+    @classmethod
+    def _check_duplicate(cls, fractions: dict[str, float]) -> dict[str, float]:
+        for name, fraction in fractions.items():
+            task(name)
+            if not 0 < fraction < 1:
+                raise ValueError(f"got {fraction} for {name}, must be above 0 and below 1")
+        if sum(fractions.values()) >= 1:
+            raise ValueError(f"got {fractions}, which leave nothing for other faces: sum below 1")
+        return fractions
 
 
 class AugmentOptions(Options):

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fsb_perception.tasks import TASKS
-from fsb_training.batches import Source, StepBatches, chances, loader, size_at, targets, total_steps
+from fsb_training.batches import Source, StepBatches, loader, size_at, targets, total_steps
 from fsb_training.datasets import load_training
 from fsb_training.recipe import Recipe
 from fsb_training.sources import open_sources
@@ -76,15 +75,3 @@ def test_age_targets_reach_their_neighbours(recipe: Recipe, share: float) -> Non
     distance = np.abs(np.arange(9) - faces.labels["age_group"][:, None])
     assert (rows[distance > 1] == 0).all()
     assert ((rows[distance == 1] > 0) == (share > 0)).all()
-
-
-@pytest.mark.parametrize(("power", "even"), [(0.0, False), (1.0, True)])
-def test_balance_draws_emotions_evenly(tmp_path: Path, power: float, even: bool) -> None:
-    layouts.ferplus(tmp_path, count=10)  # of seven emotions, three come twice
-    faces = load_training(tmp_path, "FERPlus")
-    weight = chances(faces, power)
-    each = np.bincount(
-        faces.labels["emotion"], weights=weight, minlength=len(TASKS["emotion"].labels)
-    )
-    assert weight.sum() == pytest.approx(1)
-    assert np.allclose(each, 1 / 7) is even
