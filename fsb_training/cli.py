@@ -43,6 +43,12 @@ Run = Annotated[
     Path | None, typer.Option(help="folder of the run; by default runs/ and the recipe's name")
 ]
 Device = Annotated[str, typer.Option(help="auto, cuda or cpu")]
+Cache = Annotated[
+    Path | None, typer.Option(help="keep decoded pictures and found faces here for next time")
+]
+MinCount = Annotated[
+    int, typer.Option(min=2, help="groups of people with fewer faces are named, but not judged")
+]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to torch")]
 
 
@@ -119,9 +125,11 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option(help="write every face's probabilities here, as CSV")
     ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="keep decoded pictures and found faces here for next time")
-    ] = None,
+    subgroups: Annotated[
+        bool, typer.Option("--subgroups", help="also print the results by gender, age and race")
+    ] = False,
+    min_count: MinCount = 30,
+    cache: Cache = None,
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
@@ -130,6 +138,7 @@ def evaluate(
     from fsb_perception.engine import EngineConfig
     from fsb_perception.options import OptionError, build
     from fsb_training import evaluate as judging
+    from fsb_training import results
     from fsb_training.export import answers
     from fsb_training.recipe_options import DataOptions
 
@@ -145,8 +154,11 @@ def evaluate(
         options = DataOptions(root=str(data_root), cache=str(folder))
         sources = judging.open_parts(specs, options)
         said = answers(loaded, sources, config)
-    metrics = judging.judge(said, sources)
+    found = results.results(said, sources, loaded.manifest.temperatures, min_count)
+    metrics = results.to_json(found)
     _console.print(tables.metrics_table(metrics))
+    for table in tables.subgroups_tables(found) if subgroups else ():
+        _console.print(table)
     for source in sources:
         if source.faces.problems:
             _console.print(f"{source.faces.name} left out: {dict(source.faces.problems)}")

@@ -10,12 +10,14 @@ import numpy as np
 from tqdm import tqdm
 
 from fsb_perception.alignment import Aligner
+from fsb_perception.options import OptionError
 from fsb_perception.types import Floats, Image
 from fsb_training.batches import Source
 from fsb_training.datasets import MISSING, load_part
 from fsb_training.faces import open_store, readable_faces
 from fsb_training.metrics import task_metrics
 from fsb_training.recipe_options import DataOptions
+from fsb_training.results import labelled_tasks
 from fsb_training.sources import open_split
 
 Encode = Callable[[Sequence[Image]], dict[str, Floats]]
@@ -30,7 +32,7 @@ def open_parts(specs: Sequence[str], options: DataOptions) -> list[Source]:
     names = [spec.partition(":")[0] for spec in specs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"{', '.join(twice)} is named more than once: judge one part at a time")
+        raise OptionError(f"{', '.join(twice)} is named more than once: judge one part at a time")
     return [open_part(spec, options) for spec in specs]
 
 
@@ -38,7 +40,7 @@ def open_part(spec: str, options: DataOptions) -> Source:
     """The faces that ``NAME:PART`` names: a published part, or our own "fit" or "dev"."""
     name, colon, part = spec.partition(":")
     if not colon:
-        raise ValueError(f"a data set is NAME:PART, for instance FairFace:val; got {spec!r}")
+        raise OptionError(f"a data set is NAME:PART, for instance FairFace:val; got {spec!r}")
     if part in _OWN_PARTS:
         return open_split(name, options)[_OWN_PARTS.index(part)]
     faces = load_part(Path(options.root), name, part)
@@ -73,12 +75,19 @@ def judge(answers: dict[str, dict[str, Floats]], sources: Iterable[Source]) -> M
     """Metrics by data set and task, from probabilities by data set and task."""
     return {
         source.faces.name: {
-            task: task_metrics(task, answers[source.faces.name][task][known], labels[known])
-            for task, labels in source.faces.labels.items()
-            if task in answers[source.faces.name] and (known := labels != MISSING).any()
+            task: _metrics(source, task, answers[source.faces.name][task])
+            for task in labelled_tasks(source, answers[source.faces.name])
         }
         for source in sources
     }
+
+
+def _metrics(source: Source, task: str, probabilities: Floats) -> dict[str, float | int]:
+    labels, values = source.faces.labels[task], source.faces.values.get(task)
+    known = labels != MISSING
+    return task_metrics(
+        task, probabilities[known], labels[known], None if values is None else values[known]
+    )
 
 
 def write_predictions(

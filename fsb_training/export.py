@@ -26,6 +26,8 @@ from fsb_training.recipe import Recipe
 from fsb_training.sources import training_counts
 from fsb_training.trainer import dev_logits
 
+_FOR_LOGS = ("nll", "brier")
+
 
 def export(
     recipe: Recipe,
@@ -54,8 +56,18 @@ def export(
 def measure(
     bundle: Bundle, sources: Sequence[Source], config: EngineConfig | None = None
 ) -> evaluate.Metrics:
-    """Metrics of a bundle by data set and task, through the engine that the robot runs."""
-    return evaluate.judge(answers(bundle, sources, config), sources)
+    """Metrics of a bundle by data set and task, through the engine that the robot runs.
+
+    Those that people read: the likelihoods, which are for comparing runs, stay in their logs.
+    """
+    found = evaluate.judge(answers(bundle, sources, config), sources)
+    return {
+        name: {
+            task: {metric: row[metric] for metric in row if metric not in _FOR_LOGS}
+            for task, row in tasks.items()
+        }
+        for name, tasks in found.items()
+    }
 
 
 def answers(

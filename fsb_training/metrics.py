@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,33 +13,97 @@ from fsb_perception.types import Floats
 
 ECE_BINS = 15  # of equal width, over the confidence of the top label (Guo et al., ICML 2017)
 
+_BELOW_ONE = np.nextafter(np.float32(1), np.float32(0))
+
 
 def task_metrics(
-    task: str, probabilities: Floats, true: NDArray[np.int64]
+    task: str,
+    probabilities: Floats,
+    true: NDArray[np.int64],
+    values: Floats | None = None,
+    temperature: float | None = None,
 ) -> dict[str, float | int]:
     """Metrics of one task on labelled faces.
 
     Args:
-        task: its name; ordered tasks also get ``within_one_accuracy``.
+        task: its name.
         probabilities: (n, classes), rows sum to 1.
         true: (n,) class indexes.
+        values: (n,) the number behind each label in the task's unit, NaN where unknown.
+        temperature: that calibrated the probabilities.
 
     Returns:
-        accuracy, balanced_accuracy (mean recall of the classes present), within_one_accuracy, ece
-        (all in [0, 1]) and count.
+        accuracy, balanced_accuracy (mean recall of the classes present), macro_f1 (mean over the
+        classes present or said), within_one_accuracy of ordered tasks, mae_years where values in
+        years are known (see `expected_value`), ece, ece_before (of the same logits at temperature
+        1, where the temperature is known), nll in nats, brier (summed over classes, 0 to 2), count.
     """
-    from sklearn.metrics import accuracy_score, balanced_accuracy_score
+    from sklearn.metrics import (
+        accuracy_score,
+        balanced_accuracy_score,
+        brier_score_loss,
+        f1_score,
+        log_loss,
+    )
 
     if not len(true):
         raise ValueError(f"{task}: there is no labelled face to judge")
     best = probabilities.argmax(axis=1)
+    classes = range(probabilities.shape[1])
+    with warnings.catch_warnings():  # a class that is said but never true has no recall to count
+        warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
+        balanced = balanced_accuracy_score(true, best)
+    exact = np.asarray(probabilities, np.float64)
+    exact /= exact.sum(axis=1, keepdims=True)
     metrics: dict[str, float | int] = {
         "accuracy": float(accuracy_score(true, best)),
-        "balanced_accuracy": float(balanced_accuracy_score(true, best)),
+        "balanced_accuracy": float(balanced),
+        "macro_f1": float(f1_score(true, best, average="macro", zero_division=0.0)),
     }
     if TASKS[task].ordered:
         metrics["within_one_accuracy"] = float((abs(best - true) <= 1).mean())
-    return metrics | {"ece": expected_calibration_error(probabilities, true), "count": len(true)}
+    if values is not None and (known := np.isfinite(values)).any():
+        errors = abs(expected_value(task, probabilities) - values)[known]
+        metrics[f"mae_{TASKS[task].unit}s"] = float(errors.mean())
+    metrics["ece"] = expected_calibration_error(probabilities, true)
+    if temperature is not None:
+        before = uncalibrated(probabilities, temperature)
+        metrics["ece_before"] = expected_calibration_error(before, true)
+    return metrics | {
+        "nll": float(log_loss(true, exact, labels=classes)),
+        "brier": float(brier_score_loss(true, exact, labels=classes, scale_by_half=False)),
+        "count": len(true),
+    }
+
+
+def expected_value(task: str, probabilities: Floats) -> NDArray[np.float64]:
+    """The number that probabilities over ranges of it expect, in the task's unit.
+
+    Each label counts with the middle of its range: of the age groups 1.5, 6.5, 15, 25, ... 65
+    years, and 77.5 for 70+, which is given an end at 85.
+
+    Args:
+        task: one with `Task.edges`.
+        probabilities: (n, classes), rows sum to 1.
+
+    Returns:
+        (n,)
+    """
+    edges = np.array(TASKS[task].edges, np.float64)
+    return probabilities @ ((edges[:-1] + edges[1:]) / 2)
+
+
+def uncalibrated(probabilities: Floats, temperature: float) -> Floats:
+    """The probabilities (n, classes) that the same logits give at temperature 1.
+
+    Logits are needed only up to a constant, and the logarithms of calibrated probabilities are
+    logits over the temperature up to one.
+    """
+    from scipy.special import softmax
+
+    smallest = np.finfo(np.float32).tiny
+    logits = np.log(np.maximum(probabilities, smallest, dtype=np.float64)) * temperature
+    return np.asarray(softmax(logits, axis=1), np.float32)
 
 
 def expected_calibration_error(probabilities: Floats, true: NDArray[np.int64]) -> float:
@@ -48,13 +114,21 @@ def expected_calibration_error(probabilities: Floats, true: NDArray[np.int64]) -
     from torchmetrics.functional.classification import multiclass_calibration_error
 
     error = multiclass_calibration_error(
-        torch.from_numpy(np.asarray(probabilities, np.float32)),
+        # A confidence of exactly 1 would get a sixteenth bin of its own.
+        torch.from_numpy(np.minimum(probabilities, _BELOW_ONE, dtype=np.float32)),
         torch.from_numpy(true),
         num_classes=probabilities.shape[1],
         n_bins=ECE_BINS,
         norm="l1",
     )
     return float(error)
+
+
+def confidence_bins(probabilities: Floats) -> NDArray[np.int64]:
+    """The bin (n,) of each face's confidence, 0 to ``ECE_BINS - 1``; edges go to the upper bin."""
+    edges = np.linspace(0, 1, ECE_BINS + 1, dtype=np.float32)
+    confidence = np.minimum(probabilities.max(axis=1), _BELOW_ONE, dtype=np.float32)
+    return np.searchsorted(edges, confidence, "right") - 1
 
 
 def fit_temperature(logits: Floats, true: NDArray[np.int64]) -> float:

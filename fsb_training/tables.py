@@ -2,32 +2,96 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 if TYPE_CHECKING:
     from fsb_training.params import Size
+    from fsb_training.results import Result
 
 
-def metrics_table(metrics: dict[str, dict[str, dict[str, float | int]]]) -> Table:
-    """One row a data set and task."""
-    table = Table(title="Measured")
-    for column in ("data set", "task", "faces", "accuracy", "balanced", "within one", "ECE"):
-        table.add_column(column, justify="left" if column in ("data set", "task") else "right")
-    for name, tasks in metrics.items():
-        for task, row in tasks.items():
-            within = row.get("within_one_accuracy")
-            table.add_row(
-                name,
-                task,
-                str(row["count"]),
-                f"{row['accuracy']:.3f}",
-                f"{row['balanced_accuracy']:.3f}",
-                "" if within is None else f"{within:.3f}",
-                f"{row['ece']:.3f}",
-            )
+# Key of a metric, and the heading of its column: all of them fit 80 characters.
+METRICS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced",
+    "macro_f1": "macro\nF1",
+    "within_one_accuracy": "within\none",
+    "mae_years": "MAE,\nyears",
+    "ece": "ECE",
+    "ece_before": "ECE\nbefore",
+}
+
+
+def metrics_table(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
+    """One row a data set and task; metrics that none of them has get no column.
+
+    Args:
+        metrics: by data set, task and name; under "intervals", if it is there, (low, high) by name.
+    """
+    rows = [(name, task, row) for name, tasks in metrics.items() for task, row in tasks.items()]
+    keys = [key for key in METRICS if any(key in row for _, _, row in rows)]
+    table = Table(title="Measured", box=SIMPLE_HEAD, padding=0, pad_edge=False)
+    if any("intervals" in row for _, _, row in rows):
+        table.caption = "± is half of the 95 % interval"
+    for column in ("data set", "task", "faces", *(METRICS[key] for key in keys)):
+        left = column in ("data set", "task")
+        table.add_column(column, justify="left" if left else "right", no_wrap=True)
+    for name, task, row in rows:
+        cells = [_cell(row.get(key), row.get("intervals", {}).get(key)) for key in keys]
+        table.add_row(name, task, f"{row['count']:,}", *cells)
     return table
+
+
+def _cell(value: float | None, interval: Sequence[float] | None) -> str:
+    """A number, and below it half of its interval.
+
+    >>> _cell(0.8788, (0.8659, 0.8917)).split()
+    ['0.879', '±.013']
+    """
+    if value is None:
+        return ""
+    if interval is None:
+        return f"{value:.3f}"
+    half = (interval[1] - interval[0]) / 2
+    return f"{value:.3f}\n±{half:.3f}".replace("±0.", "±.")
+
+
+def subgroups_tables(found: Iterable[Result]) -> Iterator[Table]:
+    """Of each result on faces of known people: its groups by one attribute, and the gaps."""
+    for result in found:
+        if result.groupings:
+            yield _groups_table(result)
+            yield _gaps_table(result)
+
+
+def _groups_table(result: Result) -> Table:
+    table = Table(title=f"{result.task}, {result.spec}, by group")
+    for column in ("group", "", "faces", "accuracy", "95 %"):
+        table.add_column(column, justify="left" if column in ("group", "") else "right")
+    for grouping in result.groupings:
+        for group in grouping.groups if len(grouping.attributes) == 1 else ():
+            cells = _share(group.accuracy, group.interval) if group.judged else ("too few", "")
+            table.add_row(grouping.name, group.name, f"{group.count:,}", *cells)
+    return table
+
+
+def _gaps_table(result: Result) -> Table:
+    table = Table(title=f"{result.task}, {result.spec}, best minus worst group")
+    for column in ("by", "best", "worst", "gap", "95 %", "groups", "too few"):
+        table.add_column(column, justify="left" if column in ("by", "best", "worst") else "right")
+    for grouping in result.groupings:
+        small, gap = len(grouping.too_small), grouping.gap
+        names = (gap.best.name, gap.worst.name) if gap else ("", "")
+        cells = _share(gap.size, gap.interval) if gap else ("", "")
+        table.add_row(grouping.name, *names, *cells, str(len(grouping.groups)), str(small))
+    return table
+
+
+def _share(value: float, interval: Sequence[float]) -> tuple[str, str]:
+    return f"{value:.3f}", f"{interval[0]:.3f} to {interval[1]:.3f}"
 
 
 def sizes_table(backbone: str, rank: int, batch_size: int) -> Table:

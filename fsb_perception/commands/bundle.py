@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -14,6 +15,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from fsb_perception.bundle import Bundle
     from fsb_perception.hub import HubId
+
+_FEW = 7  # columns of numbers that fit 80 characters with lines between them
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -163,9 +166,13 @@ def _table(
     numbers: Sequence[int] = (),
     whole: Sequence[int] = (),
 ) -> Table:
-    """A table whose first row is its heading; columns of numbers, and those never wrapped."""
+    """A table whose first row is its heading; columns of numbers, and those never wrapped.
+
+    One of many columns does without lines between them: 80 characters hold no more.
+    """
     heading, *rest = rows
-    table = Table(title=title, title_justify="left")
+    dense: dict[str, Any] = {"box": SIMPLE_HEAD, "padding": 0} if len(heading) > _FEW else {}
+    table = Table(title=title, title_justify="left", **dense)
     for column, name in enumerate(heading):
         table.add_column(escape(name), no_wrap=column in whole)
         table.columns[-1].justify = "right" if column in numbers else "left"

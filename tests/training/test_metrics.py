@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from fsb_training.metrics import expected_calibration_error, fit_temperature, task_metrics
+from fsb_training.metrics import (
+    expected_calibration_error,
+    expected_value,
+    fit_temperature,
+    task_metrics,
+    uncalibrated,
+)
 
 
 def rows(best: list[int], classes: int, confidence: float) -> np.ndarray:
@@ -21,6 +27,12 @@ def rows(best: list[int], classes: int, confidence: float) -> np.ndarray:
         ("gender", [0, 0, 0, 0], [0, 0, 0, 1], {"accuracy": 0.75, "balanced_accuracy": 0.5}),
         ("age_group", [0, 2, 5], [0, 3, 3], {"accuracy": 1 / 3, "within_one_accuracy": 2 / 3}),
         ("emotion", [6, 3, 3], [6, 3, 0], {"accuracy": 2 / 3, "balanced_accuracy": 2 / 3}),
+        # F1 of neutral 1, of happiness 2 / 3, of surprise 0.
+        ("emotion", [6, 3, 3], [6, 3, 0], {"macro_f1": 5 / 9}),
+        ("gender", [0, 0, 0, 0], [0, 0, 0, 1], {"macro_f1": 3 / 7}),
+        # 0.8 for the right label: -ln 0.8, and (0.2)^2 twice.
+        ("gender", [0, 1], [0, 1], {"nll": -np.log(0.8), "brier": 0.08}),
+        ("gender", [0, 1], [1, 0], {"nll": -np.log(0.2), "brier": 1.28}),
     ],
 )
 def test_against_numbers_worked_by_hand(
@@ -41,6 +53,39 @@ def test_calibration_error_is_the_gap(confidence: float, right: int, gap: float)
     assert expected_calibration_error(rows([0] * 10, 2, confidence), true) == pytest.approx(
         gap, abs=1e-6
     )
+
+
+def test_expected_age_is_that_of_the_middles() -> None:
+    sure = np.eye(9, dtype=np.float32)
+    assert expected_value("age_group", sure).tolist() == [1.5, 6.5, 15, 25, 35, 45, 55, 65, 77.5]
+    torn = (sure[3:4] + sure[5:6]) / 2
+    assert expected_value("age_group", torn) == pytest.approx([35.0])
+
+
+def test_error_in_years_is_of_the_faces_whose_age_is_known() -> None:
+    true, ages = np.array([3, 4, 5]), np.array([27, np.nan, 41], np.float32)
+    metrics = task_metrics("age_group", np.eye(9, dtype=np.float32)[true], true, ages)
+    assert metrics["mae_years"] == pytest.approx((2 + 4) / 2)
+    unknown = np.full(3, np.nan, np.float32)
+    assert "mae_years" not in task_metrics("age_group", rows([3, 4, 5], 9, 0.8), true, unknown)
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
+def test_calibration_is_undone(temperature: float) -> None:
+    logits = np.random.default_rng(0).normal(0, 3, (50, 7))
+    calibrated = softmax(logits / temperature, axis=1).astype(np.float32)
+    plain = softmax(logits, axis=1)
+    assert uncalibrated(calibrated, temperature) == pytest.approx(plain, abs=1e-5)
+    true = plain.argmax(axis=1)
+    metrics = task_metrics("emotion", calibrated, true, temperature=temperature)
+    assert metrics["ece_before"] == pytest.approx(expected_calibration_error(plain, true), abs=1e-5)
+
+
+def test_a_confidence_of_one_is_in_the_last_bin() -> None:
+    true = np.array([0, 0, 1])
+    confident = np.array([[1, 0], [0.95, 0.05], [1, 0]], np.float32)
+    # One bin: confidence (1 + 0.95 + 1) / 3, accuracy 2 / 3.
+    assert expected_calibration_error(confident, true) == pytest.approx(0.95 / 3, abs=1e-6)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
