@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Train and judge the bundles that FSB runs.\n\n"
-    "fsb-train fit fsb_training/recipes/nano.yaml --set data.root=DIR\n\n"
+    "fsb-train fit nano --set data.root=DIR\n\n"
     "fsb-train evaluate --bundle nano --data-root DIR --datasets FairFace:val FERPlus:test",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -31,7 +31,7 @@ app = typer.Typer(
 _console = Console()
 
 RecipeFile = Annotated[
-    Path, typer.Argument(help="the recipe, a YAML file; see fsb_training/recipes")
+    str, typer.Argument(help="a YAML file, or the name of a recipe that ships: fsb-train recipes")
 ]
 Settings = Annotated[
     list[str] | None,
@@ -87,6 +87,14 @@ def fit(
         bundle = export(chosen, encoder, folder / "bundle", sources, dev)
     _console.print(tables.metrics_table(bundle.manifest.metrics))
     _console.print(f"{bundle.bundle_id}, {bundle.size_bytes / 1e6:.1f} MB, in {bundle.folder}")
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes that ship, each by the name that `fit` takes."""
+    from fsb_training.recipe_files import shipped_recipes
+
+    _console.print(tables.recipes_table(shipped_recipes()))
 
 
 @app.command(name="export")

@@ -20,14 +20,12 @@ from fsb_perception.options import (
     OptionError,
     Options,
     build,
-    flatten,
-    load_yaml,
     option,
-    parse_settings,
 )
 from fsb_perception.preprocessing import MAX_SIDE, MIN_SIDE
 from fsb_perception.tasks import TASKS, task
 from fsb_training.datasets import DATASETS
+from fsb_training.recipe_files import find_recipe, recipe_values
 from fsb_training.recipe_options import (
     AugmentOptions,
     DataOptions,
@@ -47,7 +45,9 @@ class Recipe(Options):
     alignment: AlignmentMethod = option("landmarks", "how faces are cut: landmarks or box")
     tasks: tuple[str, ...] = option(("gender", "age_group", "emotion"), "what is learned")
     seed: int = option(0, "of weights, order and augmentation", ge=0)
-    sizes: tuple[int, ...] = option((64, 80), "picture sizes, one stage each", unit="px")
+    sizes: tuple[int, ...] = option(
+        (64, 80), "picture sizes, one stage each; 0 is the backbone's own", unit="px"
+    )
     stage_shares: tuple[float, ...] = option((0.75, 0.25), "share of the pictures in each stage")
     checkpoint_images: int = option(25_000, "pictures between checkpoints", ge=1)
     evaluate_images: int = option(100_000, "pictures between looks at the validation split", ge=1)
@@ -89,39 +89,43 @@ class Recipe(Options):
         return self
 
 
-def load_recipe(path: Path, settings: Iterable[str] = ()) -> Recipe:
-    """The recipe in ``path``, with ``NAME=VALUE`` settings over it.
+def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
+    """A recipe by its file, or by its name if it ships, with ``NAME=VALUE`` settings over it.
+
+    Its own name may hold ``{recipe}``, ``{backbone}`` and ``{tasks}``, and a size may be 0, so that
+    one file serves several backbones and tasks without their runs getting into each other's way.
 
     Raises:
         UnknownNameError, OptionError: a key or a value that a recipe cannot have, or a backbone
             that cannot do what the recipe asks of it.
     """
-    values, said = load_yaml(path), parse_settings(settings)
-    for name in said:
-        _take(values, f"{name}.")  # a mapping that is set takes the place of the file's
-    said = flatten(said)
-    if said.get("adapter.method", values.get("adapter.method")) != values.get("adapter.method"):
-        _take(values, "adapter.")  # options of another method
-    values |= said
-    # Mappings whose keys depend on their content are taken whole, not flattened.
-    shares, adapter = _take(values, "data.shares."), _take(values, "adapter.")
-    if shares:
-        values["data.shares"] = shares
+    path = find_recipe(name)
+    values = recipe_values(path, settings)
+    adapter = values.pop("adapter") if isinstance(values.get("adapter"), dict) else None
+    if "name" in values:
+        values["name"] = _filled(str(values["name"]), path.stem, values)
     recipe = build(Recipe, values)
-    if adapter:
-        recipe = recipe.model_copy(update={"adapter": adapter_config(adapter)})
+    recipe = recipe.model_copy(
+        update={
+            "sizes": tuple(size or BACKBONES[recipe.backbone].size for size in recipe.sizes),
+            "adapter": adapter_config(adapter) if adapter else recipe.adapter,
+        }
+    )
     if not recipe.data.shares:
         raise OptionError(f"{path}: data.shares must name at least one data set")
     check_recipe(recipe)
     return recipe
 
 
-def _take(values: dict[str, Any], prefix: str) -> dict[str, Any]:
-    return {
-        name.removeprefix(prefix): values.pop(name)
-        for name in list(values)
-        if name.startswith(prefix)
-    }
+def _filled(name: str, recipe: str, values: dict[str, Any]) -> str:
+    """A name without blanks to fill: the tasks are "multi", or the single one."""
+    fields = Recipe.model_fields
+    backbone = values.get("backbone", fields["backbone"].default)
+    tasks = values.get("tasks", fields["tasks"].default)
+    single = tasks[0] if isinstance(tasks, list) and len(tasks) == 1 else "multi"
+    for blank, text in {"recipe": recipe, "backbone": backbone, "tasks": single}.items():
+        name = name.replace(f"{{{blank}}}", str(text).lower())
+    return name
 
 
 def check_recipe(recipe: Recipe) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -122,3 +123,13 @@ def percent(share: float) -> str:
     if 0 < share < 5e-5:
         return "< 0.01 %"
     return f"{100 * share:.{0 if share == 1 else 1 if share >= 0.1 else 2}f} %"
+
+
+def recipes_table(recipes: Mapping[str, str]) -> Table:
+    """What each recipe is, by name."""
+    table = Table()
+    table.add_column("recipe", no_wrap=True)
+    table.add_column("what it is")
+    for name, words in recipes.items():
+        table.add_row(name, escape(words))
+    return table
