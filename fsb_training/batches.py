@@ -20,6 +20,7 @@ from fsb_training.augment import augmented
 from fsb_training.balance import drawing
 from fsb_training.datasets import MISSING, FaceSet
 from fsb_training.faces import FaceStore
+from fsb_training.filters import Outcome
 from fsb_training.recipe import Recipe
 from fsb_training.views import Views
 
@@ -29,11 +30,12 @@ Activations = Mapping[tuple[str, int], Sequence[NDArray[np.floating]]]
 
 @dataclass(frozen=True)
 class Source:
-    """A data set's faces, and where each lies in its store."""
+    """A data set's faces, where each lies in its store, and what filters did before."""
 
     faces: FaceSet
     store: FaceStore
     rows: NDArray[np.int64]
+    filters: tuple[Outcome, ...] = ()
 
     def __len__(self) -> int:
         return len(self.faces)

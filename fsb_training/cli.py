@@ -20,6 +20,7 @@ from fsb_training import tables
 
 if TYPE_CHECKING:
     from fsb_perception.manifest import Manifest
+    from fsb_training.filters import Outcome
 
 app = typer.Typer(
     help="Train and judge the bundles that FSB runs.\n\n"
@@ -189,6 +190,10 @@ def data(
     open_pictures: Annotated[
         bool, typer.Option("--open-pictures", help="also open every picture; may take minutes")
     ] = False,
+    recipe: Annotated[
+        str | None, typer.Option(help="also show what this recipe's filters leave out")
+    ] = None,
+    settings: Settings = None,
 ) -> None:
     """Say what a data root holds: data sets, faces, labels, and what is wrong.
 
@@ -200,10 +205,21 @@ def data(
 
     if picture:
         check_picture(picture)
+    outcomes = _preview(recipe, [*(settings or ()), f"data.root={root}"]) if recipe else None
     asked = [*(datasets or ()), *(more_datasets or ())]
     parts = survey.survey(root, asked, open_pictures=open_pictures)
-    if not report(_console, parts, root, picture, asked_for=bool(asked)):
+    fine = report(_console, parts, root, picture, asked_for=bool(asked))
+    if outcomes is not None:
+        _console.print(tables.filters_table(outcomes) if outcomes else "No filter has a say.")
+    if not fine:
         raise typer.Exit(1)
+
+
+def _preview(recipe: str, settings: list[str]) -> list[Outcome]:
+    from fsb_training.recipe import load_recipe
+    from fsb_training.sources import preview
+
+    return preview(load_recipe(recipe, settings))
 
 
 @app.command()

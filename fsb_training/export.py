@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from fsb_training.batches import Source
 from fsb_training.datasets import DATASETS, MISSING
 from fsb_training.metrics import fit_temperature
 from fsb_training.recipe import Recipe
-from fsb_training.sources import training_counts
+from fsb_training.sources import filter_records, training_counts
 from fsb_training.trainer import dev_logits
 
 _FOR_LOGS = ("nll", "brier")
@@ -45,7 +46,8 @@ def export(
     encoder = deploy(encoder, recipe.adapter).to(device)
     logits = dev_logits(encoder, recipe, dev, recipe.sizes[-1])
     temperatures = {task: _temperature(task, logits, dev) for task in recipe.tasks}
-    manifest = manifest_of(recipe, temperatures, training_counts(sources))
+    filtered = filter_records(sources)
+    manifest = manifest_of(recipe, temperatures, training_counts(sources), filtered)
     bundle = save_bundle(folder, manifest, encoder, recipe.weights_precision)
     metrics = measure(bundle, dev)
     labelled = {f"{name}:dev": tasks for name, tasks in metrics.items()}
@@ -95,13 +97,19 @@ def _temperature(task: str, logits: dict[str, dict[str, Floats]], dev: Sequence[
     return round(fit_temperature(np.concatenate(rows), np.concatenate(labels)), 4)
 
 
-def manifest_of(recipe: Recipe, temperatures: dict[str, float], counts: dict[str, int]) -> Manifest:
+def manifest_of(
+    recipe: Recipe,
+    temperatures: dict[str, float],
+    counts: dict[str, int],
+    filtered: Mapping[str, Any] | None = None,
+) -> Manifest:
     """What a bundle of this recipe says of itself before anything is measured.
 
     Args:
         recipe: as it was trained.
         temperatures: by task.
         counts: faces learned from, by data set.
+        filtered: what filters did to each data set, where there were any.
     """
     row = BACKBONES[recipe.backbone]
     return Manifest(
@@ -122,7 +130,11 @@ def manifest_of(recipe: Recipe, temperatures: dict[str, float], counts: dict[str
             TrainingData(name=name, count=count, licence=DATASETS[name].licence)
             for name, count in counts.items()
         ),
-        recipe={"fsb": __version__, **_public(recipe)},
+        recipe={
+            "fsb": __version__,
+            **_public(recipe),
+            **({"filtered": filtered} if filtered else {}),
+        },
         licence=recipe.licence,
         intended_use=recipe.intended_use,
         limits=recipe.limits,
@@ -134,6 +146,9 @@ def _public(recipe: Recipe) -> dict[str, object]:
     said = recipe.model_dump(mode="json", exclude={"licence", "intended_use", "limits"})
     for folder in ("root", "cache"):
         said["data"].pop(folder)
+    weights, filters = said["weights"], said["data"]["filters"]
     for part in ("tower", "text", "tokenizer", "bundle"):
-        said["weights"][part] = Path(said["weights"][part]).name
+        weights[part] = Path(weights[part]).name
+    for group, part in (("agreement", "predictions"), ("celebrities", "identities")):
+        filters[group][part] = Path(filters[group][part]).name
     return said

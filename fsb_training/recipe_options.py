@@ -6,6 +6,7 @@ from pydantic import field_validator
 
 from fsb_perception.options import Options, option
 from fsb_perception.tasks import task
+from fsb_training.filters import FilterOptions
 
 
 class DataOptions(Options):
@@ -16,6 +17,7 @@ class DataOptions(Options):
     shares: dict[str, float] = option({}, "share of each data set in a batch, by name")
     dev_share: float = option(0.06, "share held out for validation", ge=0.01, le=0.5)
     split_seed: int = option(0, "another number draws another validation split", ge=0)
+    filters: FilterOptions = FilterOptions()
     share_of: str = option(
         "batch",
         "what a share is of: the batch, or the data set's faces, so that 1.0 each draws all alike",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fsb_perception.options import OptionError
 from fsb_training.batches import Source
-from fsb_training.datasets import MISSING, FaceSet, load_training
+from fsb_training.datasets import MISSING, DatasetError, FaceSet, load_training
 from fsb_training.faces import open_store, readable_faces
+from fsb_training.filters import Filter, Outcome, filtered, open_filters
 from fsb_training.recipe import Recipe
 from fsb_training.recipe_options import DataOptions
 from fsb_training.splits import split
@@ -21,46 +23,76 @@ _NONE = np.empty(0, np.int64)
 
 
 def open_sources(recipe: Recipe) -> tuple[list[Source], list[Source]]:
-    """The "fit" and the "dev" faces of every data set that the recipe names."""
+    """The "fit" and the "dev" faces of every data set that the recipe names and that has its tasks.
+
+    Raises:
+        DatasetError: a data set or a filter's file is not there, or malformed; or nothing is left.
+    """
     options = recipe.data
     # All labels first: what is missing shows before hours are spent on the others' pictures.
-    training = [load_training(Path(options.root), name) for name in sorted(options.shares)]
-    require_labels(recipe.tasks, training)
-    pairs = [_split(faces, options) for faces in training]
+    training, filters = open_training(options)
+    pairs = [_split(faces, options, filters) for faces in _with_labels(training, recipe.tasks)]
     return [fit for fit, _ in pairs], [dev for _, dev in pairs]
 
 
-def require_labels(tasks: Sequence[str], sets: Sequence[FaceSet]) -> None:
-    """Refuse a task of which nothing could be learned.
+def open_training(options: DataOptions) -> tuple[list[FaceSet], dict[str, Filter]]:
+    """All that is published for training, by its labels alone, and the filters over it."""
+    root = Path(options.root)
+    filters = open_filters(options.filters, root, options.shares)
+    return [load_training(root, name) for name in sorted(options.shares)], filters
 
-    Raises:
-        OptionError: no face has a label of it; names the task and the data sets.
+
+def _with_labels(training: Sequence[FaceSet], tasks: Sequence[str]) -> list[FaceSet]:
+    """Those with a label of any task: a recipe for several serves one alone."""
+    chosen = []
+    for faces in training:
+        if any((faces.labels[task] != MISSING).any() for task in tasks if task in faces.labels):
+            chosen.append(faces)
+        else:
+            _log.info("%s: left out, since it has no label of %s", faces.name, " or ".join(tasks))
+    if not chosen:
+        names = ", ".join(faces.name for faces in training)
+        raise DatasetError(f"data.shares: none of {names} has a label of {' or '.join(tasks)}")
+    return chosen
+
+
+def preview(recipe: Recipe) -> list[Outcome]:
+    """What the filters would do to all that is published for training; no picture is read.
+
+    Training holds a share out for validation, which is not filtered.
     """
-    for task in tasks:
-        if not any((faces.labels.get(task, _NONE) != MISSING).any() for faces in sets):
-            names = ", ".join(faces.name for faces in sets) or "no data set"
-            raise OptionError(
-                f"tasks: got {task}, of which no face has a label in {names}: add a data set to "
-                "data.shares that has some, or leave the task out"
-            )
+    training, filters = open_training(recipe.data)
+    chosen = _with_labels(training, recipe.tasks)
+    return [outcome for faces in chosen for outcome in filtered(faces, filters)[2]]
 
 
 def open_split(name: str, options: DataOptions) -> tuple[Source, Source]:
-    """The "fit" and the "dev" faces of one data set."""
-    return _split(load_training(Path(options.root), name), options)
+    """The "fit" and the "dev" faces of one data set, before any filter."""
+    return _split(load_training(Path(options.root), name), options, {})
 
 
-def _split(faces: FaceSet, options: DataOptions) -> tuple[Source, Source]:
+def _split(
+    faces: FaceSet, options: DataOptions, filters: Mapping[str, Filter]
+) -> tuple[Source, Source]:
     store = open_store(faces, Path(options.cache))
     faces, rows = readable_faces(faces, store)
     fit, dev, in_dev = split(faces, store, options.dev_share, options.split_seed, rows)
+    # What judges stays as published: filters are for what is learned from.
+    fit, kept, outcomes = filtered(fit, filters)
     cut = "as published" if faces.aligned else f"face found in {100 * store.found:.1f} %"
     _log.info("%s: %d to fit, %d to judge; %s", faces.name, len(fit), len(dev), cut)
-    for sentence in faces.problems.sentences():
-        _log.info("%s: %s", faces.name, sentence)
-    return Source(fit, store, rows[~in_dev]), Source(dev, store, rows[in_dev])
+    left_out = [f"{faces.name}: {sentence}" for sentence in faces.problems.sentences()]
+    for sentence in (*left_out, *(said for each in outcomes for said in each.sentences())):
+        _log.info("%s", sentence)
+    source = Source(fit, store, rows[~in_dev][kept], outcomes)
+    return source, Source(dev, store, rows[in_dev])
 
 
 def training_counts(sources: Sequence[Source]) -> dict[str, int]:
     """How many faces of each data set take part in training."""
     return {source.faces.name: len(source) for source in sources}
+
+
+def filter_records(sources: Sequence[Source]) -> dict[str, list[dict[str, Any]]]:
+    """What filters did to each data set, for the manifest; only where one had a say."""
+    return {s.faces.name: [each.record() for each in s.filters] for s in sources if s.filters}

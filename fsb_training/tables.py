@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from fsb_training.filters import Outcome
     from fsb_training.params import Size
     from fsb_training.results import Result
 
@@ -123,6 +124,20 @@ def percent(share: float) -> str:
     if 0 < share < 5e-5:
         return "< 0.01 %"
     return f"{100 * share:.{0 if share == 1 else 1 if share >= 0.1 else 2}f} %"
+
+
+def filters_table(outcomes: Sequence[Outcome]) -> Table:
+    """What filters leave of what is published for training, a row a data set and filter."""
+    table = Table(title="Filters, over all that is published for training")
+    for column in ("data set", "filter", "before", "after"):
+        right = column in ("before", "after")
+        table.add_column(column, justify="right" if right else "left", no_wrap=right)
+    table.add_column("why")
+    for each in outcomes:
+        counts = (f"{each.before:,}", f"{each.after:,}")
+        why = escape("\n".join(each.reasons()) or "nothing to leave out")
+        table.add_row(each.dataset, each.filter, *counts, why)
+    return table
 
 
 def recipes_table(recipes: Mapping[str, str]) -> Table:

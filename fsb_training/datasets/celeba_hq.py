@@ -23,6 +23,7 @@ from fsb_training.datasets.tables import data_folder, known_label, read_words
 # CelebA's partition is by the number of the picture; these are the last ones of train and val.
 _LAST_TRAIN, _LAST_VAL, _LAST = 162_770, 182_637, 202_599
 _ATTRIBUTES = 40
+_MAPPING = "CelebA-HQ-to-CelebA-mapping.txt"
 _GENDERS = {"1": "male", "-1": "female"}
 
 
@@ -36,11 +37,11 @@ class CelebAHQ:
     def load(self, root: Path, part: str) -> FaceSet:
         """Faces of ``part``; a picture that is listed but absent is counted as a problem."""
         folder = data_folder(root, "CelebA-HQ", "CelebAMask-HQ")
-        known = {} if part == "all" else _parts(folder / "CelebA-HQ-to-CelebA-mapping.txt")
+        known = {} if part == "all" else _parts(folder / _MAPPING)
         files, genders, problems = [], [], Problems()
         for where, name, gender in _genders(folder / "CelebAMask-HQ-attribute-anno.txt"):
             if part != "all" and name not in known:
-                problems.note("not in CelebA-HQ-to-CelebA-mapping.txt", where)
+                problems.note(f"not in {_MAPPING}", where)
             elif part in ("all", known.get(name)):
                 if not (folder / "CelebA-HQ-img" / name).is_file():
                     problems.note("picture is not there", where)
@@ -76,22 +77,40 @@ def _genders(table: Path) -> Iterator[tuple[str, str, str]]:
         yield where, picture, known_label(values[male], _GENDERS, where)
 
 
+def originals(folder: Path) -> dict[str, str]:
+    """The picture of CelebA, as 000001.jpg, that each picture was made from.
+
+    Args:
+        folder: of CelebA-HQ.
+    """
+    return {name: f"{number:06}.jpg" for name, number in _numbers(folder / _MAPPING).items()}
+
+
 def _parts(table: Path) -> dict[str, str]:
     """Part of each picture."""
+    return {name: _part(number) for name, number in _numbers(table).items()}
+
+
+def _numbers(table: Path) -> dict[str, int]:
+    """CelebA's number of each picture."""
     rows = read_words(table)
     _, header = next(rows, ("", []))
     if header != ["idx", "orig_idx", "orig_file"]:
         raise DatasetError(f"{table}:1: header {' '.join(header)!r} is not idx orig_idx orig_file")
-    return {f"{words[0]}.jpg": _part(words, where) for where, words in rows}
+    return {f"{words[0]}.jpg": _number(words, where) for where, words in rows}
 
 
-def _part(words: list[str], where: str) -> str:
+def _number(words: list[str], where: str) -> int:
     number = words[2].removesuffix(".jpg") if len(words) == 3 else ""
     if not number.isdecimal() or not 1 <= int(number) <= _LAST:
         raise DatasetError(f"{where}: {' '.join(words)!r} does not end in a picture of CelebA")
-    if int(number) <= _LAST_TRAIN:
+    return int(number)
+
+
+def _part(number: int) -> str:
+    if number <= _LAST_TRAIN:
         return "train"
-    return "val" if int(number) <= _LAST_VAL else "test"
+    return "val" if number <= _LAST_VAL else "test"
 
 
 DATASETS.register("CelebA-HQ")(CelebAHQ())

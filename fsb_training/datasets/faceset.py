@@ -70,6 +70,7 @@ class FaceSet:
             itself, in the task's unit; NaN where unknown.
         traits: text (n,) by name: what is known beyond the tasks, such as "race", to say how a
             model does on each group; "" where unknown.
+        people: name of the person on each; empty if the data set names nobody.
         problems: what was left out.
         aligned: the published pictures are faces cut and aligned already: each is taken whole, so
             that results stay comparable with other people's.
@@ -83,6 +84,7 @@ class FaceSet:
     soft_labels: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     values: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     traits: dict[str, NDArray[np.str_]] = field(default_factory=dict)
+    people: tuple[str, ...] = ()
     problems: Problems = field(default_factory=Problems)
     aligned: bool = False
 
@@ -99,6 +101,7 @@ class FaceSet:
             soft_labels={task: column[rows] for task, column in self.soft_labels.items()},
             values={task: column[rows] for task, column in self.values.items()},
             traits={name: column[rows] for name, column in self.traits.items()},
+            people=tuple(self.people[row] for row in rows) if self.people else (),
         )
 
 
@@ -112,6 +115,7 @@ def joined(parts: Sequence[FaceSet], part: str) -> FaceSet:
         soft_labels=_stack([faces.soft_labels for faces in parts], parts, 0.0),
         values=_stack([faces.values for faces in parts], parts, np.nan),
         traits=_stack([faces.traits for faces in parts], parts, ""),
+        people=tuple(person for faces in parts for person in faces.people),
         problems=Problems(faces.problems for faces in parts),
     )
 

@@ -52,6 +52,7 @@ class LFW:
             root=folder,
             files=tuple(files),
             labels={"gender": label_column("gender", labels)},
+            people=tuple(file[: file.index("/")] for file in files),
             problems=problems,
         )
 

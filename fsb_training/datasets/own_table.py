@@ -65,7 +65,15 @@ class OwnTable:
             labels[task], numbers = _read(task, cells)
             if TASKS[task].edges:
                 values[task] = numbers
-        return FaceSet(self.name, part, folder, tuple(files), labels, {}, values, {}, problems)
+        return FaceSet(
+            name=self.name,
+            part=part,
+            root=folder,
+            files=tuple(files),
+            labels=labels,
+            values=values,
+            problems=problems,
+        )
 
 
 def _columns(row: dict[str, str], table: Path) -> dict[str, str]:

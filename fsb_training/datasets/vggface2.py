@@ -15,6 +15,7 @@ The published pictures are loosely cut around the face; not aligned.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from fsb_training.datasets import (
     DATASETS,
@@ -40,13 +41,13 @@ class VGGFace2:
     def load(self, root: Path, part: str) -> FaceSet:
         """Every picture below test/ whose gender or age is known."""
         folder = data_folder(root, "VGGFace2")
-        genders = _genders(folder)
+        known = _people(folder)
         pictures = _pictures(folder / part)
         problems = Problems()
         ages = _ages(folder / f"{part}.age_detected.csv", set(pictures), problems)
         files = []
         for picture in pictures:
-            if picture[: picture.index("/")] in genders or picture in ages:
+            if picture[: picture.index("/")] in known or picture in ages:
                 files.append(picture)
             else:
                 problems.note("person is not in identity_meta.csv", folder / part / picture)
@@ -58,21 +59,30 @@ class VGGFace2:
             root=folder / part,
             files=tuple(files),
             labels={
-                "gender": label_column("gender", [genders.get(person) for person in people]),
+                "gender": label_column(
+                    "gender", [known[each].gender if each in known else None for each in people]
+                ),
                 "age_group": groups,
             },
             values={"age_group": values},
+            people=tuple(known[each].name if each in known else "" for each in people),
             problems=problems,
         )
 
 
-def _genders(folder: Path) -> dict[str, str]:
-    """Gender by Class_ID."""
+class _Person(NamedTuple):
+    name: str
+    gender: str
+
+
+def _people(folder: Path) -> dict[str, _Person]:
+    """By Class_ID."""
     tables = [folder / "identity_meta.csv", folder / "meta" / "identity_meta.csv"]
     table = next((path for path in tables if path.is_file()), tables[0])
     rows = read_csv(table, ("Class_ID", "Name", "Gender"), spaced=True)
     return {
-        row["Class_ID"]: known_label(row["Gender"].lower(), _GENDERS, where) for where, row in rows
+        row["Class_ID"]: _Person(row["Name"], known_label(row["Gender"].lower(), _GENDERS, where))
+        for where, row in rows
     }
 
 
