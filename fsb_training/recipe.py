@@ -21,6 +21,7 @@ from fsb_perception.options import (
     Options,
     build,
     option,
+    walk,
 )
 from fsb_perception.preprocessing import MAX_SIDE, MIN_SIDE
 from fsb_perception.tasks import TASKS, task
@@ -100,7 +101,8 @@ def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
             that cannot do what the recipe asks of it.
     """
     path = find_recipe(name)
-    values = recipe_values(path, settings)
+    mappings = [item.name for item in walk(Recipe) if isinstance(item.default, dict)]
+    values = recipe_values(path, settings, mappings)
     adapter = values.pop("adapter") if isinstance(values.get("adapter"), dict) else None
     if "name" in values:
         values["name"] = _filled(str(values["name"]), path.stem, values)

@@ -2,13 +2,14 @@
 
     mission/lora.yaml --extends--> base.yaml --extends--> ../base.yaml        <--over all-- settings
 
-Mappings merge key by key, the file over what it extends. Two are taken whole, since their keys
-depend on their content: ``data.shares``, and ``adapter`` where the method is another.
+Mappings merge key by key, the file over what it extends. Those whose keys are no options but depend
+on the content, such as ``data.shares``, are taken whole, and ``adapter`` is where the method is
+another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from fsb_perception.options import OptionError, flatten, load_yaml, parse_settin
 from fsb_perception.registry import UnknownNameError
 
 SHIPPED = Path(__file__).parent / "recipes"
-_SHARES, _ADAPTER = "data.shares.", "adapter."
+_ADAPTER = "adapter."
 
 
 def shipped_recipes() -> dict[str, str]:
@@ -48,31 +49,33 @@ def find_recipe(name: str | Path, folder: Path = Path()) -> Path:
     raise UnknownNameError("recipe or file", str(name), shipped_recipes())
 
 
-def recipe_values(path: Path, settings: Iterable[str] = ()) -> dict[str, Any]:
+def recipe_values(
+    path: Path, settings: Iterable[str] = (), mappings: Sequence[str] = ()
+) -> dict[str, Any]:
     """A recipe's values by dotted name: those of ``path``, of all it extends, and the settings.
 
     Args:
         path: of `find_recipe`.
         settings: ``NAME=VALUE``; a mapping that is set takes the place of the files'.
+        mappings: options whose value is a mapping.
 
     Returns:
-        What `fsb_perception.options.build` takes, but that ``adapter`` and ``data.shares`` are
-        mappings of their own, where they are said at all.
+        What `fsb_perception.options.build` takes, and ``adapter`` as a mapping if it is said.
 
     Raises:
         OptionError: a file that cannot be read, that extends itself, or one that is not there.
     """
-    values, said = _read(path, ()), parse_settings(settings)
+    values, said = _read(path, mappings), parse_settings(settings)
     for name in said:
         _take(values, f"{name}.")
     values = _over(values, flatten(said))
-    for prefix in (_SHARES, _ADAPTER):
-        if whole := _take(values, prefix):
-            values[prefix.removesuffix(".")] = whole
+    for name in (*mappings, "adapter"):
+        if whole := _take(values, f"{name}."):
+            values[name] = whole
     return values
 
 
-def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+def _read(path: Path, mappings: Sequence[str], above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The values of a file over those of the file that it extends; ``above`` extend this one."""
     if path.resolve() in above:
         chain = " -> ".join(file.name for file in (*above, path))
@@ -87,9 +90,10 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         base = find_recipe(name, path.parent)
     except UnknownNameError as error:
         raise OptionError(f"{path}: extends what is not there: {error}") from None
-    below = _read(base, (*above, path.resolve()))
-    if any(key.startswith(_SHARES) for key in values):
-        _take(below, _SHARES)
+    below = _read(base, mappings, (*above, path.resolve()))
+    for each in mappings:
+        if any(key.startswith(f"{each}.") for key in values):
+            _take(below, f"{each}.")
     return _over(below, values)
 
 

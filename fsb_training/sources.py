@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 
 from fsb_perception.options import OptionError
+from fsb_perception.tasks import TASKS
 from fsb_training.batches import Source
-from fsb_training.datasets import MISSING, DatasetError, FaceSet, load_training
+from fsb_training.datasets import DatasetError, FaceSet, load_training
 from fsb_training.faces import open_store, readable_faces
 from fsb_training.filters import Filter, Outcome, filtered, open_filters
 from fsb_training.recipe import Recipe
 from fsb_training.recipe_options import DataOptions
 from fsb_training.splits import split
+from fsb_training.survey import histogram
 
 _log = logging.getLogger(__name__)
-_NONE = np.empty(0, np.int64)
 
 
 def open_sources(recipe: Recipe) -> tuple[list[Source], list[Source]]:
@@ -37,6 +38,8 @@ def open_sources(recipe: Recipe) -> tuple[list[Source], list[Source]]:
 
 def open_training(options: DataOptions) -> tuple[list[FaceSet], dict[str, Filter]]:
     """All that is published for training, by its labels alone, and the filters over it."""
+    if not options.root:
+        raise OptionError("data.root: not said; --set data.root=DIR, the folder of the data sets")
     root = Path(options.root)
     filters = open_filters(options.filters, root, options.shares)
     return [load_training(root, name) for name in sorted(options.shares)], filters
@@ -44,16 +47,29 @@ def open_training(options: DataOptions) -> tuple[list[FaceSet], dict[str, Filter
 
 def _with_labels(training: Sequence[FaceSet], tasks: Sequence[str]) -> list[FaceSet]:
     """Those with a label of any task: a recipe for several serves one alone."""
-    chosen = []
-    for faces in training:
-        if any((faces.labels[task] != MISSING).any() for task in tasks if task in faces.labels):
-            chosen.append(faces)
-        else:
-            _log.info("%s: left out, since it has no label of %s", faces.name, " or ".join(tasks))
-    if not chosen:
-        names = ", ".join(faces.name for faces in training)
-        raise DatasetError(f"data.shares: none of {names} has a label of {' or '.join(tasks)}")
+    require_labels(tasks, training)
+    chosen = [f for f in training if any(histogram(f, task)[0].any() for task in tasks)]
+    for name in sorted({faces.name for faces in training} - {faces.name for faces in chosen}):
+        _log.info("%s: left out, since it has no label of %s", name, " or ".join(tasks))
     return chosen
+
+
+def require_labels(tasks: Sequence[str], sets: Sequence[FaceSet]) -> None:
+    """Refuse a task of which nothing could be learned, and warn of labels that no face has.
+
+    Raises:
+        DatasetError: no face has a label of it; names the task and the data sets.
+    """
+    names = ", ".join(faces.name for faces in sets) or "no data set"
+    for task in tasks:
+        counts = np.sum([histogram(faces, task)[0] for faces in sets], axis=0)
+        if not np.any(counts):
+            raise DatasetError(
+                f"no face of {names} has a label of {task}: leave it out of tasks, or add a data "
+                "set to data.shares"
+            )
+        for label in np.array(TASKS[task].labels)[counts == 0]:
+            _log.warning("%s: nothing to learn %s from, no face has this label", task, label)
 
 
 def preview(recipe: Recipe) -> list[Outcome]:

@@ -49,7 +49,8 @@ def report(
     for style, text in remarks(parts):
         _say(console, text, style)
     if absent := absent_sets(parts):
-        _say(console, f"Not there: {', '.join(absent)}.", "dim")
+        names = f"Not there: {', '.join(absent)}."
+        _say(console, f"{names} docs/datasets.md says where each comes from.", "dim")
     if not there:
         folders = "Each data set has its published folder there, as docs/datasets.md tells."
         _say(console, f"Nothing of it is below {root}. {folders}", "red")

@@ -83,7 +83,9 @@ def _reason(votes: list[int]) -> str:
     winners = [name for name, count in zip(_VOTES, votes, strict=True) if count == max(votes)]
     if len(winners) > 1:
         return "top vote shared"
-    return "" if winners[0] in _EMOTIONS else f"top vote is {winners[0]}"
+    if winners[0] in _EMOTIONS:
+        return ""
+    return f"top vote is {'not a face' if winners[0] == 'NF' else winners[0]}"
 
 
 def _picture(folder: Path, pictures: str, name: str) -> str:

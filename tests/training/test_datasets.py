@@ -67,7 +67,7 @@ def test_a_negative_age_is_refused() -> None:
         ({"anger": 5, "neutral": 5}, "top vote shared"),
         ({"contempt": 6, "neutral": 4}, "top vote is contempt"),
         ({"unknown": 6, "neutral": 4}, "top vote is unknown"),
-        ({"NF": 10}, "top vote is NF"),
+        ({"NF": 10}, "top vote is not a face"),
     ],
 )
 def test_ferplus_keeps_single_top_votes(

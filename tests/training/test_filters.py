@@ -223,7 +223,8 @@ def test_names_are_checked(
 
 def recipe_over(root: Path, **data: object) -> Recipe:
     options = {"root": str(root), "cache": str(root / "cache"), "dev_share": 0.3, **data}
-    return Recipe.model_validate({"data": options, "licence": "none"})
+    values = {"data": options, "licence": "none", "tasks": ("gender", "age_group")}
+    return Recipe.model_validate(values)
 
 
 def test_filters_are_for_what_is_learned_from_and_are_kept_in_the_manifest(
@@ -266,13 +267,14 @@ def test_data_sets_without_a_label_of_the_tasks_are_left_out(tmp_path: Path) -> 
         assert [source.faces.name for source in sources] == names
         assert [source.faces.name for source in dev] == names
     alone = recipe_over(tmp_path, shares={"RAF-DB": 1.0}).model_copy(update={"tasks": ["gender"]})
-    with pytest.raises(DatasetError, match="none of RAF-DB has a label of gender"):
+    with pytest.raises(DatasetError, match="no face of RAF-DB has a label of gender: leave it out"):
         open_sources(alone)
 
 
 def test_filters_are_shown_without_reading_a_picture(celebrities: FaceSet, tmp_path: Path) -> None:
     settings = (
-        "data.shares={CelebA-HQ: 1.0}", "data.filters.celebrities.evaluation=[LFW]",
+        "tasks=[gender]", "data.shares={CelebA-HQ: 1.0}",
+        "data.filters.celebrities.evaluation=[LFW]",
         f"data.filters.celebrities.identities={tmp_path}/names.txt",
     )  # fmt: skip
     words = ["data", "--root", str(tmp_path), "--recipe", "mission/linear-probing"]
@@ -294,3 +296,18 @@ def test_people_follow_their_faces(tmp_path: Path) -> None:
     faces = load_part(tmp_path, "VGGFace2", "test")
     assert faces.people == ("14th_Dalai_Lama",) * 2 + ("A_Name,_With_Commas,_Two",) * 2
     assert faces.subset(np.array([3, 0]), "two").people == (faces.people[3], faces.people[0])
+
+
+def test_a_label_that_nobody_has_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    layouts.rafdb(tmp_path, 4)
+    chosen = recipe_over(tmp_path, shares={"RAF-DB": 1.0}).model_copy(update={"tasks": ["emotion"]})
+    with caplog.at_level("WARNING"):
+        open_sources(chosen)
+    lacking = ("sadness", "anger", "neutral")
+    assert [record.getMessage().split()[4] for record in caplog.records] == list(lacking)
+
+
+def test_a_root_must_be_said() -> None:
+    chosen = Recipe.model_validate({"data": {"shares": {"FairFace": 1.0}}})
+    with pytest.raises(OptionError, match=r"data.root: not said; --set data.root=DIR"):
+        open_sources(chosen)

@@ -16,6 +16,7 @@ from fsb_training.datasets import (
     AbsentError,
     DatasetError,
     FaceSet,
+    NoFolderError,
     load_part,
     load_training,
 )
@@ -225,9 +226,30 @@ HEADER = layouts.VGGFACE2_HEADER
 VOTES = ",".join(layouts.FERPLUS_HEADER) + "\n"
 
 
+FAIRFACE = "FairFace/fairface_label_train.csv"
+FACES = ",".join(layouts.FAIRFACE_HEADER) + "\n"
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(NoFolderError, match=rf"there is no folder .*{name}.* below {tmp_path}"):
+        load_part(tmp_path, name, DATASETS[name].parts[0])
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_an_empty_folder_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(AbsentError, match=rf"{tmp_path / name}") as caught:
+        load_part(tmp_path, name, DATASETS[name].parts[0])
+    assert "there is no " in str(caught.value) or "holds nothing" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("file", "content", "part", "message"),
     [
+        (FAIRFACE, "file,age,sex,race\n", "train", "csv:1: header .* lacks gender"),
+        (FAIRFACE, f"{FACES}1.jpg,20-30,Male,Black,False\n", "train", "csv:2: unknown label '20-"),
+        (FAIRFACE, f"{FACES}1.jpg,0-2,male,Black,False\n", "train", "csv:2: unknown label 'male'"),
         (RAFDB, "train_00001.jpg 1\ntrain_00002.jpg 8\n", "train", "txt:2: unknown label '8'"),
         (RAFDB, "train_00001.jpg\n", "train", "txt:1: 1 words"),
         (CELEBA, "many\nMale\n", "all", "txt:1: the number of pictures"),
