@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from fsb_perception.adapters import adapter_config
 from fsb_perception.adapters.base import AdapterConfig
@@ -16,11 +16,16 @@ def build_encoder(manifest: Manifest) -> MultitaskEncoder:
     """The encoder that a manifest describes, as it is deployed, with random weights."""
     adapter = adapter_config(manifest.adapter)
     classes = {task.name: len(task.labels) for task in manifest.tasks}
-    return deployed_encoder(manifest.backbone, adapter, manifest.head, classes)
+    ordered = {task.name for task in manifest.tasks if task.ordered}
+    return deployed_encoder(manifest.backbone, adapter, manifest.head, classes, ordered)
 
 
 def deployed_encoder(
-    backbone: str, adapter: AdapterConfig, head: str, classes: Mapping[str, int]
+    backbone: str,
+    adapter: AdapterConfig,
+    head: str,
+    classes: Mapping[str, int],
+    ordered: Collection[str] = (),
 ) -> MultitaskEncoder:
     """An encoder as a robot runs it, with random weights.
 
@@ -29,8 +34,12 @@ def deployed_encoder(
         adapter: the method; what of it merges is not there.
         head: row of `fsb_perception.heads`.
         classes: number of labels by task, in the order of the heads.
+        ordered: the tasks whose labels are in order.
     """
     row = BACKBONES[backbone]
     tower = adapter.for_backbone(row).rebuild(row.build(), list(classes))
-    heads = {task: build_head(head, row.width, count) for task, count in classes.items()}
+    heads = {
+        task: build_head(head, row.width, count, ordered=task in ordered)
+        for task, count in classes.items()
+    }
     return MultitaskEncoder(tower, heads)

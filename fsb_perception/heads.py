@@ -3,6 +3,8 @@
 linear   LayerNorm - Dropout - Linear                        for towers that are trained themselves
 mlp      BatchNorm - Dropout - Linear - GELU - Linear        for frozen towers: their features have
                                                              channels of very different scale
+coral    LayerNorm - Dropout - Ordinal                       for ordered labels: one number, cut at
+                                                             places in order; "linear" for others
 text     exp(scale) * cosine(feature, text feature of each label)       no weights but the scale
 """
 
@@ -15,6 +17,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from fsb_perception.registry import UnknownNameError
+
+_LEAST_GAP = 1e-3  # between the places of an ordinal head: no class may have a probability of zero
 
 
 class SparseBatchNorm(nn.BatchNorm1d):
@@ -67,6 +71,37 @@ def cosine_logits(
     return log_scale.float().exp() * cosine
 
 
+class Ordinal(nn.Module):
+    """Class logits from one number: P(y > k) = sigmoid(w x + b_k), with b_k falling in k.
+
+    Cao et al., "Rank consistent ordinal regression for neural networks with application to age
+    estimation" (CORAL), Pattern Recognition Letters 2020. There the b_k end up in order; here they
+    cannot be otherwise, so every class has a probability at every step. What comes out are the
+    logarithms of these probabilities, which whatever takes logits can take.
+
+    Args:
+        width: of the features (n, width).
+        classes: of the logits (n, classes), in order.
+    """
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(width, 1, bias=False)
+        above = torch.arange(classes - 1, 0, -1) / classes  # all classes alike at a score of zero
+        biases = torch.logit(above)
+        self.first = nn.Parameter(biases[:1].clone())
+        self.gaps = nn.Parameter(torch.log(torch.expm1(-biases.diff())))
+
+    def forward(self, feature: torch.Tensor) -> torch.Tensor:
+        """Logits (n, classes) of features (n, width), float32: logarithms of probabilities."""
+        gaps = F.softplus(self.gaps.float()) + _LEAST_GAP
+        biases = self.first.float() - F.pad(gaps.cumsum(dim=0), (1, 0))
+        above = self.score(feature).float() + biases
+        # sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)), without cancelling.
+        inner = F.pad(torch.log1p(-torch.exp(-gaps)), (1, 1))
+        return F.pad(F.logsigmoid(above), (1, 0)) + F.pad(F.logsigmoid(-above), (0, 1)) + inner
+
+
 def _linear(width: int, classes: int, dropout: float) -> nn.Module:
     return nn.Sequential(nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, classes))
 
@@ -81,16 +116,22 @@ def _mlp(width: int, classes: int, dropout: float) -> nn.Module:
     )
 
 
+def _coral(width: int, classes: int, dropout: float) -> nn.Module:
+    return nn.Sequential(nn.LayerNorm(width), nn.Dropout(dropout), Ordinal(width, classes))
+
+
 def _text(width: int, classes: int, dropout: float) -> nn.Module:
     del dropout
     return CosineHead(torch.zeros(classes, width))
 
 
-_BUILDERS = {"linear": _linear, "mlp": _mlp, "text": _text}
+_BUILDERS = {"linear": _linear, "mlp": _mlp, "coral": _coral, "text": _text}
 HEADS = tuple(_BUILDERS)
 
 
-def build_head(name: str, width: int, classes: int, dropout: float = 0.0) -> nn.Module:
+def build_head(
+    name: str, width: int, classes: int, dropout: float = 0.0, ordered: bool = False
+) -> nn.Module:
     """A head with fresh weights.
 
     Args:
@@ -98,10 +139,13 @@ def build_head(name: str, width: int, classes: int, dropout: float = 0.0) -> nn.
         width: of the features (n, width).
         classes: of the logits (n, classes).
         dropout: share of the feature hidden while training.
+        ordered: the labels are in order; without it "coral" has no meaning, and is "linear".
 
     Raises:
         UnknownNameError: there is no such head.
     """
     if name not in _BUILDERS:
         raise UnknownNameError("head", name, _BUILDERS)
+    if name == "coral" and not ordered:
+        name = "linear"
     return _BUILDERS[name](width, classes, dropout)

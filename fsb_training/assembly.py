@@ -126,10 +126,12 @@ def adapted_encoder(
     adapter.check(row, tasks)
     adapted = adapter.for_backbone(row).adapt(tower, tasks)
     if head != "text":
-        return MultitaskEncoder(
-            adapted,
-            {task: build_head(head, row.width, len(TASKS[task].labels), dropout) for task in tasks},
-        )
+        rows = [TASKS[task] for task in tasks]
+        heads = {
+            task.name: build_head(head, row.width, len(task.labels), dropout, task.ordered)
+            for task in rows
+        }
+        return MultitaskEncoder(adapted, heads)
     assert text is not None, "text heads need a text side"
     return _with_text(adapted, adapter, tasks, text)
 
