@@ -139,8 +139,8 @@ def duplicated(before: Drawing, sets: Sequence[FaceSet], fractions: Mapping[str,
 
 def _raise(times: Chances, first: Chances, known: NDArray[np.bool_], fraction: float) -> float:
     """Draw the ``known`` more ``times``, until they are a ``fraction``; returns what was added."""
-    count = first[known] @ times[known]
-    added = to_add(count, first @ times, fraction)
+    count = float(first[known] @ times[known])
+    added = to_add(count, float(first @ times), fraction)
     times[known] *= 1 + added / count
     return added
 

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from fsb_perception.alignment import Aligner
-from fsb_perception.tasks import TASKS
-from fsb_perception.types import Floats, Image
+from fsb_perception.types import Image
 from fsb_training.augment import augmented
 from fsb_training.balance import drawing
-from fsb_training.datasets import MISSING, FaceSet
+from fsb_training.datasets import FaceSet
 from fsb_training.faces import FaceStore
 from fsb_training.filters import Outcome
 from fsb_training.recipe import Recipe
+from fsb_training.targets import targets
 from fsb_training.views import Views
 
 Activations = Mapping[tuple[str, int], Sequence[NDArray[np.floating]]]
@@ -54,31 +54,6 @@ class Batch:
     targets: dict[str, torch.Tensor]
 
 
-def targets(faces: FaceSet, task: str, age_neighbours: float) -> Floats:
-    """What the model should say of each face: float32 (n, classes), zeros where unknown.
-
-    Votes are used as they are; a hard age label gives a share to its neighbours (label distribution
-    learning, Geng, TKDE 2016), since 29 and 31 look alike.
-    """
-    classes = len(TASKS[task].labels)
-    if task in faces.soft_labels:
-        return faces.soft_labels[task]
-    result = np.zeros((len(faces), classes), np.float32)
-    labels = faces.labels.get(task)
-    if labels is None:
-        return result
-    known = np.flatnonzero(labels != MISSING)
-    result[known, labels[known]] = 1.0
-    if TASKS[task].ordered and age_neighbours:
-        result = result @ _neighbour_matrix(classes, age_neighbours)
-    return result
-
-
-def _neighbour_matrix(classes: int, share: float) -> Floats:
-    matrix = np.eye(classes) + share / 2 * (np.eye(classes, k=1) + np.eye(classes, k=-1))
-    return (matrix / matrix.sum(axis=1, keepdims=True)).astype(np.float32)
-
-
 class StepBatches(Dataset[Batch]):
     """Batch ``step`` of a run, the same whenever it is asked for.
 
@@ -105,8 +80,7 @@ class StepBatches(Dataset[Batch]):
         # Cumulative, since a draw by bisection costs nothing beside one over the whole column.
         self._cumulative = [chances.cumsum() for chances in self._drawing.chances]
         self._targets = [
-            {t: targets(source.faces, t, recipe.loss.age_neighbours) for t in recipe.tasks}
-            for source in sources
+            {t: targets(source.faces, t, recipe.loss) for t in recipe.tasks} for source in sources
         ]
 
     def __len__(self) -> int:
@@ -121,6 +95,13 @@ class StepBatches(Dataset[Batch]):
     def reads(self) -> bool:
         """Whether batches are read from disk and not made."""
         return self._activations is not None
+
+    def class_shares(self) -> dict[str, NDArray[np.float64]]:
+        """How often each class of a task is drawn: shares (classes,) of its labels, by task."""
+        return {
+            task: self._drawing.class_shares([rows[task] for rows in self._targets])
+            for task in self._recipe.tasks
+        }
 
     def __getitem__(self, index: int) -> Batch:
         recipe = self._recipe

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import nn
+from torch.func import functional_call
 
 from fsb_perception.backbones import BACKBONES
 from fsb_perception.tasks import TASKS
 from fsb_training.assembly import assemble
-from fsb_training.losses import build_weights, labelled_counts, task_losses
+from fsb_training.losses import labelled_counts, task_losses
 from fsb_training.recipe import Recipe
 from fsb_training.recipe_options import LossOptions
+from fsb_training.task_losses import DEFAULT, build_loss, set_priors
+from fsb_training.weighting import build_weights
+
+Targets = Mapping[str, torch.Tensor]
 
 
 class Learner(nn.Module):
@@ -26,8 +33,12 @@ class Learner(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.encoder = assemble(recipe)
-        self.weights = build_weights(recipe.loss.weighting, recipe.tasks)
         self._options: LossOptions = recipe.loss
+        self.losses = nn.ModuleDict(
+            {t: build_loss(recipe.loss.by_task.get(t, DEFAULT), recipe.loss) for t in recipe.tasks}
+        )
+        self.weights = build_weights(recipe.loss, recipe.tasks)
+        self._chance: list[torch.Tensor] = []
         width = BACKBONES[recipe.backbone].width
         tasks = recipe.tasks if recipe.loss.stem else ()
         self.stem_heads = nn.ModuleDict(
@@ -42,6 +53,21 @@ class Learner(nn.Module):
         grid_axes = tuple(range(1, output.ndim - 1))
         self._stem_feature = output.mean(dim=grid_axes)
 
+    def set_priors(self, priors: Mapping[str, NDArray]) -> None:
+        """Say how often each class is drawn, (classes,) by task; losses may want to know.
+
+        Call it before the first step, also of a resumed run.
+        """
+        set_priors(self.losses, priors, next(self.parameters()).device)
+
+    def counts(self, batches: Sequence[Targets]) -> Targets:
+        """What the losses of several batches of one step divide by, by task.
+
+        Each batch's losses divide by the labels of all, as those of several processes do.
+        """
+        joint = {task: torch.cat([own[task] for own in batches]) for task in batches[0]}
+        return {task: count / len(batches) for task, count in labelled_counts(joint).items()}
+
     def forward(
         self,
         pixels: torch.Tensor,
@@ -55,9 +81,11 @@ class Learner(nn.Module):
             targets: (n, classes) by task; rows sum to 1, or to 0 where the label is missing.
             counts: by task, what its loss divides by; the labels of this batch if not said.
         """
-        logits = self.encoder(pixels, {task: rows.sum(1) > 0 for task, rows in targets.items()})
-        counts, smoothing = counts or labelled_counts(targets), self._options.label_smoothing
-        losses = task_losses(logits, targets, smoothing, counts)
+        if self.weights.looks_back:
+            self._chance = _chance(pixels.device)
+        logits = self.encoder(pixels, _labelled(targets))
+        counts = counts or labelled_counts(targets)
+        losses = task_losses(logits, targets, counts, self.losses)
         self.last_losses = {task: loss.detach() for task, loss in losses.items()}
         if not losses:
             raise ValueError("no face of this batch has a label of any task: check data.shares")
@@ -66,7 +94,49 @@ class Learner(nn.Module):
         if penalty is not None:
             loss = loss + penalty
         if self.stem_heads:
-            stem = {task: head(self._stem_feature) for task, head in self.stem_heads.items()}
-            stem_losses = task_losses(stem, targets, smoothing, counts)
-            loss = loss + self._options.stem * torch.stack(list(stem_losses.values())).sum()
+            loss = loss + self._options.stem * self._stem_loss(targets, counts)
         return loss
+
+    def _stem_loss(self, targets: Targets, counts: Targets) -> torch.Tensor:
+        logits = {task: head(self._stem_feature) for task, head in self.stem_heads.items()}
+        plain = dict.fromkeys(targets, build_loss(DEFAULT, self._options))
+        return torch.stack(list(task_losses(logits, targets, counts, plain).values())).sum()
+
+    @torch.no_grad()
+    def after_step(self, pixels: torch.Tensor, targets: Targets) -> None:
+        """Show the task weights what the optimiser's step did to the losses of its batch.
+
+        Only weights that look back cost anything: a forward without backward. It is as the one
+        before the step was, down to what dropout hides, and batch statistics do not count it.
+        Every process must call it, under the same autocast as the forward.
+
+        Args:
+            pixels: what the last forward got.
+            targets: likewise.
+        """
+        if not self.weights.looks_back:
+            return
+        buffers = {name: buffer.clone() for name, buffer in self.encoder.named_buffers()}
+        with _by_chance(self._chance, pixels.device):
+            logits = functional_call(self.encoder, buffers, (pixels, _labelled(targets)))
+        self.weights.after_step(task_losses(logits, targets, labelled_counts(targets), self.losses))
+
+
+def _labelled(targets: Targets) -> dict[str, torch.Tensor]:
+    return {task: rows.sum(1) > 0 for task, rows in targets.items()}
+
+
+def _chance(device: torch.device) -> list[torch.Tensor]:
+    """The states of the generators that a forward on ``device`` draws from."""
+    states = [torch.get_rng_state()]
+    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
+
+
+@contextmanager
+def _by_chance(states: list[torch.Tensor], device: torch.device) -> Iterator[None]:
+    """Draw as from ``states``, and go on afterwards as if nothing had been drawn."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.set_rng_state(states[0])
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(states[1], device)
+        yield

@@ -34,6 +34,7 @@ from fsb_training.recipe_options import (
     OptimiserOptions,
     WeightOptions,
 )
+from fsb_training.task_losses import check_losses
 
 
 class Recipe(Options):
@@ -140,6 +141,7 @@ def check_recipe(recipe: Recipe) -> None:
     check_tasks(recipe.tasks)
     for name in recipe.data.shares:
         DATASETS[name]
+    check_losses(recipe.loss, recipe.data)
     recipe.adapter.check(row, recipe.tasks)
     _rehearse(row, recipe)
     if recipe.adapter.needs_text and recipe.head != "text":

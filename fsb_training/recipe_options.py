@@ -132,11 +132,31 @@ class LossOptions(Options):
         0.1, "share of an age label given to its neighbours", ge=0, le=0.9
     )
     stem: float = option(0.0, "weight of the throw-away heads on the mean stem feature", ge=0)
+    label_sigma: float = option(
+        0.0,
+        "ordered labels are spread like a Gaussian of this deviation, in the task's unit (years), "
+        "or in classes where it has none; above 0 it takes the place of age_neighbours",
+        ge=0,
+    )
+    by_task: dict[str, str] = option(
+        {}, "cross-entropy (if not said), logit-adjusted, coral or emd, by task; see docs/losses.md"
+    )
+    tau: float = option(
+        1.0, "of logit-adjusted: strength of the adjustment; 1 is balanced softmax", ge=0, le=4
+    )
+    emd_weight: float = option(
+        1.0, "of emd: the squared earth mover's distance beside cross-entropy", ge=0
+    )
     weighting: str = option(
         "equal",
-        "how the tasks' losses add up; uncertainty learns a weight each",
-        choices=("equal", "uncertainty"),
+        "how the tasks' losses add up: all alike, or by weights that follow the training",
+        choices=("equal", "uncertainty", "uw-so", "famo"),
     )
+    uw_so_temperature: float = option(
+        1.0, "of uw-so: the higher, the more equal the weights", ge=0.01
+    )
+    famo_rate: float = option(0.025, "of famo: how fast the weights follow", ge=0)
+    famo_decay: float = option(0.001, "of famo: pulls the weights together", ge=0)
 
 
 class WeightOptions(Options):

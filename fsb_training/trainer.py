@@ -24,7 +24,7 @@ from fsb_training.batches import (
 )  # fmt: skip
 from fsb_training.checkpoints import CHECKPOINT, State, TrainingError, claim, resume, save, start
 from fsb_training.distributed import ALONE, World
-from fsb_training.losses import labelled_counts
+from fsb_training.learner import Targets
 from fsb_training.progress import Progress
 from fsb_training.recipe import Recipe
 from fsb_training.schedules import learning_rate
@@ -74,7 +74,9 @@ def fit(
         )
     activations = _skip_what_is_frozen(state, recipe, sources, world)
     state.join(world)
-    batches = loader(StepBatches(sources, recipe, world.part, activations), state.step)
+    dataset = StepBatches(sources, recipe, world.part, activations)
+    state.learner.set_priors(dataset.class_shares())
+    batches = loader(dataset, state.step)
     with Progress(state, recipe, run) as progress:
         for group in () if _enough(state, recipe) else progress.timed(batches):
             loss = train_step(state, group, recipe)
@@ -138,7 +140,8 @@ def train_step(state: State, batches: Sequence[Batch], recipe: Recipe) -> float:
         group["lr"] = state.rate * group["factor"]
     state.learner.train()
     state.optimiser.zero_grad(set_to_none=True)
-    loss = _backward(state, batches, recipe)
+    given = [_on_device(batch, state, recipe) for batch in batches]
+    loss = _backward(state, given)
     value = float(state.world.mean(loss))
     if not math.isfinite(value):
         raise TrainingError(
@@ -150,26 +153,32 @@ def train_step(state: State, batches: Sequence[Batch], recipe: Recipe) -> float:
         state.model, state.optimiser, max_norm=recipe.optimiser.clip_norm, error_if_nonfinite=False
     )
     state.optimiser.step()
+    with fabric.autocast():
+        state.learner.after_step(*given[-1])
     state.step += 1
     state.average.update(state.learner, step=state.step)
     return value
 
 
-def _backward(state: State, batches: Sequence[Batch], recipe: Recipe) -> torch.Tensor:
-    """Leave the gradient of all ``batches`` in the weights; returns their loss, without a graph."""
-    row, fabric, device = BACKBONES[recipe.backbone], state.fabric, state.device
-    targets = [{t: rows.to(device) for t, rows in batch.targets.items()} for batch in batches]
-    # Each batch's losses divide by the labels of all, as those of several processes do.
-    joint = {task: torch.cat([own[task] for own in targets]) for task in recipe.tasks}
-    counts = {task: count / len(batches) for task, count in labelled_counts(joint).items()}
-    total = torch.zeros((), device=device)
-    for index, (batch, own) in enumerate(zip(batches, targets, strict=True)):
-        inputs = batch.pixels.to(device)
-        if inputs.dtype == torch.uint8:
-            pixels = normalise(inputs, row.mean, row.std)
-            inputs = pixels.contiguous(memory_format=torch.channels_last)
-        with fabric.no_backward_sync(state.model, enabled=index + 1 < len(batches)):
-            loss = state.model(inputs.float(), own, counts) / len(batches)
+def _on_device(batch: Batch, state: State, recipe: Recipe) -> tuple[torch.Tensor, Targets]:
+    """What the learner takes of a batch: normalised pixels or activations, and targets."""
+    targets = {name: rows.to(state.device) for name, rows in batch.targets.items()}
+    inputs = batch.pixels.to(state.device)
+    if inputs.dtype != torch.uint8:
+        return inputs.float(), targets
+    row = BACKBONES[recipe.backbone]
+    pixels = normalise(inputs, row.mean, row.std)
+    return pixels.contiguous(memory_format=torch.channels_last), targets
+
+
+def _backward(state: State, given: Sequence[tuple[torch.Tensor, Targets]]) -> torch.Tensor:
+    """Leave the gradient of all batches in the weights; returns their loss, without a graph."""
+    fabric = state.fabric
+    counts = state.learner.counts([targets for _, targets in given])
+    total = torch.zeros((), device=state.device)
+    for index, (inputs, targets) in enumerate(given):
+        with fabric.no_backward_sync(state.model, enabled=index + 1 < len(given)):
+            loss = state.model(inputs, targets, counts) / len(given)
             if loss.requires_grad:  # not where none of the faces has a label
                 fabric.backward(loss)
         total += loss.detach()

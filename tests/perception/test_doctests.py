@@ -15,8 +15,10 @@ MODULES = (
     "fsb_perception.quality",
     "fsb_perception.registry",
     "fsb_perception.tasks",
+    "fsb_training.balance",
     "fsb_training.groups",
     "fsb_training.tables",
+    "fsb_training.task_losses",
 )
 
 

@@ -1,13 +1,9 @@
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
 
-from fsb_training.batches import Source, StepBatches, loader, size_at, targets, total_steps
-from fsb_training.datasets import load_training
+from fsb_training.batches import Source, StepBatches, loader, size_at, total_steps
 from fsb_training.recipe import Recipe
 from fsb_training.sources import open_sources
 from tests.training import layouts
@@ -64,14 +60,3 @@ def test_a_face_has_targets_for_its_own_tasks_alone(recipe: Recipe, sources: lis
     for sums in known.values():
         assert ((sums - 1).abs().lt(1e-5) | sums.eq(0)).all()
     assert torch.equal(known["gender"] > 0, known["emotion"] == 0)
-
-
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
-def test_age_targets_reach_their_neighbours(recipe: Recipe, share: float) -> None:
-    faces = load_training(Path(recipe.data.root), "UTKFace")
-    rows = targets(faces, "age_group", share)
-    np.testing.assert_allclose(rows.sum(axis=1), 1, rtol=1e-5)
-    np.testing.assert_array_equal(rows.argmax(axis=1), faces.labels["age_group"])
-    distance = np.abs(np.arange(9) - faces.labels["age_group"][:, None])
-    assert (rows[distance > 1] == 0).all()
-    assert ((rows[distance == 1] > 0) == (share > 0)).all()

@@ -132,6 +132,16 @@ def test_statistics_are_averaged_by_the_batches_seen(
     assert second[name].all()
 
 
+def test_weights_that_look_back_are_those_of_one_process(ranks: list[dict[str, Any]]) -> None:
+    expected = two_processes.looking_back(slice(None))
+    assert expected["steps"].tolist() == [3, 3, 2]
+    assert expected["logits"].all()
+    for rank in ranks:
+        for name, buffer in rank["looking back"].items():
+            torch.testing.assert_close(buffer, expected[name], rtol=1e-3, atol=1e-6)
+            assert torch.equal(buffer, ranks[0]["looking back"][name])
+
+
 def small_recipe(root: Path, cache: str) -> list[str]:
     return [
         f"data.root={root}", f"data.cache={root / cache}", "data.dev_share=0.3", "sizes=[32]",
