@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -20,6 +21,7 @@ from fsb_training.balance import drawing
 from fsb_training.datasets import FaceSet
 from fsb_training.faces import FaceStore
 from fsb_training.filters import Outcome
+from fsb_training.mixup import Mixture, mixture, unmixed
 from fsb_training.recipe import Recipe
 from fsb_training.targets import targets
 from fsb_training.views import Views
@@ -107,21 +109,35 @@ class StepBatches(Dataset[Batch]):
         recipe = self._recipe
         rng = np.random.default_rng([recipe.seed, index])
         side = size_at(index // recipe.optimiser.accumulate, recipe)
-        size = recipe.optimiser.batch_size
-        which = rng.choice(len(self._sources), size, p=self._drawing.shares)
-        rows = [self._draw(s, rng) for s in which]
-        drawn = list(zip(which, rows, strict=True))
+        drawn = self._drawn(rng)
+        mixed = self._mixture(drawn, rng)
+        make = self._fixed if recipe.data.views else self._fresh
         return Batch(
-            pixels=self._fixed(drawn, side, rng)
-            if recipe.data.views
-            else self._fresh(drawn, side, rng),
-            targets={
+            make(drawn, side, rng, mixed),
+            {
                 task: torch.from_numpy(
-                    np.stack([self._targets[s][task][row] for s, row in drawn[self._part]])
+                    mixed.targets(np.stack([self._targets[s][task][row] for s, row in drawn]))[
+                        self._part
+                    ].copy()
                 )
                 for task in recipe.tasks
             },
         )
+
+    def _drawn(self, rng: np.random.Generator) -> list[tuple[int, int]]:
+        """Which faces, of all processes: a source and a row each. It is what ``rng`` does first."""
+        size = self._recipe.optimiser.batch_size
+        which = rng.choice(len(self._sources), size, p=self._drawing.shares)
+        return [(int(s), self._draw(s, rng)) for s in which]
+
+    def _mixture(self, faces: Sequence[tuple[int, int]], rng: np.random.Generator) -> Mixture:
+        alpha = self._recipe.augment.mixup
+        if not alpha:
+            return unmixed(len(faces))
+        known = [
+            tuple(bool(rows[row].any()) for rows in self._targets[s].values()) for s, row in faces
+        ]
+        return mixture(known, alpha, rng)
 
     def _draw(self, s: int, rng: np.random.Generator) -> int:
         cumulative = self._cumulative[s]
@@ -129,19 +145,33 @@ class StepBatches(Dataset[Batch]):
         return min(row, len(cumulative) - 1)  # the sum may fall short of 1 by a rounding
 
     def _fresh(
-        self, drawn: Sequence[tuple[int, int]], side: int, rng: np.random.Generator
+        self,
+        drawn: Sequence[tuple[int, int]],
+        side: int,
+        rng: np.random.Generator,
+        mixed: Mixture,
     ) -> torch.Tensor:
         """Pictures as nobody has seen them before."""
         aligner = Aligner(side, self._recipe.alignment)
-        # A stream of chance for each picture: a process needs to make none but its own.
-        streams = rng.spawn(len(drawn))[self._part]
-        pairs = zip(drawn[self._part], streams, strict=True)
-        return _stacked([self._picture(s, row, aligner, own) for (s, row), own in pairs])
+        # A stream of chance for each picture: a process needs to make none but its own, and those
+        # that they are mixed with.
+        streams = rng.spawn(len(drawn))
+
+        @functools.cache
+        def picture(n: int) -> Image:
+            return self._picture(*drawn[n], aligner, streams[n])
+
+        return _stacked([mixed.picture(n, picture) for n in range(len(drawn))[self._part]])
 
     def _fixed(
-        self, drawn: Sequence[tuple[int, int]], side: int, rng: np.random.Generator
+        self,
+        drawn: Sequence[tuple[int, int]],
+        side: int,
+        rng: np.random.Generator,
+        mixed: Mixture,
     ) -> torch.Tensor:
-        """A view of each, by chance; or what the prefix made of it."""
+        """A view of each, by chance; or what the prefix made of it. Recipes do not mix these."""
+        del mixed
         views = rng.integers(self._recipe.data.views, size=len(drawn))
         faces = [(s, row, int(v)) for (s, row), v in zip(drawn, views, strict=True)][self._part]
         if self._activations is None:

@@ -147,6 +147,11 @@ def check_recipe(recipe: Recipe) -> None:
     if recipe.adapter.needs_text and recipe.head != "text":
         raise OptionError(f"head: got {recipe.head!r}, this adapter's is 'text'")
     check_head(recipe.backbone, recipe.head)
+    if recipe.augment.mixup and recipe.data.views:
+        raise OptionError(
+            f"augment.mixup: got {recipe.augment.mixup}, but fixed views are not mixed: set it or "
+            "data.views to 0"
+        )
     if recipe.loss.stem and not isinstance(recipe.adapter, FullFineTuning):
         raise OptionError("loss.stem: a stem that does not learn needs no loss of its own: set 0")
     for size in recipe.sizes:

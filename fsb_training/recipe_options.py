@@ -78,6 +78,9 @@ class AugmentOptions(Options):
     grey: float = option(0.25, "this share loses its colour", ge=0, le=1)
     blur: float = option(0.3, "this share loses resolution", ge=0, le=1)
     erase: float = option(0.3, "in this share a rectangle is hidden", ge=0, le=1)
+    mixup: float = option(
+        0.0, "alpha of mixup: faces with labels of the same tasks are mixed; 0 mixes none", ge=0
+    )
 
 
 class OptimiserOptions(Options):
