@@ -15,7 +15,7 @@ from fsb_training.batches import total_steps
 from fsb_training.distributed import ALONE, World, average_buffers, wrapped
 from fsb_training.fabric import build_fabric
 from fsb_training.groups import parameter_groups
-from fsb_training.learner import Learner
+from fsb_training.objectives import build_learner
 from fsb_training.prefix import inner_tower
 from fsb_training.recipe import Recipe
 from fsb_training.schedules import Looks
@@ -34,7 +34,7 @@ class State:
     """All that a run is at one step.
 
     Attributes:
-        learner: what learns.
+        learner: what learns: a module of `fsb_training.objectives`, with an ``encoder``.
         average: a moving average of it; its encoder is what ships.
         optimiser: of the learner's parameters, an AdamW as Fabric steps it.
         fabric: where and in which numbers they are computed with.
@@ -46,7 +46,7 @@ class State:
         world: the processes that are at this step together.
     """
 
-    learner: Learner
+    learner: Any
     average: ModelEmaV3
     optimiser: Any
     fabric: Fabric
@@ -94,7 +94,7 @@ def start(recipe: Recipe, device: torch.device | None = None, world: World = ALO
     options = recipe.optimiser
     fabric = world.fabric or build_fabric(device or torch.device("cpu"), options.precision)
     torch.manual_seed(recipe.seed)
-    learner = Learner(recipe)
+    learner: Any = build_learner(recipe)
     learner.to(fabric.device)
     learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if options.gradient_checkpointing:

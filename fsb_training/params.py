@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from fsb_perception.adapters.base import AdapterConfig
 from fsb_perception.backbones import BACKBONES
 from fsb_perception.deployed import deployed_encoder
 from fsb_perception.options import OptionError
@@ -20,7 +21,7 @@ from fsb_perception.text import build_text_tower, text_config
 from fsb_training.assembly import TextSide, adapted_encoder
 from fsb_training.memory import training_bytes
 from fsb_training.recipe import check_head, check_tasks
-from fsb_training.systems import SYSTEMS, System
+from fsb_training.systems import SYSTEMS
 
 
 @dataclass(frozen=True)
@@ -63,37 +64,53 @@ def sizes(backbone: str, rank: int, tasks: Sequence[str], batch_size: int = 16) 
         UnknownNameError: there is no such backbone or task.
         OptionError: a rank below 1.
     """
-    row = BACKBONES[backbone]
+    BACKBONES[backbone]
     check_tasks(tasks)
     adapters = {name: system.adapter(rank) for name, system in SYSTEMS.items()}
-
-    def refusal(name: str) -> str:
-        try:
-            adapters[name].check(row, tasks)
-            check_head(backbone, SYSTEMS[name].head)
-        except OptionError as error:
-            return str(error)
-        return ""
-
     return (
         Size(name, refusal=why)
-        if (why := refusal(name))
-        else _size(name, SYSTEMS[name], backbone, rank, tasks, batch_size)
-        for name in adapters
+        if (why := _refusal(adapter, SYSTEMS[name].head, backbone, tasks))
+        else size(name, adapter, SYSTEMS[name].head, backbone, tasks, batch_size)
+        for name, adapter in adapters.items()
     )
 
 
-def _size(
-    name: str, system: System, backbone: str, rank: int, tasks: Sequence[str], batch_size: int
+def _refusal(adapter: AdapterConfig, head: str, backbone: str, tasks: Sequence[str]) -> str:
+    """Why a backbone cannot do it, or ""."""
+    try:
+        adapter.check(BACKBONES[backbone], tasks)
+        check_head(backbone, head)
+    except OptionError as error:
+        return str(error)
+    return ""
+
+
+def size(
+    name: str,
+    adapter: AdapterConfig,
+    head: str,
+    backbone: str,
+    tasks: Sequence[str],
+    batch_size: int = 16,
 ) -> Size:
-    row, adapter = BACKBONES[backbone], system.adapter(rank).without_values()
+    """The size of a method with its options on a backbone.
+
+    Args:
+        name: to call it.
+        adapter: the method.
+        head: row of `fsb_perception.heads`.
+        backbone: row of `BACKBONES`.
+        tasks: their names.
+        batch_size: pictures in the step whose memory is counted.
+    """
+    row, adapter = BACKBONES[backbone], adapter.without_values()
     with torch.device("meta"):
         tower = row.build()
         bare = stored(tower)
-        text = _uncut_text(backbone) if system.head == "text" else None
-        encoder = adapted_encoder(backbone, adapter, system.head, tasks, tower, text)
+        text = _uncut_text(backbone) if head == "text" else None
+        encoder = adapted_encoder(backbone, adapter, head, tasks, tower, text)
         classes = {task: len(TASKS[task].labels) for task in tasks}
-        deployed = deployed_encoder(backbone, adapter, system.head, classes)
+        deployed = deployed_encoder(backbone, adapter, head, classes)
     total, trained = count(encoder), count(encoder, trained=True)
     memory = training_bytes(encoder, (batch_size, 3, row.size, row.size))
     return Size(name, total, trained, stored(deployed) - bare, memory)

@@ -26,6 +26,7 @@ from fsb_perception.options import (
 from fsb_perception.preprocessing import MAX_SIDE, MIN_SIDE
 from fsb_perception.tasks import TASKS, task
 from fsb_training.datasets import DATASETS
+from fsb_training.objectives import OBJECTIVES
 from fsb_training.recipe_files import find_recipe, recipe_values
 from fsb_training.recipe_options import (
     AugmentOptions,
@@ -41,6 +42,11 @@ class Recipe(Options):
     """One model: backbone, data, and how it is trained."""
 
     name: str = option("nano", "name of the bundle")
+    objective: str = option(
+        "tasks",
+        "what is learned: the labels of tasks, or which captions are true of a picture",
+        choices=OBJECTIVES,
+    )
     backbone: str = option("nano-vit-80", "row of fsb_perception.backbones")
     head: str = option("linear", "what makes logits of a feature", choices=HEADS)
     weights_precision: str = option("fp16", "of the bundle's weights", choices=("fp16", "fp32"))

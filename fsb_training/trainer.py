@@ -17,7 +17,6 @@ from fsb_training.batches import (
     Activations,
     Batch,
     Source,
-    StepBatches,
     loader,
     size_at,
     total_steps,
@@ -25,6 +24,7 @@ from fsb_training.batches import (
 from fsb_training.checkpoints import CHECKPOINT, State, TrainingError, claim, resume, save, start
 from fsb_training.distributed import ALONE, World
 from fsb_training.learner import Targets
+from fsb_training.objectives import build_batches
 from fsb_training.progress import Progress
 from fsb_training.recipe import Recipe
 from fsb_training.schedules import learning_rate
@@ -74,7 +74,7 @@ def fit(
         )
     activations = _skip_what_is_frozen(state, recipe, sources, world)
     state.join(world)
-    dataset = StepBatches(sources, recipe, world.part, activations)
+    dataset = build_batches(sources, recipe, world.part, activations)
     state.learner.set_priors(dataset.class_shares())
     batches = loader(dataset, state.step)
     with Progress(state, recipe, run) as progress:

@@ -14,6 +14,7 @@ NeurIPS 2020) and UniCL (Yang et al., CVPR 2022); pairs of which nobody knows ar
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -88,14 +89,35 @@ class ContrastiveLearner(nn.Module):
         self.image_tower = image_tower
         self.text_tower = text_tower
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.last_losses: dict[str, torch.Tensor] = {}  # by task, of which there are none
 
-    def forward(self, pixels: torch.Tensor, targets: dict[str, torch.Tensor]) -> torch.Tensor:
+    def set_priors(self, priors: Mapping[str, object]) -> None:
+        """Captions have no classes."""
+        del priors
+
+    def counts(self, batches: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """Nor labels that could be missing."""
+        del batches
+        return {}
+
+    def after_step(self, pixels: torch.Tensor, targets: Mapping[str, torch.Tensor]) -> None:
+        """Nor losses that could be weighted."""
+        del pixels, targets
+
+    def forward(
+        self,
+        pixels: torch.Tensor,
+        targets: Mapping[str, torch.Tensor],
+        counts: Mapping[str, torch.Tensor] | None = None,
+    ) -> torch.Tensor:
         """The loss of a batch, a scalar.
 
         Args:
             pixels: (n, 3, s, s), normalised RGB.
             targets: ``tokens`` (n, context), ``facts`` and ``mentioned`` (n, facts).
+            counts: not used. Of several processes each contrasts its own pictures.
         """
+        del counts
         images = F.normalize(self.image_tower(pixels), dim=1)
         texts = F.normalize(encode_text(self.text_tower, targets["tokens"]), dim=1)
         scale = self.log_scale.clamp(max=math.log(_LARGEST_SCALE)).exp()

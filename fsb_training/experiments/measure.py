@@ -1,0 +1,90 @@
+"""What a finished run knows and costs, measured on faces that nothing was chosen by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from torch.utils.benchmark import Timer
+
+from fsb_perception.backbones import BACKBONES
+from fsb_perception.model import MultitaskEncoder
+from fsb_perception.text import build_text_tower
+from fsb_perception.types import Floats
+from fsb_training.batches import Source
+from fsb_training.datasets import MISSING
+from fsb_training.metrics import fit_temperature, task_metrics
+from fsb_training.recipe import Recipe
+from fsb_training.trainer import dev_logits
+
+Answers = dict[str, tuple[Floats, "np.ndarray"]]
+"""Logits (n, classes) and true labels (n,) by task, of all data sets together."""
+
+BATCHES = (1, 8)
+_SECONDS = 0.3  # of timing each number of faces
+
+
+def answers(encoder: MultitaskEncoder, recipe: Recipe, sources: Sequence[Source]) -> Answers:
+    """What the encoder says of every labelled face."""
+    logits = dev_logits(encoder, recipe, sources, recipe.sizes[-1])
+    found: Answers = {}
+    for task in recipe.tasks:
+        rows, labels = [], []
+        for source in sources:
+            column = source.faces.labels.get(task)
+            if column is not None:
+                known = column != MISSING
+                rows.append(logits[source.faces.name][task][known])
+                labels.append(column[known])
+        found[task] = (np.concatenate(rows), np.concatenate(labels))
+    return found
+
+
+def judged(test: Answers, dev: Answers) -> dict[str, dict[str, float]]:
+    """Metrics by task, at temperatures that were fitted on ``dev``; `ece_before` is without."""
+    metrics = {}
+    for task, (logits, true) in test.items():
+        temperature = fit_temperature(*dev[task])
+        raw = task_metrics(task, softmax(logits, axis=1), true)
+        scaled = task_metrics(task, softmax(logits / temperature, axis=1), true)
+        metrics[task] = {**scaled, "ece_before": raw["ece"], "temperature": temperature}
+    return metrics
+
+
+def hits(test: Answers) -> dict[str, np.ndarray]:
+    """By task, whether each face was right; bool (n,)."""
+    return {task: logits.argmax(axis=1) == true for task, (logits, true) in test.items()}
+
+
+def milliseconds_a_face(encoder: MultitaskEncoder, size: int) -> dict[str, float]:
+    """Median time of a forward in this thread, by number of faces, divided by it."""
+    found = {}
+    for count in BATCHES:
+        pixels = torch.zeros(count, 3, size, size)
+        with torch.inference_mode():
+            timer = Timer("encoder(pixels)", globals={"encoder": encoder, "pixels": pixels})
+            median = timer.blocked_autorange(min_run_time=_SECONDS).median
+        found[str(count)] = round(1e3 * median / count, 3)
+    return found
+
+
+def tower_bytes(encoder: MultitaskEncoder, backbone: str) -> dict[str, int]:
+    """Bytes in float32 of what a robot loads, and of the text tower that it does not."""
+    with torch.device("meta"):
+        text = build_text_tower(BACKBONES[backbone]) if BACKBONES[backbone].has_text else None
+    return {
+        "weights_bytes": _bytes(encoder),
+        "text_bytes": 0 if text is None else _bytes(text),
+    }
+
+
+def _bytes(module: torch.nn.Module) -> int:
+    return 4 * sum(tensor.numel() for tensor in module.state_dict().values())
+
+
+def face_counts(parts: Mapping[str, Sequence[Source]]) -> dict[str, dict[str, Any]]:
+    """Faces of each part and data set."""
+    return {name: {s.faces.name: len(s) for s in sources} for name, sources in parts.items()}

@@ -1,0 +1,139 @@
+"""What a sweep is: read from one YAML file, such as fsb_training/recipes/nano-sweep.yaml."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError, field_validator
+
+from fsb_perception.options import OptionError, Options, option
+from fsb_perception.tasks import TASKS
+from fsb_training.experiments.plan import Cell, cells
+from fsb_training.recipe import Recipe, load_recipe
+from fsb_training.systems import SYSTEMS
+
+PRETRAIN, ADAPT, DEV, TEST = "pretrain", "adapt", "dev", "test"
+PARTS = (PRETRAIN, ADAPT, DEV, TEST)
+
+
+class SweepOptions(Options):
+    """Which runs, on what, and how long each."""
+
+    name: str = option("nano-sweep", "name of the sweep and of its folder below runs/")
+    pretrain: str = option("", "recipe of the vision-language model, beside this file")
+    adapt: str = option("", "recipe that every system starts from, beside this file")
+    shares: dict[str, float] = option({}, "share of the faces in each part, in this order")
+    faces: int = option(8000, "faces of the part adapt that are learned from", ge=16)
+    visits: int = option(6, "times that each face is seen", ge=1)
+    rank: int = option(8, "of the low-rank systems", ge=1)
+    seeds: tuple[int, ...] = option((0, 1, 2), "a run each")
+    systems: tuple[str, ...] = option(tuple(SYSTEMS), "of the main study")
+    single: tuple[str, ...] = option((), "also learned task by task")
+    ablated: tuple[str, ...] = option((), "systems that the ablations are done on")
+    ablations: dict[str, dict[str, dict[str, Any]]] = option(
+        {}, "settings of the recipe by study and variant"
+    )
+    settings: dict[str, dict[str, Any]] = option({}, "settings of the recipe by system")
+
+    @field_validator("shares")
+    @classmethod
+    def _check_shares(cls, shares: dict[str, float]) -> dict[str, float]:
+        if tuple(shares) != PARTS:
+            raise ValueError(f"got {list(shares)}, must name {', '.join(PARTS)}, in this order")
+        return shares
+
+    @field_validator("settings")
+    @classmethod
+    def _check_systems(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        for name in settings:
+            if name not in SYSTEMS:
+                raise ValueError(f"unknown system {name!r}; known are {', '.join(SYSTEMS)}")
+        return settings
+
+    def plan(self) -> list[Cell]:
+        """Every run, in the order in which they are done."""
+        return list(
+            cells(self.systems, tuple(TASKS), self.seeds, self.single, self.ablations, self.ablated)
+        )
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep and the recipes that it is made of.
+
+    Attributes:
+        path: of its YAML file.
+        settings: ``NAME=VALUE`` over every recipe, such as ``data.root=DIR``.
+
+    Raises:
+        OptionError: a key or value that a sweep or recipe cannot have.
+    """
+
+    path: Path
+    settings: tuple[str, ...] = ()
+
+    @cached_property
+    def options(self) -> SweepOptions:
+        """What the file says."""
+        return _load(self.path)
+
+    @cached_property
+    def pretraining(self) -> Recipe:
+        """The recipe of the vision-language model."""
+        return load_recipe(self.path.parent / self.options.pretrain, self.settings)
+
+    def recipe(self, cell: Cell, towers: Path, faces: int) -> Recipe:
+        """The recipe of a run.
+
+        Args:
+            cell: which.
+            towers: weights of both pretrained towers.
+            faces: with a label of the cell's tasks, each of which is seen as often as in any run.
+        """
+        system, options = SYSTEMS[cell.system], self.options
+        settings: dict[str, Any] = {
+            "name": "cell",
+            "backbone": self.pretraining.backbone,
+            "head": system.head,
+            "seed": cell.seed,
+            "tasks": list(cell.tasks),
+            "weights.tower": str(towers),
+            "optimiser.images": faces * options.visits,
+            **{f"adapter.{name}": value for name, value in self._adapter(cell).items()},
+            **{k: v for k, v in self._of_system(cell).items() if not k.startswith("adapter.")},
+            **cell.settings,
+        }
+        said = [f"{name}={json.dumps(value)}" for name, value in settings.items()]
+        return load_recipe(self.path.parent / options.adapt, [*said, *self.settings])
+
+    def _adapter(self, cell: Cell) -> Mapping[str, Any]:
+        system = SYSTEMS[cell.system]
+        own = {
+            name.removeprefix("adapter."): value
+            for name, value in self._of_system(cell).items()
+            if name.startswith("adapter.")
+        }
+        ranked = {"rank": self.options.rank} if system.low_rank else {}
+        return {**system.settings, **ranked, **own}
+
+    def _of_system(self, cell: Cell) -> Mapping[str, Any]:
+        return self.options.settings.get(cell.system, {})
+
+
+def _load(path: Path) -> SweepOptions:
+    try:
+        return SweepOptions.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    except (OSError, yaml.YAMLError) as error:
+        raise OptionError(f"cannot read the sweep {path}: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise OptionError(
+            f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
