@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fsb_perception._torchvision import mend_torchvision
 from fsb_perception.model import MultitaskEncoder
+from fsb_training.averaging import moving_average, named_moving
 from fsb_training.batches import total_steps
 from fsb_training.distributed import ALONE, World, average_buffers, wrapped
 from fsb_training.fabric import build_fabric
@@ -69,10 +69,10 @@ class State:
 
     def keep(self) -> None:
         """Remember the averaged weights as they are now as the best."""
-        average = self.average.module
-        learning = {name: p for name, p in average.named_parameters() if p.requires_grad}
-        moving = learning | dict(average.named_buffers())
-        self.best = {name: tensor.detach().cpu().clone() for name, tensor in moving.items()}
+        self.best = {
+            name: tensor.detach().cpu().clone()
+            for name, tensor in named_moving(self.average.module)
+        }
 
     def shipped(self) -> MultitaskEncoder:
         """The encoder that ships: with the best averaged weights if they were kept, or the last."""
@@ -88,9 +88,6 @@ class State:
 
 def start(recipe: Recipe, device: torch.device | None = None, world: World = ALONE) -> State:
     """A run at step zero, on the CPU if no device is said."""
-    mend_torchvision()
-    from timm.utils.model_ema import ModelEmaV3
-
     options = recipe.optimiser
     fabric = world.fabric or build_fabric(device or torch.device("cpu"), options.precision)
     torch.manual_seed(recipe.seed)
@@ -99,7 +96,7 @@ def start(recipe: Recipe, device: torch.device | None = None, world: World = ALO
     learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if options.gradient_checkpointing:
         inner_tower(learner.encoder.tower).set_grad_checkpointing()
-    average = ModelEmaV3(learner, decay=options.ema_decay, use_warmup=True)
+    average = moving_average(learner, options.ema_decay)
     optimiser = torch.optim.AdamW(
         parameter_groups(learner.named_parameters(), options),
         fused=options.precision != "fp16",  # fused, it takes the loss's scale off too late to clip

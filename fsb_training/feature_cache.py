@@ -79,7 +79,7 @@ def cached(prefix: Prefix, recipe: Recipe, sources: Sequence[Source]) -> Activat
     size = sum(part.bytes for part in sets) * len(views)
     _log.info(
         "%s does not learn: %d views of %d pictures, %s MB in %s, %s",
-        prefix.name, len(views), sum(map(len, sources)), f"{size / 1e6:,.0f}", folder,
+        prefix.name, len(views), sum(map(len, sources)), f"{size / 1e6:,.1f}", folder,
         f"{computed:,} made in {time.monotonic() - start:.0f} s" if computed else "found there",
     )  # fmt: skip
     return {
@@ -115,7 +115,7 @@ def _make_room(folder: Path, needed: int) -> None:
             "free: make room, put data.cache elsewhere, or lower data.views (0 caches nothing)"
         )
     if needed:
-        _log.info("writing %s MB of activations to %s", f"{needed / 1e6:,.0f}", folder)
+        _log.info("writing %s MB of activations to %s", f"{needed / 1e6:,.1f}", folder)
 
 
 def _sets(prefix: Prefix, recipe: Recipe, sources: Sequence[Source], folder: Path) -> list[_Views]:

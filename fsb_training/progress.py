@@ -130,8 +130,7 @@ def _take_back(path: Path, step: int) -> None:
     if not path.is_file():
         return
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = "".join(
-        line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step
-    )
+    whole = (line for line in lines if line.endswith("\n"))
+    kept = "".join(line for line in whole if json.loads(line)["step"] <= step)
     if kept != "".join(lines):
         write_whole(path, lambda file: file.write(kept.encode()), len(kept))
