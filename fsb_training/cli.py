@@ -178,6 +178,56 @@ def evaluate(
 
 
 @app.command()
+def report(
+    data_root: Annotated[Path, typer.Option(help="folder with the data sets in it")],
+    datasets: Annotated[list[str], typer.Option(help="NAME:PART, for instance FairFace:val")],
+    more_datasets: Annotated[list[str] | None, typer.Argument(metavar="[NAME:PART]...")] = None,
+    bundle: Annotated[
+        list[str] | None,
+        typer.Option(help="bundle by name or folder; repeatable; nano if not said"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="folder that the report is written to")] = Path(
+        "report"
+    ),
+    before: Annotated[
+        str,
+        typer.Option(
+            help="what patch features are compared with: another bundle, or a file of the "
+            "unadapted tower's weights"
+        ),
+    ] = "",
+    show_faces: Annotated[
+        bool, typer.Option("--show-faces", help="put the sample photographs beside their maps")
+    ] = False,
+    min_count: MinCount = 30,
+    cache: Cache = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Write a report on bundles: one HTML file that works offline, Markdown, and the numbers.
+
+    Of the people in the data sets it shows numbers alone. docs/report.md tells how to read one.
+    """
+    from fsb_perception.bundle import load_bundle
+    from fsb_perception.engine import EngineConfig
+    from fsb_perception.options import build
+    from fsb_training.evaluate import open_parts
+    from fsb_training.recipe_options import DataOptions
+    from fsb_training.report import Choices, check_folder, write_report
+
+    loaded = [load_bundle(reference) for reference in bundle or ["nano"]]
+    config = build(EngineConfig, {"device": device, "max_batch": 64})
+    choices = Choices(before, show_faces, min_count)
+    check_folder(out)
+    _set_threads(threads)
+    with _folder(cache) as folder:
+        options = DataOptions(root=str(data_root), cache=str(folder))
+        sources = open_parts([*datasets, *(more_datasets or ())], options)
+        page = write_report(out, loaded, sources, config, choices)
+    _console.print(f"Written: {page}", soft_wrap=True, highlight=False)
+
+
+@app.command()
 def data(
     root: Annotated[Path, typer.Option(help="folder with the data sets in it")],
     datasets: Annotated[
@@ -251,16 +301,13 @@ def params(
 
 def _warn_of_training_data(manifest: Manifest, specs: list[str]) -> None:
     """A number on faces that were learned from is no held-out number, and says so."""
-    from fsb_training.datasets import DATASETS
+    from fsb_training.evaluate import learned_from
 
-    known = {entry.name for entry in manifest.training_data}
-    for spec in specs:
-        name, _, part = spec.partition(":")
-        if name in known and name in DATASETS and part in (*DATASETS[name].training_parts, "fit"):
-            _console.print(
-                f"[yellow]{spec} took part in training {manifest.name}: no held-out number. "
-                f"{name}:dev is the share that did not.[/yellow]"
-            )
+    for spec in learned_from(manifest, specs):
+        _console.print(
+            f"[yellow]{spec} took part in training {manifest.name}: no held-out number. "
+            f"{spec.partition(':')[0]}:dev is the share that did not.[/yellow]"
+        )
 
 
 @contextmanager

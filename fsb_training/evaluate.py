@@ -10,10 +10,11 @@ import numpy as np
 from tqdm import tqdm
 
 from fsb_perception.alignment import Aligner
+from fsb_perception.manifest import Manifest
 from fsb_perception.options import OptionError
 from fsb_perception.types import Floats, Image
 from fsb_training.batches import Source
-from fsb_training.datasets import MISSING, load_part
+from fsb_training.datasets import DATASETS, MISSING, load_part
 from fsb_training.faces import open_store, readable_faces
 from fsb_training.metrics import task_metrics
 from fsb_training.recipe_options import DataOptions
@@ -47,6 +48,17 @@ def open_part(spec: str, options: DataOptions) -> Source:
     store = open_store(faces, Path(options.cache))
     readable, rows = readable_faces(faces, store)
     return Source(readable, store, rows)
+
+
+def learned_from(manifest: Manifest, specs: Iterable[str]) -> list[str]:
+    """Those of the ``NAME:PART`` in ``specs`` that the bundle learned from, at least in part."""
+    known = {entry.name for entry in manifest.training_data}
+    pairs = [(spec, *spec.split(":")) for spec in specs if spec.count(":") == 1]
+    return [
+        spec
+        for spec, name, part in pairs
+        if name in known and name in DATASETS and part in (*DATASETS[name].training_parts, "fit")
+    ]
 
 
 def run(

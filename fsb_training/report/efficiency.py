@@ -1,0 +1,128 @@
+"""What a bundle costs on this machine: parameters, memory, and time for a face."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from torch import nn
+
+from fsb_perception.backbones import BACKBONES, Backbone
+from fsb_perception.bundle import Bundle
+from fsb_perception.engine import Engine, EngineConfig
+from fsb_perception.text import build_text_tower, text_config
+
+BATCHES = (1, 8)
+_REPEATS = 15
+_PATIENCE = 10.0  # s, after which three repeats must do
+
+
+@dataclass(frozen=True)
+class TextTower:
+    """What the text tower would add, if it ran on the robot.
+
+    Attributes:
+        parameters: of it.
+        memory_bytes: of its weights, in the precision of the image tower.
+        seconds: to encode one text for every label.
+    """
+
+    parameters: int
+    memory_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Efficiency:
+    """What was counted and measured.
+
+    Attributes:
+        machine: processor or GPU.
+        threads: of the CPU that torch used.
+        precision: number format of the tower, for instance "float32".
+        parameters: of tower and heads.
+        bundle_bytes: on disk.
+        memory_bytes: of the weights, as they are run.
+        seconds: a batch takes, by the number of faces in it; the median of several.
+        text: None where the backbone has no text tower.
+    """
+
+    machine: str
+    threads: int
+    precision: str
+    parameters: int
+    bundle_bytes: int
+    memory_bytes: int
+    seconds: dict[int, float]
+    text: TextTower | None
+
+
+def measure(bundle: Bundle, config: EngineConfig) -> Efficiency:
+    """Load ``bundle`` as the robot does, and encode blank faces."""
+    engine = Engine(bundle, config)
+    side = bundle.manifest.preprocessing.size
+    blank = np.zeros((side, side, 3), np.uint8)
+    model = bundle.build_model().cast_tower(engine.dtype)
+    row = BACKBONES[bundle.manifest.backbone]
+    labels = sum(len(task.labels) for task in bundle.tasks)
+    return Efficiency(
+        machine=machine(engine.device),
+        threads=torch.get_num_threads(),
+        precision=str(engine.dtype).removeprefix("torch."),
+        parameters=_parameters(model),
+        bundle_bytes=bundle.size_bytes,
+        memory_bytes=sum(t.numel() * t.element_size() for t in model.state_dict().values()),
+        seconds={n: _seconds(lambda n=n: engine.encode([blank] * n)) for n in BATCHES},  # type: ignore[misc]
+        text=_text(row, labels, engine) if row.has_text else None,
+    )
+
+
+def machine(device: torch.device) -> str:
+    """The GPU's name, or the processor's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
+
+
+def _text(row: Backbone, labels: int, engine: Engine) -> TextTower:
+    """Of random weights: neither size nor time depends on what they are."""
+    tower = build_text_tower(row).to(engine.device, engine.dtype).requires_grad_(False).eval()
+    shape = (labels, text_config(row)["context_length"])
+    tokens = torch.zeros(shape, dtype=torch.long, device=engine.device)
+
+    def encode() -> None:
+        with torch.inference_mode():
+            tower(tokens).cpu()
+
+    parameters = _parameters(tower)
+    return TextTower(parameters, parameters * engine.dtype.itemsize, _seconds(encode))
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    """The median time of several calls, after two that prepare."""
+    for _ in range(2):
+        call()
+    times: list[float] = []
+    begun = time.perf_counter()
+    while len(times) < _REPEATS:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+        if len(times) >= 3 and time.perf_counter() - begun > _PATIENCE:
+            break
+    return median(times)

@@ -1,0 +1,217 @@
+"""What a tower makes of faces: pooled features as a t-SNE map, patch features as colours.
+
+    pixels -> stem, blocks, norm -> tokens (n, t, w) -> attn_pool -> feature (n, width)
+                                    | last h x w: one a patch          |
+                                    PCA to 3 numbers = RGB             t-SNE to 2 numbers
+
+van der Maaten and Hinton, "Visualizing data using t-SNE", JMLR 2008. The colours are those of Oquab
+et al., "DINOv2", TMLR 2024: patches of like colour are alike to the tower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from tqdm import tqdm
+
+from fsb_perception import samples
+from fsb_perception.adapters.streams import TaskTower
+from fsb_perception.backbones import BACKBONES
+from fsb_perception.bundle import Bundle, load_bundle
+from fsb_perception.detection import DetectorConfig, build_detector
+from fsb_perception.preprocessing import Preprocessing
+from fsb_perception.samples.scenario import STILLS
+from fsb_perception.types import Face, Floats, Image
+from fsb_perception.weights import RANDOM, load_tower
+from fsb_training.batches import Source
+from fsb_training.datasets import MISSING, DatasetError
+from fsb_training.faces import find_face, read_picture
+
+MOST_FACES = 2000
+"""In a t-SNE map: more take minutes and hide each other."""
+
+_SEED = 0
+_BATCH = 32
+_FEWEST = 5  # faces that make a map
+
+
+@dataclass(frozen=True)
+class Tower:
+    """A tower to look into, and how its pictures must be prepared.
+
+    Attributes:
+        name: for people.
+        module: float32, in evaluation, on the CPU.
+        preprocessing: of its faces.
+        patch: side in pixels of what becomes one token.
+    """
+
+    name: str
+    module: nn.Module
+    preprocessing: Preprocessing
+    patch: int
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """Faces in the plane, near each other where their features are alike.
+
+    Attributes:
+        task: whose feature it is.
+        xy: (n, 2).
+        labels: (n,) the true class of each.
+    """
+
+    task: str
+    xy: Floats
+    labels: NDArray[np.int64]
+
+
+def tower_of(bundle: Bundle) -> Tower:
+    """The tower of a bundle."""
+    manifest = bundle.manifest
+    patch = BACKBONES[manifest.backbone].patch
+    return Tower(bundle.name, bundle.build_model().tower, manifest.preprocessing, patch)
+
+
+def tower_before(reference: str, bundle: Bundle) -> Tower:
+    """What ``bundle`` is compared with.
+
+    Args:
+        reference: a bundle's name or folder; or, for the unadapted tower of ``bundle``'s own
+            backbone, a file of published weights, or "random" for weights that nobody has trained.
+        bundle: says backbone and preprocessing where ``reference`` is no bundle.
+    """
+    if reference != RANDOM and not Path(reference).is_file():
+        return tower_of(load_bundle(reference))
+    backbone = bundle.manifest.backbone
+    torch.manual_seed(_SEED)
+    module = load_tower(backbone, reference).eval()
+    name = f"{backbone}, {Path(reference).name}"
+    return Tower(name, module, bundle.manifest.preprocessing, BACKBONES[backbone].patch)
+
+
+def feature_maps(bundle: Bundle, sources: Sequence[Source]) -> list[FeatureMap]:
+    """A map for each task that any of the faces has a label of.
+
+    Tasks that share the tower's feature and are known of the same faces share a map too, coloured
+    anew: it is computed once.
+    """
+    chosen = _choose([len(source) for source in sources])
+    features = _pooled(bundle, sources, chosen)
+    made: dict[tuple[int, bytes], Floats] = {}
+    maps = []
+    for task, rows in features.items():
+        labels = np.concatenate(
+            [_labels(source, task)[rows] for source, rows in zip(sources, chosen, strict=True)]
+        )
+        known = labels != MISSING
+        if known.sum() >= _FEWEST:
+            key = (id(rows), known.tobytes())
+            if key not in made:
+                made[key] = tsne(rows[known])
+            maps.append(FeatureMap(task, made[key], labels[known]))
+    return maps
+
+
+def _choose(counts: Sequence[int]) -> list[NDArray[np.int64]]:
+    """Rows of each data set, at most `MOST_FACES` in all and as many of each as there are."""
+    rng = np.random.default_rng(_SEED)
+    share = MOST_FACES // len(counts)
+    return [np.sort(rng.permutation(count)[:share]) for count in counts]
+
+
+def _labels(source: Source, task: str) -> NDArray[np.int64]:
+    return source.faces.labels.get(task, np.full(len(source), MISSING, np.int64))
+
+
+def _pooled(
+    bundle: Bundle, sources: Sequence[Source], chosen: Sequence[NDArray[np.int64]]
+) -> dict[str, Floats]:
+    """Features (n, width) by task; one and the same array where tasks share them."""
+    tower = tower_of(bundle)
+    aligner = tower.preprocessing.aligner
+    faces = [
+        (source, int(row))
+        for source, picked in zip(sources, chosen, strict=True)
+        for row in source.rows[picked]
+    ]
+    parts: list[Any] = []
+    with torch.inference_mode():
+        for start in tqdm(range(0, len(faces), _BATCH), "features", unit="batch"):
+            pictures = [
+                aligner.align(source.store.image(row), source.store.face(row))
+                for source, row in faces[start : start + _BATCH]
+            ]
+            parts.append(tower.module(tower.preprocessing.pixels(pictures)))
+    tasks = [task.name for task in bundle.tasks]
+    if isinstance(parts[0], dict):
+        return {task: torch.cat([part[task] for part in parts]).numpy() for task in tasks}
+    return dict.fromkeys(tasks, torch.cat(parts).numpy())
+
+
+def tsne(features: Floats) -> Floats:
+    """Places (n, 2) of features (n, width) by cosine distance, the same at every call."""
+    from sklearn.manifold import TSNE
+
+    perplexity = min(30.0, (len(features) - 1) / 3)
+    made = TSNE(metric="cosine", init="pca", perplexity=perplexity, random_state=_SEED)
+    return np.asarray(made.fit_transform(features), np.float32)
+
+
+def sample_faces() -> list[tuple[Image, Face]]:
+    """The photographs that ship with the package, free to show, and the face in each."""
+    detector = build_detector(DetectorConfig())
+    found = []
+    for still in STILLS.values():
+        path = Path(samples.__file__).with_name(still.file)
+        image = read_picture(path)
+        if image is None:
+            raise DatasetError(f"{path} is missing or no picture: install the package again")
+        box, landmarks = find_face(image, detector)
+        found.append((image, Face(box, 1.0, landmarks)))
+    return found
+
+
+def patch_tokens(tower: Tower, pictures: Sequence[Image]) -> Floats:
+    """The features of patches that the tower pools: (n, h, w, width).
+
+    A class token and prompts, which come before them, are left out. Where tasks have tokens of
+    their own, it is their mean.
+
+    Args:
+        tower: any row of `BACKBONES`, adapted or not.
+        pictures: aligned faces.
+    """
+    inner = tower.module.tower if isinstance(tower.module, TaskTower) else tower.module
+    seen: list[torch.Tensor] = []
+    pool = inner.get_submodule("attn_pool")  # type: ignore[union-attr]
+    hook = pool.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        with torch.inference_mode():
+            tower.module(tower.preprocessing.pixels(pictures))
+    finally:
+        hook.remove()
+    side = tower.preprocessing.size // tower.patch
+    tokens = seen[0][:, -side * side :].unflatten(0, (-1, len(pictures))).mean(dim=0)
+    return tokens.unflatten(1, (side, side)).numpy()
+
+
+def patch_colours(tower: Tower, pictures: Sequence[Image]) -> Floats:
+    """The first three principal components of the patch features as RGB in [0, 1]: (n, h, w, 3).
+
+    The components are those of all pictures together, so that a colour means the same in each.
+    """
+    from sklearn.decomposition import PCA
+
+    tokens = patch_tokens(tower, pictures)
+    parts = PCA(3).fit_transform(tokens.reshape(-1, tokens.shape[-1]))
+    low, high = parts.min(axis=0), parts.max(axis=0)
+    return np.asarray((parts - low) / (high - low), np.float32).reshape(*tokens.shape[:3], 3)
