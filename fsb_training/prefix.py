@@ -100,8 +100,9 @@ class Prefix:
 
 def frozen_prefix(encoder: MultitaskEncoder) -> Prefix | None:
     """The longest prefix of an encoder that does not learn; None if the first layer does."""
-    tower: Any = inner_tower(encoder.tower)
-    if tower is encoder.tower and not _learns(tower):
+    tower = inner_tower(encoder.tower)
+    plain = tower is encoder.tower
+    if plain and not _learns(tower):
         return Prefix(tower, len(tower.blocks), WHOLE)
     if _learns(tower.patch_embed):
         return None

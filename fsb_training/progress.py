@@ -83,8 +83,8 @@ class Progress:
         self._curves("speed", {"images_per_second": speed, "waiting_for_data": waiting})
         self._begin_interval()
 
-    def saved(self, loss: float) -> None:
-        """After a checkpoint."""
+    def saving(self, loss: float) -> None:
+        """Before a checkpoint: what is said up to its step is on disk when it is."""
         self._append({"step": self._state.step, "loss": loss, "time": time.time()})
         if self._board:
             self._board.flush()

@@ -197,8 +197,8 @@ def _at_intervals(
     if last or state.step % max(recipe.evaluate_images // images, 1) == 0:
         _look(state, recipe, dev, progress)
     if state.step % max(recipe.checkpoint_images // images, 1) == 0:
+        progress.saving(loss)
         save(state, run)
-        progress.saved(loss)
 
 
 def _look(state: State, recipe: Recipe, dev: Sequence[Source], progress: Progress) -> None:

@@ -153,13 +153,22 @@ def small_recipe(root: Path, cache: str) -> list[str]:
     ]  # fmt: skip
 
 
+# Two batches a step, of activations that rank 0 computes while the other waits.
+FRUGAL = [
+    "optimiser.batch_size=4", "optimiser.accumulate=2", "data.views=2", "data.view_precision=fp32",
+]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     root = layouts.everything(tmp_path_factory.mktemp("data"), count=12)
     return load_recipe(NANO, small_recipe(root, "cache"))
 
 
-def test_the_parts_of_a_batch_are_the_batch_of_one(recipe: Recipe) -> None:
+@pytest.mark.parametrize("views", [0, 2])
+def test_the_parts_of_a_batch_are_the_batch_of_one(recipe: Recipe, views: int) -> None:
+    data = recipe.data.model_copy(update={"views": views})
+    recipe = recipe.model_copy(update={"data": data})
     sources, _ = open_sources(recipe)
     whole = StepBatches(sources, recipe)[3]
     for rank in range(3):
@@ -169,10 +178,15 @@ def test_the_parts_of_a_batch_are_the_batch_of_one(recipe: Recipe) -> None:
             assert torch.equal(rows, whole.targets[task][rank::3])
 
 
-def test_a_run_of_two_processes_ends_as_that_of_one(recipe: Recipe, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [[], FRUGAL], ids=["plain", "frugal"])
+def test_a_run_of_two_processes_ends_as_that_of_one(
+    recipe: Recipe, tmp_path: Path, more: list[str]
+) -> None:
     together, alone = tmp_path / "together", tmp_path / "alone"
     # A cache of their own, so that one process makes it while the other waits.
-    settings = small_recipe(Path(recipe.data.root), "cache of two")
+    root = Path(recipe.data.root)
+    settings = small_recipe(root, f"cache of {tmp_path.name}") + more
+    recipe = load_recipe(NANO, small_recipe(root, "cache") + more)
     pairs = [text for setting in settings for text in ("--set", setting)]
     fit = ["fsb_training.cli", "--", "fit", str(NANO), "--run", str(together), "--device", "cpu"]
     with torchrun(*fit, *pairs) as said:

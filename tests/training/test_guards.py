@@ -120,7 +120,7 @@ def test_a_run_killed_anywhere_ends_as_an_unbroken_one(
         trainer.fit(recipe, broken, sources, dev, "cpu")
 
     statuses = []
-    for kill in range(6):
+    for kill in range(4):
         with monkeypatch.context() as patch:
             if kill % 2:
                 patch.setattr(checkpoints.torch, "save", killed_while_saving(rng))
