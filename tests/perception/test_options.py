@@ -8,9 +8,11 @@ from fsb_perception.config import PerceptionConfig
 from fsb_perception.options import (
     Option,
     OptionError,
+    Options,
     build,
     flatten,
     load_yaml,
+    option,
     parse_settings,
     walk,
 )
@@ -44,6 +46,29 @@ def test_what_is_out_of_bounds_is_named_with_its_value(item: Option) -> None:
 def test_an_unknown_option_is_answered_with_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match=r"Did you mean 'tracker\.max_coast'"):
         build(PerceptionConfig, {"tracker.max_cost": 1.0})
+
+
+class Parts(Options):
+    shares: dict[str, float] = option({}, "share of each")
+
+
+class Whole(Options):
+    parts: Parts = Parts()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"parts.shares": {"a": 1.0, "b.c": 2.0}}, {"parts.shares.a": 1.0, "parts.shares.b.c": 2.0}],
+)
+def test_a_mapping_is_given_whole_or_by_its_entries(values: dict[str, object]) -> None:
+    assert build(Whole, values).parts.shares == {"a": 1.0, "b.c": 2.0}
+
+
+def test_a_wrong_entry_of_a_mapping_is_named() -> None:
+    with pytest.raises(OptionError, match=r"parts\.shares\.a: got 'much'"):
+        build(Whole, {"parts.shares.a": "much"})
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'parts\.shares'"):
+        build(Whole, {"parts.share.a": 1.0})
 
 
 def test_every_task_has_options_of_its_own() -> None:

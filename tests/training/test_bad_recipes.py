@@ -110,7 +110,7 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("adapter.method=softcpt", "adapter.context=5", "head=mlp"),
         ("head: got 'mlp'", "'text'"),
     ),
-    "unknown head": (("head=txt",), ("head: got 'txt'", "linear, mlp, text")),
+    "unknown head": (("head=txt",), ("head: got 'txt'", "linear, mlp, coral, text")),
     "a size that is not the tower's": (
         ("sizes=[48]",),
         ("sizes: got 48", "PE-Core-micro takes 32 px"),
@@ -149,6 +149,18 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "a task twice": (("tasks=[gender, gender]",), ("tasks: got ['gender', 'gender']", "each once")),
     "a name that no bundle may have": (("name=My Bundle",), ("name:", "'My Bundle'")),
     "a loss on a stem that is frozen": (("loss.stem=0.3",), ("loss.stem", "set 0")),
+    "a loss for an order that is not there": (
+        ("loss.by_task={emotion: coral}",),
+        ("loss.by_task: got 'coral' for emotion", "it is for age_group"),
+    ),
+    "an imbalance corrected twice": (
+        ("loss.by_task={emotion: logit-adjusted}",),
+        ("loss.by_task: got 'logit-adjusted' for emotion", "set data.balance to 0"),
+    ),
+    "more copies than there is room for": (
+        ("data.duplicate={emotion: 0.7, gender: 0.3}",),
+        ("data.duplicate: got {'emotion': 0.7, 'gender': 0.3}", "sum below 1"),
+    ),
     "unknown data set": (
         ("data.shares={FairFaces: 1.0}",),
         ("unknown data set 'FairFaces'", "Did you mean 'FairFace'"),
