@@ -36,6 +36,10 @@ class Task:
     description: str = ""
     phrases: tuple[tuple[str, ...], ...] = ()
 
+    def range_of(self, value: float) -> int:
+        """Index of the label whose range holds ``value``; beyond the ends, the outermost one."""
+        return sum(value >= edge for edge in self.edges[1:-1])
+
 
 def _decade(word: str, first: int) -> tuple[str, ...]:
     return (
@@ -121,4 +125,4 @@ def age_group(years: int) -> int:
     """
     if years < 0:
         raise ValueError(f"an age in years cannot be negative, got {years}")
-    return sum(years >= edge for edge in TASKS["age_group"].edges[1:-1])
+    return TASKS["age_group"].range_of(years)

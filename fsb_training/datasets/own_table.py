@@ -25,7 +25,6 @@ from fsb_training.datasets import (
     DatasetError,
     FaceSet,
     Problems,
-    age_columns,
     label_column,
 )
 from fsb_training.datasets.tables import data_folder, known_label, own_names, read_csv, years
@@ -109,15 +108,28 @@ def _read(task: str, cells: list[tuple[str, str]]) -> tuple[NDArray[np.int64], N
     """Label indexes (n,), and the numbers behind them (n,), NaN where there is none."""
     names = own_names(task)
     numbers = [
-        years(text, where) if _is_number(text) and TASKS[task].edges else None
+        _value(task, text, where) if _is_number(text) and TASKS[task].edges else None
         for where, text in cells
     ]
     labels = [
         known_label(text, names, where) if text and number is None else None
         for (where, text), number in zip(cells, numbers, strict=True)
     ]
-    groups, values = age_columns(numbers)
-    return np.where(groups == MISSING, label_column(task, labels), groups), values
+    ranges = [MISSING if n is None else TASKS[task].range_of(n) for n in numbers]
+    values = np.array([np.nan if n is None else n for n in numbers], np.float32)
+    return np.where(np.array(ranges) == MISSING, label_column(task, labels), ranges), values
+
+
+def _value(task: str, text: str, where: str) -> float:
+    """A number between the ends of a task's ranges; the last age group has no end."""
+    if task == "age_group":
+        return years(text, where)
+    low, *_, high = TASKS[task].edges
+    value = float(text)
+    if not low <= value <= high:  # NaN is not either
+        unit = f" {TASKS[task].unit}".rstrip()
+        raise DatasetError(f"{where}: {task} {text!r} is not from {low:g} to {high:g}{unit}")
+    return value
 
 
 def _is_number(text: str) -> bool:
