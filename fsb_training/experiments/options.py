@@ -28,7 +28,7 @@ class SweepOptions(Options):
     name: str = option("nano-sweep", "name of the sweep and of its folder below runs/")
     pretrain: str = option("", "recipe of the vision-language model, beside this file")
     adapt: str = option("", "recipe that every system starts from, beside this file")
-    shares: dict[str, float] = option({}, "share of the faces in each part, in this order")
+    shares: dict[str, float] = option({}, "share of the faces in each part")
     faces: int = option(8000, "faces of the part adapt that are learned from", ge=16)
     visits: int = option(6, "times that each face is seen", ge=1)
     rank: int = option(8, "of the low-rank systems", ge=1)
@@ -44,9 +44,9 @@ class SweepOptions(Options):
     @field_validator("shares")
     @classmethod
     def _check_shares(cls, shares: dict[str, float]) -> dict[str, float]:
-        if tuple(shares) != PARTS:
-            raise ValueError(f"got {list(shares)}, must name {', '.join(PARTS)}, in this order")
-        return shares
+        if set(shares) != set(PARTS):
+            raise ValueError(f"got {list(shares)}, must name {', '.join(PARTS)}")
+        return {part: shares[part] for part in PARTS}
 
     @field_validator("settings")
     @classmethod

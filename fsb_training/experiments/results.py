@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fsb_perception.tasks import TASKS
 from fsb_training.experiments import markdown
 from fsb_training.experiments.estimates import accuracy, difference, metric
 from fsb_training.experiments.plan import MAIN, Cell
-from fsb_training.experiments.records import Record
+from fsb_training.experiments.records import Record, read_all
 from fsb_training.tables import percent
 
 
@@ -70,6 +71,19 @@ def results_page(runs: Runs, page: str) -> str:
     for name, part in PARTS.items():
         page = page.replace(f"<!-- {name} -->", part(runs))
     return page
+
+
+def write_page(planned: Sequence[Cell], records: Path, page: Path) -> None:
+    """Write the page of a sweep from the records in a folder.
+
+    Args:
+        planned: every cell.
+        records: the folder.
+        page: the file to write.
+    """
+    template = Path(__file__).with_name("results_page.md").read_text(encoding="utf-8")
+    text = results_page(Runs(read_all(records), planned), template)
+    page.write_text(text, encoding="utf-8")
 
 
 def budget(runs: Runs) -> str:

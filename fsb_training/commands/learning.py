@@ -1,0 +1,86 @@
+"""Making bundles: fit, export, and the recipes that ship."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from fsb_training import tables
+from fsb_training.commands.shared import (
+    CONSOLE,
+    Device,
+    RecipeFile,
+    Run,
+    Settings,
+    Threads,
+    set_threads,
+)
+
+
+def fit(
+    recipe: RecipeFile,
+    settings: Settings = None,
+    run: Run = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Train a bundle; started again after a stop of any kind, it goes on where it was.
+
+    The checkpoint, the log and, at the end, the calibrated bundle are written to the run's folder.
+
+    Several processes share every batch: torchrun --nproc_per_node 2 -m fsb_training.cli -- fit ...
+    """
+    from fsb_training import distributed, trainer
+    from fsb_training.export import export as export_bundle
+    from fsb_training.recipe import load_recipe
+    from fsb_training.sources import open_sources
+
+    chosen = load_recipe(recipe, settings or ())
+    folder = run or Path("runs") / chosen.name
+    set_threads(threads)
+    options = chosen.optimiser
+    with distributed.joined(options.batch_size, device, options.precision) as world:
+        _speak_once(world.leads)
+        # First what may be wrong with recipe, weights and folder: looking for faces takes hours.
+        state = trainer.begin(chosen, folder, device, world)
+        with world.leader_first():
+            sources, dev = open_sources(chosen)
+        encoder = trainer.fit(chosen, folder, sources, dev, device, world, state)
+        if not world.leads:
+            return
+        bundle = export_bundle(chosen, encoder, folder / "bundle", sources, dev)
+    CONSOLE.print(tables.metrics_table(bundle.manifest.metrics))
+    CONSOLE.print(f"{bundle.bundle_id}, {bundle.size_bytes / 1e6:.1f} MB, in {bundle.folder}")
+
+
+def export(recipe: RecipeFile, to: Path, settings: Settings = None, run: Run = None) -> None:
+    """Make a calibrated bundle in folder TO from a run as far as it has come."""
+    from fsb_training import trainer
+    from fsb_training.export import export as export_bundle
+    from fsb_training.recipe import load_recipe
+    from fsb_training.sources import open_sources
+
+    chosen = load_recipe(recipe, settings or ())
+    folder = run or Path("runs") / chosen.name
+    if not (folder / trainer.CHECKPOINT).is_file():
+        raise trainer.TrainingError(
+            f"there is no {trainer.CHECKPOINT} in {folder}: name it by --run"
+        )
+    state = trainer.resume(chosen, folder)
+    sources, dev = open_sources(chosen)
+    bundle = export_bundle(chosen, state.shipped(), to, sources, dev)
+    CONSOLE.print(tables.metrics_table(bundle.manifest.metrics))
+    CONSOLE.print(f"{bundle.bundle_id} after step {state.step}, in {bundle.folder}")
+
+
+def recipes() -> None:
+    """List the recipes that ship, each by the name that `fit` takes."""
+    from fsb_training.recipe_files import shipped_recipes
+
+    CONSOLE.print(tables.recipes_table(shipped_recipes()))
+
+
+def _speak_once(leads: bool) -> None:
+    """Of several processes one tells how it goes; the others only what is wrong."""
+    if not leads:
+        logging.getLogger().setLevel(logging.WARNING)
