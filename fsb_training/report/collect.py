@@ -127,14 +127,14 @@ def _require_labels(bundle: Bundle, sources: Sequence[Source]) -> None:
 def _patches(after: Tower, before: Tower | None, show_faces: bool) -> Picture:
     """The sample faces as each tower sees them."""
     faces = sample_faces()
-    columns: list[figures.Column] = []
+    rows: list[figures.Row] = []
     for heading, tower in (("before", before), ("after", after)):
         if tower is not None:
             aligner = tower.preprocessing.aligner
             pictures = [aligner.align(image, face) for image, face in faces]
-            columns.append((heading if before else tower.name, patch_colours(tower, pictures)))
+            rows.append((heading if before else tower.name, patch_colours(tower, pictures)))
     if show_faces:
         aligner = after.preprocessing.aligner
         shown = [cv2.cvtColor(aligner.align(*each), cv2.COLOR_BGR2RGB) for each in faces]
-        columns.insert(0, ("photograph", shown))
-    return figures.patch_maps(columns)
+        rows.insert(0, ("photograph", shown))
+    return figures.patch_maps(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -45,6 +46,7 @@ class Efficiency:
     Attributes:
         machine: processor or GPU.
         threads: of the CPU that torch used.
+        load: how many programs wanted the CPU, on average over the minute before.
         precision: number format of the tower, for instance "float32".
         parameters: of tower and heads.
         bundle_bytes: on disk.
@@ -55,6 +57,7 @@ class Efficiency:
 
     machine: str
     threads: int
+    load: float
     precision: str
     parameters: int
     bundle_bytes: int
@@ -74,6 +77,7 @@ def measure(bundle: Bundle, config: EngineConfig) -> Efficiency:
     return Efficiency(
         machine=machine(engine.device),
         threads=torch.get_num_threads(),
+        load=os.getloadavg()[0],
         precision=str(engine.dtype).removeprefix("torch."),
         parameters=_parameters(model),
         bundle_bytes=bundle.size_bytes,

@@ -62,18 +62,17 @@ class Picture:
 def _picture(name: str, alt: str, figure: Figure) -> Picture:
     buffer = io.BytesIO()
     metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with mpl.rc_context(_STYLE):
-        figure.savefig(buffer, format="svg", transparent=True, metadata=metadata, dpi=144)
+    figure.savefig(buffer, format="svg", transparent=True, metadata=metadata, dpi=144)
     night = f"@media (prefers-color-scheme:dark){{{_NIGHT}}}</style>"
     return Picture(name, alt, buffer.getvalue().replace(b"</style>", night.encode(), 1))
 
 
 def _new(height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        return figure, figure.subplots(rows, columns, **options)
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, **options)
 
 
+@mpl.rc_context(_STYLE)
 def reliability(result: Result) -> Picture:
     """How often answers of each confidence are right, before and after calibration."""
     figure, (axes, counts) = _new(3.7, 2, sharex=True, height_ratios=(4, 1))
@@ -88,7 +87,7 @@ def reliability(result: Result) -> Picture:
     counts.set(ylabel="faces", xlabel="confidence of the answer")
     counts.yaxis.set_major_locator(MaxNLocator(2, integer=True))
     for axis in (axes.yaxis, axes.xaxis):
-        axis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     alt = f"Reliability diagram of {result.task} on {result.spec}"
     return _picture(f"reliability-{result.data}-{result.task}", alt, figure)
 
@@ -98,6 +97,7 @@ def _line(axes: Axes, bins: Sequence[Bin], colour: str, marker: str, label: str)
     axes.plot(x, y, color=colour, marker=marker, markersize=4, linewidth=1.2, label=label)
 
 
+@mpl.rc_context(_STYLE)
 def gaps(result: Result) -> Picture | None:
     """Accuracy of every group by one attribute, with its interval; None where there are none."""
     single = [each for each in result.groupings if len(each.attributes) == 1]
@@ -112,7 +112,7 @@ def gaps(result: Result) -> Picture | None:
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.tick_params(axis="y", length=0)
     axes.set(ylim=(len(names) - 0.4, -0.6), xlabel="accuracy; dashed: of all faces")
-    axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     axes.grid(axis="x", color=_INK, alpha=0.15)
     alt = f"Accuracy of {result.task} on {result.spec} by group of people, with 95 % intervals"
     return _picture(f"groups-{result.data}-{result.task}", alt, figure)
@@ -134,6 +134,7 @@ def plain(name: str) -> str:
     return name.replace("_", " ")
 
 
+@mpl.rc_context(_STYLE)
 def feature_map(made: FeatureMap) -> Picture:
     """The faces of a t-SNE map, coloured by their true label."""
     labels = TASKS[made.task].labels
@@ -168,23 +169,24 @@ def _colours(task: str) -> Floats:
     return np.asarray(colormaps["tab10"](np.arange(count)))
 
 
-Column = tuple[str, Floats | Sequence[Any]]
+Row = tuple[str, Floats | Sequence[Any]]
 
 
-def patch_maps(columns: Sequence[Column]) -> Picture:
-    """Maps of patches beside each other.
+@mpl.rc_context(_STYLE)
+def patch_maps(rows: Sequence[Row]) -> Picture:
+    """Maps of patches, one above the other for each face.
 
     Args:
-        columns: heading, and a picture (h, w, 3) for each row, RGB.
+        rows: heading, and a picture (h, w, 3) for each face, RGB.
     """
-    rows = len(columns[0][1])
-    height = 0.4 + rows * _WIDTH / max(len(columns), 2)
-    figure, grid = _new(height, rows, max(len(columns), 2), squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for number, (heading, pictures) in enumerate(columns):
-        grid[0][number].set_title(heading, fontsize=9)
-        for row, picture in enumerate(pictures):
-            grid[row][number].imshow(picture, interpolation="nearest")
-    alt = "Patch features of the sample faces as colours: " + ", ".join(name for name, _ in columns)
+    faces = len(rows[0][1])
+    height = len(rows) * (_WIDTH / faces + 0.1)
+    figure, grid = _new(height, len(rows), faces, squeeze=False)
+    for line, (heading, pictures) in zip(grid, rows, strict=True):
+        line[0].set_ylabel(heading)
+        for axes, picture in zip(line, pictures, strict=True):
+            axes.imshow(picture, interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+    alt = "Patch features of the sample faces as colours: " + ", ".join(name for name, _ in rows)
     return _picture("patches", alt, figure)

@@ -146,10 +146,10 @@ def _largest(results: Sequence[Result]) -> str:
     result, grouping, gap = max(found, key=lambda each: each[2].size)
     return (
         f"The largest gap between groups of people is in {plain(result.task)} on {result.data}, by "
-        f"{plain(grouping.name)}: right for {number(gap.best.accuracy, '%')} of "
-        f"{plain(gap.best.name)}, but for {number(gap.worst.accuracy, '%')} of "
-        f"{plain(gap.worst.name)}, which is {points(gap.size)} apart (95 % interval "
-        f"{span(gap.interval)})."
+        f"{plain(grouping.name)}: right for {number(gap.best.accuracy, '%')} of the "
+        f"{gap.best.count:,} faces of {plain(gap.best.name)}, but for "
+        f"{number(gap.worst.accuracy, '%')} of the {gap.worst.count:,} of {plain(gap.worst.name)}, "
+        f"{points(gap.size)} less (95 % interval {span(gap.interval)})."
     )
 
 
