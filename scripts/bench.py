@@ -38,6 +38,9 @@ def main(
     encoders: Annotated[
         bool, typer.Option(help="measure larger backbones and every system too, some minutes")
     ] = True,
+    training: Annotated[
+        bool, typer.Option(help="measure the training of every system too, some minutes")
+    ] = True,
     cores: Annotated[int, typer.Option(min=0, help="CPU cores to use; 0 for all")] = 2,
     report: Annotated[Path, typer.Option(help="where the numbers go")] = Path("bench.json"),
 ) -> None:
@@ -61,6 +64,8 @@ def main(
     console.print(_stage_table(numbers["stages"]))
     if encoders:
         numbers["encoders"] = _measure_encoders(console, device)
+    if training:
+        numbers["training"] = _measure_training(console)
     report.write_text(
         json.dumps({"machine": machine, **numbers}, indent=2) + "\n", encoding="utf-8"
     )
@@ -101,6 +106,15 @@ def _measure_encoders(console: Console, device: str) -> dict[str, Any]:
 
     console.print("\nevery system's encoder beside the bare tower, random weights")
     return measure_encoders(device=device, say=lambda part: console.print(part, highlight=False))
+
+
+def _measure_training(console: Console) -> dict[str, Any]:
+    from bench_training import BACKBONES_BY_DEFAULT, measure_training
+
+    console.print("\nevery system's training beside its bare tower, random weights")
+    return measure_training(
+        BACKBONES_BY_DEFAULT, say=lambda part: console.print(part, highlight=False)
+    )
 
 
 def _medians(runs: list[dict[str, float]]) -> dict[str, float]:

@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / "bench_encoder.py"), *arguments]
+def bench(*arguments: str, script: str = "bench_encoder") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
 
 
@@ -41,5 +41,26 @@ def test_every_row_is_measured(tmp_path: Path) -> None:
 
 def test_an_unknown_name_is_said_at_once() -> None:
     run = bench("--systems", "LoRa")
+    assert run.returncode == 1
+    assert "unknown system 'LoRa'" in run.stdout + run.stderr
+
+
+def test_training_is_measured_for_every_row(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    chosen = ("--backbones", "PE-Core-micro:2", "--systems", "LoRA;VPT, text", "--threads", "1")
+    run = bench(*chosen, "--repeats", "1", "--report", str(report), script="bench_training")
+    assert run.returncode == 0, run.stderr
+    found = json.loads(report.read_text(encoding="utf-8"))["PE-Core-micro"]
+    assert [row["system"] for row in found["rows"]] == ["LoRA", "VPT, text"]
+    for row in found["rows"]:
+        assert row["images_a_second"] > 0
+        assert row["ratio"] == pytest.approx(
+            row["images_a_second"] / row["bare_images_a_second"], rel=1e-6
+        )
+    assert 0 <= found["waiting"] <= 1
+
+
+def test_an_unknown_system_is_said_before_anything_is_trained() -> None:
+    run = bench("--systems", "LoRa", script="bench_training")
     assert run.returncode == 1
     assert "unknown system 'LoRa'" in run.stdout + run.stderr
