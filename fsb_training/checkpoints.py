@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from pydantic import ValidationError
 
 from fsb_perception.model import MultitaskEncoder
 from fsb_training.averaging import moving_average, named_moving
@@ -91,7 +92,7 @@ def start(recipe: Recipe, device: torch.device | None = None, world: World = ALO
     options = recipe.optimiser
     fabric = world.fabric or build_fabric(device or torch.device("cpu"), options.precision)
     torch.manual_seed(recipe.seed)
-    learner: Any = build_learner(recipe)
+    learner: Any = build_learner(recipe).train()  # for good: what judges is the average
     learner.to(fabric.device)
     learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if options.gradient_checkpointing:
@@ -153,7 +154,7 @@ def _bytes(saved: object) -> int:
 def claim(recipe: Recipe, run: Path, world: World = ALONE) -> None:
     """Make the folder ``run`` that of ``recipe``, unless it holds the run of another."""
     path, text = run / "recipe.json", recipe.model_dump_json(indent=2)
-    if path.is_file() and path.read_text(encoding="utf-8") != text and (run / CHECKPOINT).is_file():
+    if path.is_file() and (run / CHECKPOINT).is_file() and not _is_of(recipe, path):
         raise TrainingError(
             f"{run} was begun with another recipe (see {path}); "
             "give another --run, or remove that folder to begin again"
@@ -162,3 +163,12 @@ def claim(recipe: Recipe, run: Path, world: World = ALONE) -> None:
     if world.leads:
         run.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+
+
+def _is_of(recipe: Recipe, path: Path) -> bool:
+    """Whether a run's file says ``recipe``; options that are newer than it have their defaults."""
+    try:
+        begun = Recipe.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError:
+        return False
+    return begun.model_dump_json() == recipe.model_dump_json()

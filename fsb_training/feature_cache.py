@@ -121,7 +121,6 @@ def _make_room(folder: Path, needed: int) -> None:
 def _sets(prefix: Prefix, recipe: Recipe, sources: Sequence[Source], folder: Path) -> list[_Views]:
     dtype = np.dtype({"fp16": np.float16, "fp32": np.float32}[recipe.data.view_precision])
     device, weights = next(prefix.tower.parameters()).device, prefix.fingerprint()
-    prefix.tower.eval()
     sets = []
     for size in sorted(set(recipe.sizes)):
         shape = prefix.run(torch.zeros(1, 3, size, size, device=device)).shape[1:]
@@ -176,7 +175,6 @@ def _stored(rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def _computed(part: _Views, view: int, prefix: Prefix, recipe: Recipe) -> Iterator[np.ndarray]:
     row, device = BACKBONES[recipe.backbone], next(prefix.tower.parameters()).device
-    prefix.tower.eval()
     for pictures in _ahead(_Chunks(part, view, recipe)):
         pixels = normalise(pictures.to(device), row.mean, row.std)
         rows = prefix.run(pixels.contiguous(memory_format=torch.channels_last))

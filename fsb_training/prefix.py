@@ -52,7 +52,10 @@ class Prefix:
 
     @torch.no_grad()
     def run(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Activations (n, ...) of ``pixels`` (n, 3, s, s)."""
+        """Activations (n, ...) of ``pixels`` (n, 3, s, s).
+
+        Of a learner in training: its frozen batch norms are held, and towers have no dropout.
+        """
         if self.name == WHOLE:
             return self.tower(pixels)
         if self.name == STEM:

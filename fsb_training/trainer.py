@@ -138,7 +138,6 @@ def train_step(state: State, batches: Sequence[Batch], recipe: Recipe) -> float:
     state.rate = learning_rate(state.step, recipe.optimiser, state.looks.drops)
     for group in state.optimiser.param_groups:
         group["lr"] = state.rate * group["factor"]
-    state.learner.train()
     state.optimiser.zero_grad(set_to_none=True)
     given = [_on_device(batch, state, recipe) for batch in batches]
     loss = _backward(state, given)

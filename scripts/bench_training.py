@@ -39,6 +39,7 @@ from fsb_training.trainer import train_step
 
 BACKBONES_BY_DEFAULT = {"nano-clip-64": 64, "PE-Core-B-16": 4}
 """Pictures in a step, by backbone."""
+_BACKBONES = ",".join(f"{name}:{count}" for name, count in BACKBONES_BY_DEFAULT.items())
 DATA_TARGET = 0.1  # share of a step that may pass waiting for data
 # What does not fit small towers and their texts as it comes.
 _SMALL = {"partial": {"blocks": 2}, "softcpt": {"context": 8}}
@@ -179,7 +180,7 @@ def _table(backbone: str, found: dict[str, Any]) -> Table:
 def main(
     backbones: Annotated[
         str, typer.Option(help="NAME:PICTURES_A_STEP, a comma between them")
-    ] = ",".join(f"{name}:{batch}" for name, batch in BACKBONES_BY_DEFAULT.items()),
+    ] = _BACKBONES,
     systems: Annotated[
         str, typer.Option(help="names, a semicolon between them; all if not said")
     ] = "",
@@ -192,7 +193,6 @@ def main(
     if threads:
         torch.set_num_threads(threads)
     try:
-        pairs = (pair.partition(":") for pair in backbones.split(","))
         pairs = [pair.partition(":") for pair in backbones.split(",")]
         chosen = {backbone: int(batch) for backbone, _, batch in pairs}
         names = tuple(name.strip() for name in systems.split(";") if name.strip()) or tuple(SYSTEMS)

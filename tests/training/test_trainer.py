@@ -136,6 +136,17 @@ def test_another_recipe_does_not_take_over_a_run(root: Path, tmp_path: Path) -> 
         trainer.fit(small_recipe(root, "seed=5"), tmp_path, [], [])
 
 
+def test_a_run_goes_on_after_an_option_was_invented(root: Path, tmp_path: Path) -> None:
+    recipe = small_recipe(root)
+    trainer.save(trainer.begin(recipe, tmp_path, "cpu"), tmp_path)
+    begun = json.loads((tmp_path / "recipe.json").read_text())
+    del begun["optimiser"]["accumulate"], begun["tensorboard"]
+    (tmp_path / "recipe.json").write_text(json.dumps(begun))
+    trainer.begin(recipe, tmp_path, "cpu")
+    with pytest.raises(trainer.TrainingError, match="another recipe"):
+        trainer.begin(small_recipe(root, "optimiser.accumulate=2"), tmp_path, "cpu")
+
+
 def test_a_loss_that_is_not_a_number_stops_with_the_step(root: Path) -> None:
     recipe = small_recipe(root)
     state = trainer.start(recipe)
