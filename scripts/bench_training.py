@@ -68,9 +68,11 @@ def measure_training(
 def _row(backbone: str, system: str, batch: int, repeats: int) -> dict[str, Any]:
     recipe = recipe_of(backbone, system, batch)
     state, batches = start(recipe), [_noise(recipe)]
-    layout = {"memory_format": torch.channels_last}  # as the trainer has it: convolutions gain
-    tower = BACKBONES[backbone].build().to(**layout)
-    pixels = torch.randn(batch, 3, *[recipe.sizes[0]] * 2).contiguous(**layout)
+    # As the trainer has it: convolutions gain.
+    tower = BACKBONES[backbone].build()
+    tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    pixels = torch.randn(batch, 3, *[recipe.sizes[0]] * 2)
+    pixels = pixels.contiguous(memory_format=torch.channels_last)
 
     def bare() -> None:
         tower.zero_grad(set_to_none=True)
