@@ -11,7 +11,9 @@ from fsb_training.commands.shared import CONSOLE, Settings
 
 
 def sweep(
-    plan: Annotated[Path, typer.Argument(help="the sweep, a YAML file: recipes/nano-sweep.yaml")],
+    plan: Annotated[
+        Path | None, typer.Argument(help="the sweep, a YAML file; the one that ships if not said")
+    ] = None,
     settings: Settings = None,
     only: Annotated[
         str, typer.Option(help="only runs whose names hold this, for instance main-lora")
@@ -38,10 +40,10 @@ def sweep(
     Started again after a stop of any kind, it goes on with the runs that have no record yet. Ends
     with 1 if a run failed; the others are done all the same.
     """
-    from fsb_training.experiments.options import Sweep
+    from fsb_training.experiments.options import SHIPPED, Sweep
     from fsb_training.experiments.results import write_page
 
-    chosen = Sweep(plan, tuple(settings or ()))
+    chosen = Sweep(plan or SHIPPED, tuple(settings or ()))
     cells = [cell for cell in chosen.options.plan() if only in cell.name]
     if list_runs:
         for cell in cells:

@@ -1,4 +1,4 @@
-"""What a sweep is: read from one YAML file, such as fsb_training/recipes/nano-sweep.yaml."""
+"""What a sweep is: read from one YAML file, such as nano-sweep.yaml beside this one."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from fsb_perception.options import OptionError, Options, option
 from fsb_perception.tasks import TASKS
 from fsb_training.experiments.plan import Cell, cells
 from fsb_training.recipe import Recipe, load_recipe
+from fsb_training.recipe_files import find_recipe
 from fsb_training.systems import SYSTEMS
 
+SHIPPED = Path(__file__).with_name("nano-sweep.yaml")
 PRETRAIN, ADAPT, DEV, TEST = "pretrain", "adapt", "dev", "test"
 PARTS = (PRETRAIN, ADAPT, DEV, TEST)
 
@@ -26,8 +28,8 @@ class SweepOptions(Options):
     """Which runs, on what, and how long each."""
 
     name: str = option("nano-sweep", "name of the sweep and of its folder below runs/")
-    pretrain: str = option("", "recipe of the vision-language model, beside this file")
-    adapt: str = option("", "recipe that every system starts from, beside this file")
+    pretrain: str = option("", "recipe of the vision-language model: its name, or a path from the sweep's file")
+    adapt: str = option("", "recipe that every system starts from: likewise")
     shares: dict[str, float] = option({}, "share of the faces in each part")
     faces: int = option(8000, "faces of the part adapt that are learned from", ge=16)
     visits: int = option(6, "times that each face is seen", ge=1)
@@ -86,7 +88,10 @@ class Sweep:
     @cached_property
     def pretraining(self) -> Recipe:
         """The recipe of the vision-language model."""
-        return load_recipe(self.path.parent / self.options.pretrain, self.settings)
+        return load_recipe(self._file(self.options.pretrain), self.settings)
+
+    def _file(self, name: str) -> Path:
+        return find_recipe(name, self.path.parent)
 
     def recipe(self, cell: Cell, towers: Path, faces: int) -> Recipe:
         """The recipe of a run.
@@ -110,7 +115,7 @@ class Sweep:
             **cell.settings,
         }
         said = [f"{name}={json.dumps(value)}" for name, value in settings.items()]
-        return load_recipe(self.path.parent / options.adapt, [*said, *self.settings])
+        return load_recipe(self._file(options.adapt), [*said, *self.settings])
 
     def _adapter(self, cell: Cell) -> Mapping[str, Any]:
         system = SYSTEMS[cell.system]

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from fsb_perception.options import OptionError
 from fsb_training.cli import app
-from fsb_training.experiments.options import PARTS, Sweep
+from fsb_training.experiments.options import PARTS, SHIPPED, Sweep
 from fsb_training.experiments.partition import first, partition
 from fsb_training.experiments.plan import MAIN
 from fsb_training.experiments.pretraining import CaptionBatches, CaptionLearner
@@ -52,7 +52,7 @@ def plan(root: Path) -> Path:
     folder = root.parent / "sweep"
     folder.mkdir()
     for name, base in (("clip", "nano-clip"), ("adapt", "nano-adapt")):
-        said = {"extends": str(RECIPES / f"{base}.yaml"), "optimiser": STEPS}
+        said = {"extends": base, "optimiser": STEPS}
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(said))
     (folder / "sweep.yaml").write_text(yaml.safe_dump(SWEEP))
     return folder / "sweep.yaml"
@@ -130,7 +130,7 @@ def test_the_runs_can_be_listed(done: Path, plan: Path) -> None:
 def test_the_shipped_sweep_is_what_the_page_shows() -> None:
     """docs/results.md is the page of the records in docs/results, byte for byte."""
     docs = RECIPES.parents[1] / "docs"
-    command = ["sweep", str(RECIPES / "nano-sweep.yaml"), "--records", str(docs / "results")]
+    command = ["sweep", "--records", str(docs / "results")]
     before = (docs / "results.md").read_bytes()
     page = docs.parent / "runs" / "page.md"
     page.parent.mkdir(exist_ok=True)
@@ -141,7 +141,7 @@ def test_the_shipped_sweep_is_what_the_page_shows() -> None:
 
 
 def test_every_shipped_run_has_a_recipe_that_holds(tmp_path: Path) -> None:
-    sweep = Sweep(RECIPES / "nano-sweep.yaml", ("data.root=nowhere",))
+    sweep = Sweep(SHIPPED, ("data.root=nowhere",))
     seen = set()
     for cell in sweep.options.plan():
         if cell.seed or (cell.study == MAIN and len(cell.tasks) == 1):
