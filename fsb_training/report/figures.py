@@ -165,7 +165,7 @@ def _colours(task: str) -> Floats:
     """Ordered labels run through one scale, others are told apart."""
     count = len(TASKS[task].labels)
     if TASKS[task].ordered:
-        return np.asarray(colormaps["plasma"](np.linspace(0.1, 0.9, count)))
+        return np.asarray(colormaps["plasma"](np.linspace(0.2, 0.9, count)))
     return np.asarray(colormaps["tab10"](np.arange(count)))
 
 

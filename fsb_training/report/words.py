@@ -67,7 +67,7 @@ def shown(results: Sequence[Result]) -> list[Metric]:
 def number(value: float, unit: str) -> str:
     """A value in its unit.
 
-    >>> number(0.8788, "%"), number(5.561, "years"), number(0.3125, "")
+    >>> number(0.8788, "%"), number(5.561, "years"), number(0.3126, "")
     ('87.9 %', '5.6 years', '0.313')
     """
     if unit == "%":

@@ -150,6 +150,22 @@ def test_debug_shows_where_it_came_from(bundle: Path) -> None:
         cli.main(["--debug", "bundle", "show", "nanno"])
 
 
+def test_every_metric_fits_eighty_characters(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = (
+        "accuracy", "balanced_accuracy", "macro_f1", "within_one_accuracy", "mae_years", "ece",
+    )  # fmt: skip
+    row = {name: 0.1 * number + 0.012 for number, name in enumerate(names)} | {"count": 12345}
+    bundle = random_bundle(tmp_path / "full", metrics={"FairFace:dev": {"age_group": row}})
+    monkeypatch.setenv("COLUMNS", "80")
+    status, out, _ = fsb(capfd, "bundle", "show", str(bundle.folder))
+    assert status == 0
+    assert "FairFace:dev age_group" in out
+    assert all(f"{row[name]:.3f}" in out for name in names)
+    assert "12,345" in out
+
+
 def test_show_tells_what_a_bundle_is(capfd: pytest.CaptureFixture[str], bundle: Path) -> None:
     status, out, _ = fsb(capfd, "bundle", "show", bundle)
     assert status == 0

@@ -17,6 +17,7 @@ MODULES = (
     "fsb_perception.tasks",
     "fsb_training.balance",
     "fsb_training.groups",
+    "fsb_training.report.words",
     "fsb_training.tables",
     "fsb_training.task_losses",
 )
