@@ -17,6 +17,7 @@ from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
+import cv2
 import torch
 from tqdm import tqdm
 
@@ -73,6 +74,7 @@ def parts_of(sweep: Sweep) -> Partition:
 def _quiet() -> None:
     """One thread a process: sums, and so weights, are the same however many share the work."""
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)  # a fork after its threads have begun may hang
     logging.getLogger("fsb_training").setLevel(logging.WARNING)
 
 
