@@ -63,8 +63,11 @@ class Learner(nn.Module):
     def counts(self, batches: Sequence[Targets]) -> Targets:
         """What the losses of several batches of one step divide by, by task.
 
-        Each batch's losses divide by the labels of all, as those of several processes do.
+        Each batch's losses divide by the labels of all, as those of several processes do. Nothing
+        is said where task weights follow each batch's own losses: then each has its own counts.
         """
+        if self.weights.follows:
+            return {}
         joint = {task: torch.cat([own[task] for own in batches]) for task in batches[0]}
         return {task: count / len(batches) for task, count in labelled_counts(joint).items()}
 
@@ -79,7 +82,7 @@ class Learner(nn.Module):
         Args:
             pixels: (n, 3, s, s), normalised RGB.
             targets: (n, classes) by task; rows sum to 1, or to 0 where the label is missing.
-            counts: by task, what its loss divides by; the labels of this batch if not said.
+            counts: by task, what its loss divides by; this batch's labels if empty or not said.
         """
         if self.weights.looks_back:
             self._chance = _chance(pixels.device)

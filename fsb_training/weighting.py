@@ -29,9 +29,12 @@ class TaskWeights(nn.Module):
     """A scalar from the losses of the tasks that are present.
 
     Attributes:
+        follows: the weights are those of each batch's own losses, so that the batches of one step
+            have their own, and none may hold a zero for a task that only another one has.
         looks_back: `after_step` wants the same batch's losses after the optimiser's step.
     """
 
+    follows: ClassVar[bool] = False
     looks_back: ClassVar[bool] = False
 
     def after_step(self, losses: Losses) -> None:
@@ -82,6 +85,8 @@ class SoftOptimalWeights(TaskWeights):
         temperature: above 0; the higher, the more equal the weights.
     """
 
+    follows = True
+
     def __init__(self, temperature: float) -> None:
         super().__init__()
         self.temperature = temperature
@@ -107,7 +112,7 @@ class Famo(TaskWeights):
         decay: pulls xi to zero, equal z.
     """
 
-    looks_back = True
+    follows = looks_back = True
     logits: torch.Tensor
     first: torch.Tensor
     second: torch.Tensor

@@ -146,6 +146,20 @@ def test_a_task_without_labels_keeps_its_weights(weighting: str) -> None:
         assert rows[place] == state[name]
 
 
+@pytest.mark.parametrize("weighting", ["uw-so", "famo"])
+def test_batches_of_one_step_are_weighed_each_by_itself(weighting: str) -> None:
+    """A task that only another batch of the step has must not count as one with a loss of zero."""
+    model = learner(micro("linear", weighting=weighting)).train()
+    batches = [batch(), batch(without="emotion")]
+    counts = model.counts([targets for _, targets in batches])
+    alone = [model(*one).item() for one in batches]
+    assert [model(*one, counts).item() for one in batches] == alone
+    assert min(alone) > 0.1
+    model.after_step(*batches[-1])
+    place = tuple(TASKS).index("emotion")
+    assert all(rows[place] == 0 for _, rows in model.weights.named_buffers())
+
+
 def test_a_run_with_every_option_goes_on_where_it_was(tmp_path: Path) -> None:
     """FAMO's state is in the checkpoint, and the priors are there again before the first step."""
     root = layouts.everything(tmp_path / "data", count=12)
