@@ -179,7 +179,7 @@ def test_a_run_with_every_option_goes_on_where_it_was(tmp_path: Path) -> None:
     state, batches = trainer.begin(chosen, broken, "cpu"), StepBatches(sources, chosen)
     state.learner.set_priors(batches.class_shares())
     for number in range(2):
-        trainer.train_step(state, batches[number], chosen)
+        trainer.train_step(state, [batches[number]], chosen)
     trainer.save(state, broken)
     trainer.fit(chosen, broken, sources, dev, "cpu")
     one, two = (
