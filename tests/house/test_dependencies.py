@@ -20,9 +20,9 @@ SOURCED = bool(os.environ.get("ROS_DISTRO"))
 
 # Pinned, but imported by no module of ours, and why.
 NOT_IMPORTED = {
-    "peft": "no adapter is in use yet",
     "face-alignment": "imported by name, when one of its detectors is asked for",
     "onnxscript": "torch's exporter imports it",
+    "tensorboard": "torch.utils.tensorboard imports it",
     "torchvision": "timm imports it",
 }
 

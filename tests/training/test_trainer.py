@@ -17,6 +17,7 @@ from fsb_perception.bundle import load_bundle
 from fsb_perception.options import OptionError
 from fsb_perception.registry import UnknownNameError
 from fsb_training import trainer
+from fsb_training.batches import StepBatches
 from fsb_training.metrics import task_metrics
 from fsb_training.recipe import Recipe, load_recipe
 from fsb_training.recipe_options import OptimiserOptions
@@ -64,7 +65,7 @@ def test_every_weight_is_trained_and_norms_do_not_decay(root: Path) -> None:
     assert all("pos_embed" in names[id(p)] or "latent" in names[id(p)] or p.ndim < 2 for p in kept)
     before = {name: p.detach().clone() for name, p in state.learner.named_parameters()}
     sources, _ = open_sources(recipe)
-    batches = trainer.StepBatches(sources, recipe)
+    batches = StepBatches(sources, recipe)
     for step in range(2):
         trainer.train_step(state, [batches[step]], recipe)
     still = [n for n, p in state.learner.named_parameters() if torch.equal(p.detach(), before[n])]
@@ -154,7 +155,7 @@ def test_a_loss_that_is_not_a_number_stops_with_the_step(root: Path) -> None:
         next(state.learner.parameters()).fill_(float("nan"))
     sources, _ = open_sources(recipe)
     with pytest.raises(trainer.TrainingError, match="step 0"):
-        trainer.train_step(state, [trainer.StepBatches(sources, recipe)[0]], recipe)
+        trainer.train_step(state, [StepBatches(sources, recipe)[0]], recipe)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,7 @@ def test_rates_by_role_reach_the_optimisers_step(root: Path) -> None:
     state = trainer.start(recipe)
     before = {name: p.detach().clone() for name, p in state.learner.named_parameters()}
     sources, _ = open_sources(recipe)
-    trainer.train_step(state, [trainer.StepBatches(sources, recipe)[0]], recipe)
+    trainer.train_step(state, [StepBatches(sources, recipe)[0]], recipe)
     steps = {
         name: float((p.detach() - before[name]).abs().max())
         for name, p in state.learner.named_parameters()
