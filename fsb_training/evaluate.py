@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fsb_perception.alignment import Aligner
 from fsb_perception.manifest import Manifest
 from fsb_perception.options import OptionError
+from fsb_perception.tasks import TASKS
 from fsb_perception.types import Floats, Image
 from fsb_training.batches import Source
 from fsb_training.datasets import DATASETS, MISSING, load_part
@@ -81,6 +83,27 @@ def _chunks(rows: np.ndarray) -> Iterator[np.ndarray]:
 
 def _aligned(source: Source, row: int, aligner: Aligner) -> Image:
     return aligner.align(source.store.image(row), source.store.face(row))
+
+
+def together(
+    answers: Mapping[str, Mapping[str, Floats]], sources: Iterable[Source], task: str
+) -> tuple[Floats, NDArray[np.int64]]:
+    """The answers (n, classes) for all faces that have a label of a task, and the labels (n,).
+
+    Args:
+        answers: by data set and task.
+        sources: the data sets.
+        task: its name; there may be no face of it.
+    """
+    classes = len(TASKS[task].labels)
+    rows, labels = [np.empty((0, classes), np.float32)], [np.empty(0, np.int64)]
+    for source in sources:
+        column = source.faces.labels.get(task)
+        if column is not None:
+            known = column != MISSING
+            rows.append(answers[source.faces.name][task][known])
+            labels.append(column[known])
+    return np.concatenate(rows), np.concatenate(labels)
 
 
 def judge(answers: dict[str, dict[str, Floats]], sources: Iterable[Source]) -> Metrics:

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fsb_perception import __version__
 from fsb_perception.adapters import adapter_settings
 from fsb_perception.backbones import BACKBONES
@@ -21,7 +19,7 @@ from fsb_perception.types import Floats
 from fsb_training import evaluate
 from fsb_training.assembly import deploy
 from fsb_training.batches import Source
-from fsb_training.datasets import DATASETS, MISSING
+from fsb_training.datasets import DATASETS
 from fsb_training.metrics import fit_temperature
 from fsb_training.recipe import Recipe
 from fsb_training.sources import filter_records, training_counts
@@ -85,16 +83,8 @@ def answers(
 
 def _temperature(task: str, logits: dict[str, dict[str, Floats]], dev: Sequence[Source]) -> float:
     """Fitted over all data sets that have the task, each face counting once."""
-    rows, labels = [], []
-    for source in dev:
-        column = source.faces.labels.get(task)
-        if column is not None:
-            known = column != MISSING
-            rows.append(logits[source.faces.name][task][known])
-            labels.append(column[known])
-    if not any(map(len, rows)):
-        return 1.0
-    return round(fit_temperature(np.concatenate(rows), np.concatenate(labels)), 4)
+    rows, labels = evaluate.together(logits, dev, task)
+    return round(fit_temperature(rows, labels), 4) if len(labels) else 1.0
 
 
 def manifest_of(

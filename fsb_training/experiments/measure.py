@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.special import softmax
 from torch.utils.benchmark import Timer
 
@@ -15,12 +16,12 @@ from fsb_perception.model import MultitaskEncoder
 from fsb_perception.text import build_text_tower
 from fsb_perception.types import Floats
 from fsb_training.batches import Source
-from fsb_training.datasets import MISSING
+from fsb_training.evaluate import together
 from fsb_training.metrics import fit_temperature, task_metrics
 from fsb_training.recipe import Recipe
 from fsb_training.trainer import dev_logits
 
-Answers = dict[str, tuple[Floats, "np.ndarray"]]
+Answers = dict[str, tuple[Floats, NDArray[np.int64]]]
 """Logits (n, classes) and true labels (n,) by task, of all data sets together."""
 
 BATCHES = (1, 8)
@@ -30,17 +31,7 @@ _SECONDS = 0.3  # of timing each number of faces
 def answers(encoder: MultitaskEncoder, recipe: Recipe, sources: Sequence[Source]) -> Answers:
     """What the encoder says of every labelled face."""
     logits = dev_logits(encoder, recipe, sources, recipe.sizes[-1])
-    found: Answers = {}
-    for task in recipe.tasks:
-        rows, labels = [], []
-        for source in sources:
-            column = source.faces.labels.get(task)
-            if column is not None:
-                known = column != MISSING
-                rows.append(logits[source.faces.name][task][known])
-                labels.append(column[known])
-        found[task] = (np.concatenate(rows), np.concatenate(labels))
-    return found
+    return {task: together(logits, sources, task) for task in recipe.tasks}
 
 
 def judged(test: Answers, dev: Answers) -> dict[str, dict[str, float]]:

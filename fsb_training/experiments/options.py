@@ -28,7 +28,9 @@ class SweepOptions(Options):
     """Which runs, on what, and how long each."""
 
     name: str = option("nano-sweep", "name of the sweep and of its folder below runs/")
-    pretrain: str = option("", "recipe of the vision-language model: its name, or a path from the sweep's file")
+    pretrain: str = option(
+        "", "recipe of the vision-language model: its name, or a path from the sweep's file"
+    )
     adapt: str = option("", "recipe that every system starts from: likewise")
     shares: dict[str, float] = option({}, "share of the faces in each part")
     faces: int = option(8000, "faces of the part adapt that are learned from", ge=16)

@@ -1,14 +1,11 @@
-"""The nano vision-language model: a recipe whose objective is captions, and what is kept of it."""
+"""What a recipe with the objective captions learns: which of them are true of a picture."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
-from safetensors.torch import save
 from torch import nn
 
 from fsb_perception.backbones import BACKBONES
@@ -22,10 +19,6 @@ from fsb_training.batches import Batch, Source, StepBatches
 from fsb_training.experiments.captions import Facts, caption, facts_of, style_of
 from fsb_training.experiments.contrastive import ContrastiveLearner
 from fsb_training.recipe import Recipe
-from fsb_training.writing import write_whole
-
-TOWERS = "towers.safetensors"
-"""Both pretrained towers, under open_clip's names."""
 
 
 class CaptionLearner(ContrastiveLearner):
@@ -84,31 +77,3 @@ class CaptionBatches(StepBatches):
         facts = self._facts[s][row].copy()
         facts[-2:] = style_of(picture)
         return facts
-
-
-def pretrained(recipe: Recipe, sources: Sequence[Source], run: Path) -> Path:
-    """The file of both pretrained towers; they are trained if it is not there, from where ``run``
-    stands.
-
-    Args:
-        recipe: with the objective captions.
-        sources: pictures to learn from.
-        run: folder of the run; the towers lie in it.
-    """
-    from fsb_training import trainer
-
-    path = run / TOWERS
-    if path.is_file():
-        return path
-    state = trainer.begin(recipe, run, "cpu")
-    trainer.fit(recipe, run, sources, [], "cpu", state=state)
-    averaged = cast(CaptionLearner, state.average.module)
-    towers = {"visual.trunk": averaged.image_tower, "text": averaged.text_tower}
-    tensors = {
-        f"{prefix}.{name}": tensor.contiguous()
-        for prefix, tower in towers.items()
-        for name, tensor in tower.state_dict().items()
-    }
-    data = save(tensors)
-    write_whole(path, lambda file: file.write(data), len(data))
-    return path

@@ -29,8 +29,8 @@ from fsb_training.experiments import measure
 from fsb_training.experiments.options import ADAPT, DEV, PRETRAIN, TEST, Sweep
 from fsb_training.experiments.partition import Partition, first, partition
 from fsb_training.experiments.plan import Cell
-from fsb_training.experiments.pretraining import pretrained
 from fsb_training.experiments.records import Record, cell_entry, pack, write
+from fsb_training.experiments.towers import pretrained
 from fsb_training.params import size
 from fsb_training.recipe import Recipe
 
