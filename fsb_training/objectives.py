@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from fsb_training.batches import Activations, Source, StepBatches
     from fsb_training.recipe import Recipe
 
-OBJECTIVES = ("tasks", "captions")
-
 
 def build_learner(recipe: Recipe) -> nn.Module:
     """A fresh learner; its ``encoder`` is what is averaged, judged and exported."""
