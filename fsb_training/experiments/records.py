@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsb_perception.options import OptionError
 from fsb_training.experiments.plan import Cell
 
 VERSION = 1
 
 
-class RecordError(RuntimeError):
+class RecordError(OptionError):
     """A record that cannot be used; the message names its file."""
 
 
