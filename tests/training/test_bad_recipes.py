@@ -243,6 +243,8 @@ def test_a_run_of_another_recipe_is_refused_before_the_data_are_opened(
     assert "begun with another recipe" in refusal(capsys, monkeypatch, *words)
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)
 def test_lora_is_trained_and_shown_from_the_command_line(tmp_path: Path) -> None:
     root, run = layouts.everything(tmp_path / "data", count=10), tmp_path / "run"
     places = ["--set", f"data.root={root}", "--set", f"data.cache={tmp_path}/cache"]
@@ -265,7 +267,7 @@ def command(module: str, *words: str) -> str:
         env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=240,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

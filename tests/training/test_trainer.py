@@ -72,6 +72,8 @@ def test_every_weight_is_trained_and_norms_do_not_decay(root: Path) -> None:
     assert still == []
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)
 def test_a_killed_run_ends_as_an_unbroken_one(root: Path, tmp_path: Path) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"

@@ -25,6 +25,7 @@ from fsb_training.recipe import load_recipe
 from fsb_training.recipe_options import DataOptions
 from tests.training import layouts
 
+pytestmark = [pytest.mark.timeout(300), pytest.mark.long]  # the sweep is run once, for all of them
 RECIPES = Path(__file__).parents[3] / "fsb_training" / "recipes"
 SHARES = {"pretrain": 0.4, "adapt": 0.2, "dev": 0.2, "test": 0.2}
 SWEEP = {
