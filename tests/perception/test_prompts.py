@@ -17,7 +17,8 @@ from fsb_perception.prompts import (
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.tasks import TASKS, Task
 from fsb_perception.text import tokenizer
-from tests.texts import MICRO, text_side, word_tokenizer
+from tests.texts import text_side, word_tokenizer
+from tests.towers import MICRO
 
 SHADES = Task("shades", ("no", "yes"), description="glasses", phrases=(("a face",), ("glasses",)))
 

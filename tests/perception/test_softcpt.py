@@ -15,7 +15,8 @@ from fsb_perception.model import MultitaskEncoder
 from fsb_perception.options import OptionError
 from fsb_perception.prompts import text_start
 from fsb_perception.tasks import TASKS, Task
-from tests.texts import MICRO, text_side
+from tests.texts import text_side
+from tests.towers import MICRO
 
 ALL = tuple(TASKS)
 SOFTCPT = adapter_config({"method": "softcpt", "context": 5, "task_context": 2, "hidden": 16})

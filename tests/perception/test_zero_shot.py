@@ -12,7 +12,8 @@ from fsb_perception.model import MultitaskEncoder
 from fsb_perception.options import OptionError
 from fsb_perception.prompts import text_features
 from fsb_perception.tasks import TASKS
-from tests.texts import MICRO, text_side
+from tests.texts import text_side
+from tests.towers import MICRO
 
 ZERO_SHOT = adapter_config({"method": "zero-shot"})
 

@@ -122,7 +122,9 @@ def test_the_node_publishes_what_was_trained(
         said = answer(line)
     check(said, bundle)
     # Such as that the fused encoder differs, and is not used.
-    assert [r for r in caplog.records if r.levelname == "WARNING"] == []
+    # Of the few faces made up here, it is right to say that they do not have every label.
+    loud = [r for r in caplog.records if r.name != "fsb_training.sources"]
+    assert [r for r in loud if r.levelname == "WARNING"] == []
     heard, own = table(said.faces), table(in_the_core(bundle).process(PICTURE, START))
     assert heard.keys() == own.keys()
     for face_id, row in own.items():

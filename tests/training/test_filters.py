@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from fsb_perception.options import OptionError, build
 from fsb_perception.registry import UnknownNameError
 from fsb_training.cli import app
+from fsb_training.commands.shared import CONSOLE
 from fsb_training.datasets import DatasetError, FaceSet, load_part, load_training
 from fsb_training.export import manifest_of
 from fsb_training.filters import FilterOptions, filtered, open_filters
@@ -271,7 +272,10 @@ def test_data_sets_without_a_label_of_the_tasks_are_left_out(tmp_path: Path) -> 
         open_sources(alone)
 
 
-def test_filters_are_shown_without_reading_a_picture(celebrities: FaceSet, tmp_path: Path) -> None:
+def test_filters_are_shown_without_reading_a_picture(
+    celebrities: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CONSOLE, "width", 160)
     settings = (
         "tasks=[gender]", "data.shares={CelebA-HQ: 1.0}",
         "data.filters.celebrities.evaluation=[LFW]",
@@ -282,7 +286,7 @@ def test_filters_are_shown_without_reading_a_picture(celebrities: FaceSet, tmp_p
         words += ["--set", setting]
     for picture in tmp_path.glob("**/CelebA-HQ-img/*.jpg"):
         picture.write_bytes(b"")
-    said = CliRunner().invoke(app, words, env={"COLUMNS": "160"})
+    said = CliRunner().invoke(app, words)
     assert said.exit_code == 0, said.output
     row = next(line for line in said.output.splitlines() if "celebrities" in line)
     cells = [cell.strip() for cell in row.strip("│").split("│")]

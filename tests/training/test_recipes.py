@@ -16,6 +16,7 @@ from fsb_perception.options import OptionError
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.tasks import TASKS
 from fsb_training.cli import app
+from fsb_training.commands.shared import CONSOLE
 from fsb_training.recipe import Recipe, load_recipe
 from fsb_training.recipe_files import SHIPPED, find_recipe, shipped_recipes
 from fsb_training.systems import SYSTEMS
@@ -78,8 +79,9 @@ def test_words_on_use_are_not_copied() -> None:
         assert len(set(texts)) == len(texts)
 
 
-def test_recipes_are_listed_with_what_they_are() -> None:
-    said = CliRunner().invoke(app, ["recipes"], env={"COLUMNS": "160"})
+def test_recipes_are_listed_with_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CONSOLE, "width", 160)
+    said = CliRunner().invoke(app, ["recipes"])
     assert said.exit_code == 0
     for name, words in shipped_recipes().items():
         assert re.search(rf"{re.escape(name)} +│ {re.escape(words[:40])}", said.output)
