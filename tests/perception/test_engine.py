@@ -215,6 +215,23 @@ def test_bf16_is_taken_where_it_is_faster(
     assert hardware.choose_dtype("auto", torch.device("cpu")) == dtype
 
 
+@pytest.mark.parametrize(
+    ("micro_seconds", "gain"),
+    [
+        pytest.param({64: (4.5, 23.7), 512: (1577, 222)}, 7.1, id="AMX, slow to set up"),
+        pytest.param({64: (4.5, 1750)}, 0.003, id="emulated, found out by the small one"),
+    ],
+)
+def test_a_processor_made_for_bf16_is_told_from_one_that_emulates_it(
+    monkeypatch: pytest.MonkeyPatch, micro_seconds: dict[int, tuple[float, float]], gain: float
+) -> None:
+    def seconds(side: int, dtype: torch.dtype) -> float:
+        return micro_seconds[side][dtype == torch.bfloat16]
+
+    monkeypatch.setattr(hardware, "_seconds", seconds)
+    assert hardware.bf16_gain.__wrapped__() == pytest.approx(gain, rel=0.2)
+
+
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="torch knows the flags of x86 alone")
 def test_emulated_bf16_is_measured_to_be_slow() -> None:
     made_for_it = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
