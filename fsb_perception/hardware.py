@@ -44,6 +44,15 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if bf16_gain() > _WORTHWHILE else torch.float32
 
 
+def format_name(dtype: torch.dtype) -> str:
+    """``bf16`` for torch.bfloat16: the names of `choose_dtype`.
+
+    >>> format_name(torch.bfloat16)
+    'bf16'
+    """
+    return next(name for name, each in DTYPES.items() if each == dtype)
+
+
 def _cuda_dtype() -> torch.dtype:
     # Before Ampere torch emulates bfloat16, and calls that support; half precision is in hardware
     # since Volta.
@@ -53,7 +62,7 @@ def _cuda_dtype() -> torch.dtype:
 
 
 _SMALL, _LARGE = 64, 512  # sides of the matrices
-# With AMX, 20 us to set up the product make a small one five times slower than in float32; emulated,
+# With AMX, 20 us to set a product up make a small one five times slower than in float32; emulated,
 # it is some 400 times slower.
 _EMULATED = 1 / 20
 

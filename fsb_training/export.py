@@ -13,7 +13,6 @@ from fsb_perception.bundle import Bundle, save_bundle
 from fsb_perception.engine import Engine, EngineConfig
 from fsb_perception.manifest import FORMAT_VERSION, BundleTask, Manifest, TrainingData
 from fsb_perception.model import MultitaskEncoder
-from fsb_perception.preprocessing import Preprocessing
 from fsb_perception.tasks import TASKS
 from fsb_perception.types import Floats
 from fsb_training import evaluate
@@ -23,7 +22,7 @@ from fsb_training.datasets import DATASETS
 from fsb_training.metrics import fit_temperature
 from fsb_training.recipe import Recipe
 from fsb_training.sources import filter_records, training_counts
-from fsb_training.trainer import dev_logits
+from fsb_training.validation import dev_logits, preprocessing_of
 
 _FOR_LOGS = ("nll", "brier")
 
@@ -112,9 +111,7 @@ def manifest_of(
             BundleTask(name=task, labels=TASKS[task].labels, ordered=TASKS[task].ordered)
             for task in recipe.tasks
         ),
-        preprocessing=Preprocessing(
-            size=recipe.sizes[-1], alignment=recipe.alignment, mean=row.mean, std=row.std
-        ),
+        preprocessing=preprocessing_of(recipe, recipe.sizes[-1]),
         temperatures=temperatures,
         training_data=tuple(
             TrainingData(name=name, count=count, licence=DATASETS[name].licence)

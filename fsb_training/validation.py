@@ -49,8 +49,7 @@ def dev_logits(
     encoder: MultitaskEncoder, recipe: Recipe, sources: Sequence[Source], size: int
 ) -> dict[str, dict[str, Floats]]:
     """Logits (n, classes) by data set and task at a picture size."""
-    row = BACKBONES[recipe.backbone]
-    preprocessing = Preprocessing(size=size, alignment=recipe.alignment, mean=row.mean, std=row.std)
+    preprocessing = preprocessing_of(recipe, size)
     encoder.eval()
     device = next(encoder.parameters()).device
 
@@ -60,6 +59,12 @@ def dev_logits(
         return {task: rows.float().cpu().numpy() for task, rows in logits.items()}
 
     return {s.faces.name: evaluate.run(s, preprocessing.aligner, encode) for s in sources}
+
+
+def preprocessing_of(recipe: Recipe, size: int) -> Preprocessing:
+    """How faces are prepared for the recipe's backbone at a side of ``size`` pixels."""
+    row = BACKBONES[recipe.backbone]
+    return Preprocessing(size=size, alignment=recipe.alignment, mean=row.mean, std=row.std)
 
 
 def _softmax(tasks: dict[str, Floats]) -> dict[str, Floats]:

@@ -19,7 +19,8 @@ from fsb_training.batches import Source
 from fsb_training.evaluate import together
 from fsb_training.metrics import fit_temperature, task_metrics
 from fsb_training.recipe import Recipe
-from fsb_training.trainer import dev_logits
+from fsb_training.report.features import FeatureMap, Tower, feature_maps
+from fsb_training.validation import dev_logits, preprocessing_of
 
 Answers = dict[str, tuple[Floats, NDArray[np.int64]]]
 """Logits (n, classes) and true labels (n,) by task, of all data sets together."""
@@ -48,6 +49,15 @@ def judged(test: Answers, dev: Answers) -> dict[str, dict[str, float]]:
 def hits(test: Answers) -> dict[str, np.ndarray]:
     """By task, whether each face was right; bool (n,)."""
     return {task: logits.argmax(axis=1) == true for task, (logits, true) in test.items()}
+
+
+def feature_maps_of(
+    encoder: MultitaskEncoder, recipe: Recipe, sources: Sequence[Source], most: int
+) -> list[FeatureMap]:
+    """t-SNE maps of at most ``most`` faces, one a task."""
+    preprocessing = preprocessing_of(recipe, recipe.sizes[-1])
+    tower = Tower(recipe.name, encoder.tower, preprocessing, BACKBONES[recipe.backbone].patch)
+    return feature_maps(tower, recipe.tasks, sources, most)
 
 
 def milliseconds_a_face(encoder: MultitaskEncoder, size: int) -> dict[str, float]:

@@ -14,7 +14,7 @@ from pydantic import ValidationError, field_validator
 
 from fsb_perception.options import OptionError, Options, option
 from fsb_perception.tasks import TASKS
-from fsb_training.experiments.plan import Cell, cells
+from fsb_training.experiments.plan import MAIN, Cell, cells
 from fsb_training.recipe import Recipe, load_recipe
 from fsb_training.recipe_files import find_recipe
 from fsb_training.systems import SYSTEMS
@@ -44,6 +44,10 @@ class SweepOptions(Options):
         {}, "settings of the recipe by study and variant"
     )
     settings: dict[str, dict[str, Any]] = option({}, "settings of the recipe by system")
+    mapped: tuple[str, ...] = option(
+        (), "systems whose features are drawn as t-SNE maps, of all tasks and the first seed"
+    )
+    map_faces: int = option(900, "test faces in a map, as many of each data set", ge=16)
 
     @field_validator("shares")
     @classmethod
@@ -52,13 +56,19 @@ class SweepOptions(Options):
             raise ValueError(f"got {list(shares)}, must name {', '.join(PARTS)}")
         return {part: shares[part] for part in PARTS}
 
-    @field_validator("settings")
+    @field_validator("settings", "mapped")
     @classmethod
-    def _check_systems(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        for name in settings:
+    def _check_systems(cls, named: Any) -> Any:
+        for name in named:
             if name not in SYSTEMS:
                 raise ValueError(f"unknown system {name!r}; known are {', '.join(SYSTEMS)}")
-        return settings
+        return named
+
+    def draws(self, cell: Cell) -> bool:
+        """Whether the features of a cell are kept as a map."""
+        return (cell.study, cell.seed, cell.tasks) == (MAIN, self.seeds[0], tuple(TASKS)) and (
+            cell.system in self.mapped
+        )
 
     def plan(self) -> list[Cell]:
         """Every run, in the order in which they are done."""

@@ -38,10 +38,11 @@ class Cell:
     def name(self) -> str:
         """A file name: ``main-lora-gender+age_group+emotion-0``."""
         parts = (self.study, self.variant, self.system, "+".join(self.tasks), str(self.seed))
-        return "-".join(_slug(part) for part in parts if part)
+        return "-".join(slug(part) for part in parts if part)
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
+    """``text`` as a part of a file name."""
     return re.sub(r"[^a-z0-9_+]+", "-", text.lower()).strip("-")
 
 

@@ -6,7 +6,7 @@ import base64
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsb_perception.options import OptionError
+from fsb_perception.types import Floats
 from fsb_training.experiments.plan import Cell
 
 VERSION = 1
@@ -37,6 +38,7 @@ class Record:
         metrics: by task, on the test part.
         hits: by task, whether each test face with a label was right; packed (`pack`).
         counts: faces of each part and data set.
+        maps: by task, a t-SNE map of test faces and their labels; packed (`pack_map`).
         version: of this layout.
     """
 
@@ -48,6 +50,7 @@ class Record:
     metrics: Mapping[str, Mapping[str, float]]
     hits: Mapping[str, str]
     counts: Mapping[str, Mapping[str, int]]
+    maps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     version: int = VERSION
 
     @property
@@ -108,6 +111,21 @@ def read_all(folder: Path) -> list[Record]:
 def pack(hits: NDArray[np.bool_]) -> str:
     """Right or wrong, bit by bit, as text; `unpack` with their count gives them back."""
     return base64.b64encode(np.packbits(hits).tobytes()).decode("ascii")
+
+
+def pack_map(xy: Floats, labels: NDArray[np.int64]) -> dict[str, str]:
+    """Places (n, 2) and labels (n,) as text; `unpack_map` gives them back, to a thousandth."""
+    return {
+        "xy": base64.b64encode(xy.astype("<f2").tobytes()).decode("ascii"),
+        "labels": base64.b64encode(labels.astype(np.uint8).tobytes()).decode("ascii"),
+    }
+
+
+def unpack_map(packed: Mapping[str, str]) -> tuple[Floats, NDArray[np.int64]]:
+    """Places (n, 2) and labels (n,) of a packed map."""
+    xy = np.frombuffer(base64.b64decode(packed["xy"]), "<f2").astype(np.float32)
+    labels = np.frombuffer(base64.b64decode(packed["labels"]), np.uint8)
+    return xy.reshape(-1, 2), labels.astype(np.int64)
 
 
 def unpack(text: str, count: int) -> NDArray[np.bool_]:

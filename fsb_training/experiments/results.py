@@ -10,6 +10,7 @@ from typing import Any
 from fsb_perception.tasks import TASKS
 from fsb_training.experiments import markdown
 from fsb_training.experiments.estimates import accuracy, difference, metric
+from fsb_training.experiments.maps import FOLDER, draw_maps, map_table
 from fsb_training.experiments.plan import MAIN, Cell
 from fsb_training.experiments.records import Record, read_all
 from fsb_training.tables import percent
@@ -74,7 +75,7 @@ def results_page(runs: Runs, page: str) -> str:
 
 
 def write_page(planned: Sequence[Cell], records: Path, page: Path) -> None:
-    """Write the page of a sweep from the records in a folder.
+    """Write the page of a sweep, and its pictures beside it, from the records in a folder.
 
     Args:
         planned: every cell.
@@ -82,8 +83,9 @@ def write_page(planned: Sequence[Cell], records: Path, page: Path) -> None:
         page: the file to write.
     """
     template = Path(__file__).with_name("results_page.md").read_text(encoding="utf-8")
-    text = results_page(Runs(read_all(records), planned), template)
-    page.write_text(text, encoding="utf-8")
+    runs = Runs(read_all(records), planned)
+    page.write_text(results_page(runs, template), encoding="utf-8")
+    draw_maps(runs.records, page.with_name(FOLDER))
 
 
 def budget(runs: Runs) -> str:
@@ -212,6 +214,11 @@ def parity_table(runs: Runs) -> str:
     return markdown.table(("system", *(task.replace("_", " ") for task in runs.tasks)), rows)
 
 
+def maps(runs: Runs) -> str:
+    """Pictures of the features, a row a task, a column a system."""
+    return map_table(runs.records)
+
+
 def ablation_tables(runs: Runs) -> str:
     """A table an ablation: what each variant changes against the main run of its system."""
     studies = dict.fromkeys(cell.study for cell in runs.planned if cell.study != MAIN)
@@ -246,4 +253,5 @@ PARTS = {
     "cost": cost_table,
     "parity": parity_table,
     "ablations": ablation_tables,
+    "maps": maps,
 }

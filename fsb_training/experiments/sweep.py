@@ -16,20 +16,23 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import cv2
 import torch
 from tqdm import tqdm
 
 from fsb_perception.bundle import sha256
+from fsb_perception.hardware import choose_dtype, format_name
+from fsb_perception.model import MultitaskEncoder
 from fsb_training import trainer
 from fsb_training.assembly import deploy
 from fsb_training.batches import Source
 from fsb_training.experiments import measure
-from fsb_training.experiments.options import ADAPT, DEV, PRETRAIN, TEST, Sweep
+from fsb_training.experiments.options import ADAPT, DEV, PARTS, PRETRAIN, TEST, Sweep
 from fsb_training.experiments.partition import Partition, first, partition
 from fsb_training.experiments.plan import Cell
-from fsb_training.experiments.records import Record, cell_entry, pack, write
+from fsb_training.experiments.records import Record, cell_entry, pack, pack_map, write
 from fsb_training.experiments.towers import pretrained
 from fsb_training.params import size
 from fsb_training.recipe import Recipe
@@ -115,8 +118,17 @@ def record_of(sweep: Sweep, cell: Cell, towers: Path, folder: Path) -> Record:
         },
         metrics=measure.judged(test, dev),
         hits={task: pack(hits) for task, hits in measure.hits(test).items()},
-        counts=measure.face_counts({p: parts[p] for p in (PRETRAIN, ADAPT, DEV, TEST)}),
+        counts=measure.face_counts({p: parts[p] for p in PARTS}),
+        maps=_maps(sweep, cell, encoder, recipe) if sweep.options.draws(cell) else {},
     )
+
+
+def _maps(
+    sweep: Sweep, cell: Cell, encoder: MultitaskEncoder, recipe: Recipe
+) -> dict[str, dict[str, str]]:
+    sources = _labelled(parts_of(sweep)[TEST], cell)
+    made = measure.feature_maps_of(encoder, recipe, sources, sweep.options.map_faces)
+    return {each.task: pack_map(each.xy, each.labels) for each in made}
 
 
 def _labelled(sources: Sequence[Source], cell: Cell) -> list[Source]:
@@ -124,7 +136,7 @@ def _labelled(sources: Sequence[Source], cell: Cell) -> list[Source]:
     return [s for s in sources if set(s.faces.labels) & set(cell.tasks)]
 
 
-def _budget(sweep: Sweep, recipe: Recipe) -> dict[str, int]:
+def _budget(sweep: Sweep, recipe: Recipe) -> dict[str, Any]:
     options = sweep.options
     return {
         "faces": options.faces,
@@ -132,6 +144,7 @@ def _budget(sweep: Sweep, recipe: Recipe) -> dict[str, int]:
         "views": recipe.data.views,
         "size": recipe.sizes[-1],
         "rank": options.rank,
+        "precision": format_name(choose_dtype(recipe.optimiser.precision, torch.device("cpu"))),
     }
 
 

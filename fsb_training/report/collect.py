@@ -98,8 +98,10 @@ def collect(
     found = results(said, sources, bundle.manifest.temperatures, choices.min_count)
     specs = [f"{source.faces.name}:{source.faces.part}" for source in sources]
     _log.info("%s: maps of the features", bundle.bundle_id)
-    maps = [figures.feature_map(made) for made in feature_maps(bundle, sources)]
-    patches = _patches(tower_of(bundle), before, choices.show_faces)
+    tower = tower_of(bundle)
+    tasks = [task.name for task in bundle.tasks]
+    maps = [figures.feature_map(made) for made in feature_maps(tower, tasks, sources)]
+    patches = _patches(tower, before, choices.show_faces)
     _log.info("%s: time and memory", bundle.bundle_id)
     return Section(
         bundle=bundle,

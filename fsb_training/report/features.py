@@ -98,14 +98,22 @@ def tower_before(reference: str, bundle: Bundle) -> Tower:
     return Tower(name, module, bundle.manifest.preprocessing, BACKBONES[backbone].patch)
 
 
-def feature_maps(bundle: Bundle, sources: Sequence[Source]) -> list[FeatureMap]:
+def feature_maps(
+    tower: Tower, tasks: Sequence[str], sources: Sequence[Source], most: int = MOST_FACES
+) -> list[FeatureMap]:
     """A map for each task that any of the faces has a label of.
 
     Tasks that share the tower's feature and are known of the same faces share a map too, coloured
     anew: it is computed once.
+
+    Args:
+        tower: whose features.
+        tasks: names of those it serves.
+        sources: the faces.
+        most: faces of all sources together that are looked at.
     """
-    chosen = _choose([len(source) for source in sources])
-    features = _pooled(bundle, sources, chosen)
+    chosen = _choose([len(source) for source in sources], most)
+    features = _pooled(tower, tasks, sources, chosen)
     made: dict[tuple[int, bytes], Floats] = {}
     maps = []
     for task, rows in features.items():
@@ -121,10 +129,10 @@ def feature_maps(bundle: Bundle, sources: Sequence[Source]) -> list[FeatureMap]:
     return maps
 
 
-def _choose(counts: Sequence[int]) -> list[NDArray[np.int64]]:
-    """Rows of each data set, at most `MOST_FACES` in all and as many of each as there are."""
+def _choose(counts: Sequence[int], most: int) -> list[NDArray[np.int64]]:
+    """Rows of each data set, at most ``most`` in all and as many of each as there are."""
     rng = np.random.default_rng(_SEED)
-    share = MOST_FACES // len(counts)
+    share = most // len(counts)
     return [np.sort(rng.permutation(count)[:share]) for count in counts]
 
 
@@ -133,10 +141,12 @@ def _labels(source: Source, task: str) -> NDArray[np.int64]:
 
 
 def _pooled(
-    bundle: Bundle, sources: Sequence[Source], chosen: Sequence[NDArray[np.int64]]
+    tower: Tower,
+    tasks: Sequence[str],
+    sources: Sequence[Source],
+    chosen: Sequence[NDArray[np.int64]],
 ) -> dict[str, Floats]:
     """Features (n, width) by task; one and the same array where tasks share them."""
-    tower = tower_of(bundle)
     aligner = tower.preprocessing.aligner
     faces = [
         (source, int(row))
@@ -151,7 +161,6 @@ def _pooled(
                 for source, row in faces[start : start + _BATCH]
             ]
             parts.append(tower.module(tower.preprocessing.pixels(pictures)))
-    tasks = [task.name for task in bundle.tasks]
     if isinstance(parts[0], dict):
         return {task: torch.cat([part[task] for part in parts]).numpy() for task in tasks}
     return dict.fromkeys(tasks, torch.cat(parts).numpy())

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from fsb_training.experiments.plan import Cell
-from fsb_training.experiments.records import Record, cell_entry, pack
+from fsb_training.experiments.plan import MAIN, Cell
+from fsb_training.experiments.records import Record, cell_entry, pack, pack_map
 
 TASKS = ("gender", "age_group", "emotion")
+SPIRAL = (
+    np.array([(n * np.sin(n), n * np.cos(n)) for n in range(40)], np.float32),
+    np.arange(40) % 2,
+)
+
+
+def _mapped(cell: Cell) -> bool:
+    return (cell.study, cell.system, cell.seed) == (MAIN, "LoRA", 0) and len(cell.tasks) > 1
 
 
 def record(cell: Cell, accuracy: float = 0.8, faces: int = 400) -> Record:
@@ -36,5 +44,6 @@ def record(cell: Cell, accuracy: float = 0.8, faces: int = 400) -> Record:
         },
         metrics={task: dict(row) for task in cell.tasks},
         hits={task: pack(hits) for task in cell.tasks},
+        maps={task: pack_map(*SPIRAL) for task in cell.tasks} if _mapped(cell) else {},
         counts={"adapt": {"FairFace": 10, "FERPlus": 5}, "test": {"FairFace": 7}},
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fsb_training.experiments import records
 from fsb_training.experiments.plan import MAIN, Cell
-from tests.training.experiments.made_up import TASKS, record
+from tests.training.experiments.made_up import SPIRAL, TASKS, record
 
 CELL = Cell(MAIN, "VPT deep, task-specific", TASKS, 2)
 
@@ -19,6 +19,12 @@ CELL = Cell(MAIN, "VPT deep, task-specific", TASKS, 2)
 def test_packed_bits_come_back(bits: list[bool]) -> None:
     row = np.array(bits, bool)
     assert records.unpack(records.pack(row), len(row)).tolist() == bits
+
+
+def test_a_packed_map_comes_back() -> None:
+    places, labels = records.unpack_map(records.pack_map(*SPIRAL))
+    np.testing.assert_allclose(places, SPIRAL[0], rtol=1e-3, atol=1e-3)
+    assert labels.tolist() == SPIRAL[1].tolist()
 
 
 def test_a_record_comes_back_and_is_the_same_bytes_again(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from fsb_training.experiments.estimates import accuracy, difference
 from fsb_training.experiments.plan import MAIN, Cell, cells
-from fsb_training.experiments.results import PARTS, Runs, results_page
+from fsb_training.experiments.records import write
+from fsb_training.experiments.results import PARTS, Runs, results_page, write_page
 from tests.training.experiments.made_up import TASKS, record
 
 SYSTEMS = ("linear probing", "LoRA", "DoRA")
@@ -71,6 +75,16 @@ def test_parity_and_ablations_are_differences_in_points() -> None:
     page = results_page(runs(**{"task weighting": 0.85}), "<!-- ablations -->")
     assert "### task weighting" in page
     assert "| LoRA, famo | **+5.0 ±" in page
+
+
+def test_every_map_that_the_page_links_to_is_drawn(tmp_path: Path) -> None:
+    for cell in PLAN:
+        write(tmp_path / "records", cell, record(cell))
+    write_page(PLAN, tmp_path / "records", tmp_path / "page.md")
+    links = re.findall(r"!\[t-SNE of LoRA[^]]*]\((.+?)\)", (tmp_path / "page.md").read_text())
+    assert links == [f"results/tsne-lora-{task}.svg" for task in TASKS]
+    for link in links:
+        assert (tmp_path / link).read_text().lstrip().startswith("<?xml")
 
 
 def test_a_sweep_that_has_not_begun_has_a_page_too() -> None:

@@ -37,6 +37,8 @@ SWEEP = {
     "rank": 2,
     "seeds": [0, 1],
     "systems": ["linear probing", "LoRA", "zero-shot"],
+    "mapped": ["LoRA"],
+    "map_faces": 16,
     "single": ["LoRA"],
     "settings": {"LoRA": {"optimiser.learning_rate": 0.01}},
 }
