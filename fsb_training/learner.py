@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from fsb_training.assembly import assemble
 from fsb_training.losses import labelled_counts, task_losses
 from fsb_training.recipe import Recipe
 from fsb_training.recipe_options import LossOptions
+from fsb_training.stem import StemFeature
 from fsb_training.task_losses import DEFAULT, build_loss, set_priors
 from fsb_training.weighting import build_weights
 
@@ -44,14 +44,8 @@ class Learner(nn.Module):
         self.stem_heads = nn.ModuleDict(
             {task: nn.Linear(width, len(TASKS[task].labels)) for task in tasks}
         )
-        self._stem_feature: torch.Tensor | None = None
+        self._stem = StemFeature(self.encoder.tower) if recipe.loss.stem else None
         self.last_losses: dict[str, torch.Tensor] = {}
-        if recipe.loss.stem:
-            self.encoder.tower.get_submodule("patch_embed").register_forward_hook(self._keep)
-
-    def _keep(self, _module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-        grid_axes = tuple(range(1, output.ndim - 1))
-        self._stem_feature = output.mean(dim=grid_axes)
 
     def set_priors(self, priors: Mapping[str, NDArray]) -> None:
         """Say how often each class is drawn, (classes,) by task; losses may want to know.
@@ -96,12 +90,13 @@ class Learner(nn.Module):
         penalty = self.encoder.penalty()
         if penalty is not None:
             loss = loss + penalty
-        if self.stem_heads:
-            loss = loss + self._options.stem * self._stem_loss(targets, counts)
+        if self._stem:
+            stem_loss = self._stem_loss(self._stem.take(), targets, counts)
+            loss = loss + self._options.stem * stem_loss
         return loss
 
-    def _stem_loss(self, targets: Targets, counts: Targets) -> torch.Tensor:
-        logits = {task: head(self._stem_feature) for task, head in self.stem_heads.items()}
+    def _stem_loss(self, feature: torch.Tensor, targets: Targets, counts: Targets) -> torch.Tensor:
+        logits = {task: head(feature) for task, head in self.stem_heads.items()}
         plain = dict.fromkeys(targets, build_loss(DEFAULT, self._options))
         return torch.stack(list(task_losses(logits, targets, counts, plain).values())).sum()
 

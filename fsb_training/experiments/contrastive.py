@@ -24,6 +24,7 @@ from torch import nn
 from fsb_perception.text import encode_text
 from fsb_training.datasets import MISSING
 from fsb_training.experiments.captions import TOLERANCE
+from fsb_training.stem import StemFeature
 
 _LARGEST_SCALE = 100.0  # of the cosines; CLIP's limit
 
@@ -82,13 +83,25 @@ class ContrastiveLearner(nn.Module):
     Args:
         image_tower: pixels (n, 3, s, s) to features (n, width).
         text_tower: open_clip's, token ids (n, context) to features (n, width).
+        stem_weight: of the same loss on the image tower's stem through a throw-away projection;
+            0 for none.
+        stem_width: of the stem's feature.
     """
 
-    def __init__(self, image_tower: nn.Module, text_tower: nn.Module) -> None:
+    def __init__(
+        self,
+        image_tower: nn.Module,
+        text_tower: nn.Module,
+        stem_weight: float = 0.0,
+        stem_width: int = 0,
+    ) -> None:
         super().__init__()
         self.image_tower = image_tower
         self.text_tower = text_tower
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self._stem_weight = stem_weight
+        self._stem = StemFeature(image_tower) if stem_weight else None
+        self.stem_head = nn.Linear(stem_width, stem_width) if stem_weight else None
         self.last_losses: dict[str, torch.Tensor] = {}  # by task, of which there are none
 
     def set_priors(self, priors: Mapping[str, object]) -> None:
@@ -118,8 +131,18 @@ class ContrastiveLearner(nn.Module):
             counts: not used. Of several processes each contrasts its own pictures.
         """
         del counts
-        images = F.normalize(self.image_tower(pixels), dim=1)
-        texts = F.normalize(encode_text(self.text_tower, targets["tokens"]), dim=1)
-        scale = self.log_scale.clamp(max=math.log(_LARGEST_SCALE)).exp()
+        images = self.image_tower(pixels)
+        texts = encode_text(self.text_tower, targets["tokens"])
         pairs = truth(targets["facts"], targets["mentioned"])
-        return multi_positive_loss(scale * images @ texts.T, pairs)
+        loss = self._contrast(images, texts, pairs)
+        if self._stem and self.stem_head:
+            stem = self.stem_head(self._stem.take())
+            loss = loss + self._stem_weight * self._contrast(stem, texts, pairs)
+        return loss
+
+    def _contrast(self, images: torch.Tensor, texts: torch.Tensor, pairs: Truth) -> torch.Tensor:
+        # In bfloat16 a scaled cosine would be wrong by some hundredths.
+        with torch.autocast(images.device.type, enabled=False):
+            scale = self.log_scale.clamp(max=math.log(_LARGEST_SCALE)).exp()
+            similarity = F.normalize(images.float(), dim=1) @ F.normalize(texts.float(), dim=1).T
+            return multi_positive_loss(scale * similarity, pairs)

@@ -33,6 +33,8 @@ class CaptionLearner(ContrastiveLearner):
         super().__init__(
             load_tower(recipe.backbone, weights.tower, weights.allow_download),
             load_text_tower(recipe.backbone, weights.text or weights.tower, weights.allow_download),
+            recipe.loss.stem,
+            row.width,
         )
         self._tokenize = tokenizer(row, weights.tokenizer, weights.allow_download)
         self._tasks = recipe.tasks

@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from fsb_training.datasets import MISSING
 from fsb_training.experiments.captions import FACTS
-from fsb_training.experiments.contrastive import Truth, multi_positive_loss, truth
+from fsb_training.experiments.contrastive import (
+    ContrastiveLearner,
+    Truth,
+    multi_positive_loss,
+    truth,
+)
 
 X = MISSING
 
@@ -79,3 +85,52 @@ def test_agreeing_towers_have_a_smaller_loss_than_chance() -> None:
     good = multi_positive_loss(20 * features @ features.T, pairs)
     chance = multi_positive_loss(torch.zeros(4, 4), pairs)
     assert good < 0.01 < chance
+
+
+class Words(nn.Module):
+    """A text tower in small: the mean of its tokens' embeddings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(9, 4)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.table(tokens).mean(dim=1)
+
+
+class Stuck(nn.Module):
+    """An image tower whose blocks pass no gradient to its stem yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch_embed = nn.Sequential(nn.Flatten(2), nn.Linear(16, 4))  # (n, tokens, width)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.patch_embed(pixels).mean(dim=1).detach()
+
+
+def batch(count: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    facts = rows(*({"gender": i % 2, "stage": i // 2} for i in range(count)))
+    tokens = torch.arange(count)[:, None].expand(-1, 3)
+    return torch.rand(count, 3, 4, 4), {"tokens": tokens, "facts": facts, "mentioned": facts}
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3])
+def test_a_stem_learns_by_its_own_loss_where_the_blocks_pass_nothing_on(weight: float) -> None:
+    torch.manual_seed(0)
+    learner = ContrastiveLearner(Stuck(), Words(), weight, 4)
+    loss = learner(*batch(4))
+    loss.backward()
+    (stem,) = (p for n, p in learner.named_parameters() if n.endswith("patch_embed.1.weight"))
+    assert (stem.grad is not None) == (weight > 0)
+
+
+def test_under_autocast_the_loss_is_as_fine_as_without() -> None:
+    torch.manual_seed(0)
+    learner = ContrastiveLearner(Stuck(), Words(), 0.3, 4)
+    pixels, targets = batch(8)
+    exact = learner(pixels, targets)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = learner(pixels, targets)
+    assert rounded.dtype == torch.float32
+    assert rounded.item() == pytest.approx(exact.item(), rel=5e-3)
