@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from tqdm import tqdm
 
 from fsb_perception.alignment import Aligner
 from fsb_perception.manifest import Manifest
-from fsb_perception.options import OptionError
+from fsb_perception.options import OptionError, build
 from fsb_perception.tasks import TASKS
 from fsb_perception.types import Floats, Image
 from fsb_training.batches import Source
@@ -28,6 +29,7 @@ Metrics = dict[str, dict[str, dict[str, float | int]]]
 
 _BATCH = 64
 _OWN_PARTS = ("fit", "dev")
+_DRAWN_BY = ("dev_share", "split_seed")  # dev; of DataOptions
 
 
 def open_parts(specs: Sequence[str], options: DataOptions) -> list[Source]:
@@ -61,6 +63,27 @@ def learned_from(manifest: Manifest, specs: Iterable[str]) -> list[str]:
         for spec, name, part in pairs
         if name in known and name in DATASETS and part in (*DATASETS[name].training_parts, "fit")
     ]
+
+
+def dev_split(manifests: Iterable[Manifest]) -> dict[str, Any]:
+    """The settings of `DataOptions` that bundles drew their own dev by, from what their recipes say.
+
+    Raises:
+        OptionError: they drew it differently, so no face is known to be new to all.
+    """
+    found: dict[tuple[tuple[str, Any], ...], str] = {}
+    for manifest in manifests:
+        data = manifest.recipe.get("data")
+        said = data if isinstance(data, Mapping) else {}
+        drawn = build(DataOptions, {name: said[name] for name in _DRAWN_BY if name in said})
+        found.setdefault(tuple((name, getattr(drawn, name)) for name in _DRAWN_BY), manifest.name)
+    if len(found) > 1:
+        how = "; ".join(
+            f"{bundle} by " + ", ".join(f"{name} {value}" for name, value in drawn)
+            for drawn, bundle in found.items()
+        )
+        raise OptionError(f"the bundles held out different faces as dev, judge them apart: {how}")
+    return dict(next(iter(found), ()))
 
 
 def run(

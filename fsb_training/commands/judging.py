@@ -61,7 +61,8 @@ def evaluate(
     _warn_of_training_data(loaded.manifest, specs)
     set_threads(threads)
     with faces_folder(cache) as folder:
-        options = DataOptions(root=str(data_root), cache=str(folder))
+        split = judging.dev_split([loaded.manifest])
+        options = DataOptions(root=str(data_root), cache=str(folder), **split)
         sources = judging.open_parts(specs, options)
         said = answers(loaded, sources, config)
     found = results.results(said, sources, loaded.manifest.temperatures, min_count)
@@ -111,7 +112,7 @@ def report(
     from fsb_perception.bundle import load_bundle
     from fsb_perception.engine import EngineConfig
     from fsb_perception.options import build
-    from fsb_training.evaluate import open_parts
+    from fsb_training.evaluate import dev_split, open_parts
     from fsb_training.recipe_options import DataOptions
     from fsb_training.report import Choices, check_folder, write_report
 
@@ -119,9 +120,10 @@ def report(
     config = build(EngineConfig, {"device": device, "max_batch": 64})
     choices = Choices(before, show_faces, min_count)
     check_folder(out)
+    split = dev_split(each.manifest for each in loaded)
     set_threads(threads)
     with faces_folder(cache) as folder:
-        options = DataOptions(root=str(data_root), cache=str(folder))
+        options = DataOptions(root=str(data_root), cache=str(folder), **split)
         sources = open_parts([*datasets, *(more_datasets or ())], options)
         page = write_report(out, loaded, sources, config, choices)
     CONSOLE.print(f"Written: {page}", soft_wrap=True, highlight=False)

@@ -8,10 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fsb_perception.bundle import load_bundle
+from fsb_perception.manifest import Manifest
+from fsb_perception.options import OptionError
 from fsb_training.datasets import load_training
+from fsb_training.evaluate import dev_split
 from fsb_training.faces import open_store
 from fsb_training.splits import difference_hash, near_duplicates, split
 from tests.training import layouts
+
+NANO = load_bundle("nano").manifest
 
 
 @settings(max_examples=50, deadline=None)
@@ -61,3 +67,30 @@ def test_near_duplicates_stay_on_one_side(data: Path, tmp_path: Path, seed: int)
     for part in (fit, dev):  # labels move with their files
         for file, label in zip(part.files, part.labels["gender"], strict=True):
             assert label == int(file.split("_")[1])
+
+
+def manifest(name: str, **data: object) -> Manifest:
+    return NANO.model_copy(update={"name": name, "recipe": {"data": data} if data else {}})
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        pytest.param({}, (0.06, 0), id="a bundle that does not say"),
+        pytest.param({"dev_share": 0.15, "split_seed": 3}, (0.15, 3), id="as it was told"),
+        pytest.param({"split_seed": 3, "balance": 0.5}, (0.06, 3), id="in part"),
+    ],
+)
+def test_a_bundle_is_judged_on_the_dev_that_it_held_out(said: dict, expected: tuple) -> None:
+    split = dev_split([manifest("one", **said), manifest("two", **said)])
+    assert (split["dev_share"], split["split_seed"]) == expected
+
+
+def test_bundles_that_held_out_different_faces_are_judged_apart() -> None:
+    with pytest.raises(OptionError, match=r"one by dev_share 0\.06, split_seed 0; two by .* 7"):
+        dev_split([manifest("one"), manifest("two", split_seed=7)])
+
+
+def test_a_manifest_whose_split_cannot_be_is_refused() -> None:
+    with pytest.raises(OptionError, match="dev_share"):
+        dev_split([manifest("one", dev_share="half")])
