@@ -66,7 +66,7 @@ def learned_from(manifest: Manifest, specs: Iterable[str]) -> list[str]:
 
 
 def dev_split(manifests: Iterable[Manifest]) -> dict[str, Any]:
-    """The settings of `DataOptions` that bundles drew their own dev by, from what their recipes say.
+    """The settings of `DataOptions` that bundles drew their own dev by, as their recipes say.
 
     Raises:
         OptionError: they drew it differently, so no face is known to be new to all.
