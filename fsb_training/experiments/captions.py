@@ -36,6 +36,8 @@ FACTS = ("gender", "race", "stage", "mood", "years", "colour", "light")
 TOLERANCE = np.array([0, 0, 0, 0, 2, 0, 0])
 """How far a fact may be from what a caption mentions: nobody sees whether someone is 34 or 35."""
 
+_VALUES = tuple(map(len, (GENDERS, RACES, STAGES, MOODS, (), COLOURS, LIGHTS)))
+
 _RACE_NAMES = {  # FairFace's and UTKFace's; UTKFace's "Others" are unknown
     "White": "White",
     "Black": "Black",
@@ -136,6 +138,21 @@ def caption(facts: Facts, rng: Generator, keep: float = 0.7) -> tuple[str, Facts
         mentioned = facts.copy()
     frame, form = _FRAMES[rng.integers(len(_FRAMES))], _MOOD_FORMS[rng.integers(2)]
     return _said(mentioned, frame, form), mentioned
+
+
+def single_facts() -> list[tuple[list[str], Facts]]:
+    """For each fact but years, a caption that mentions nothing else, for each of its values.
+
+    Returns:
+        A list over facts of captions and of what they mention, (captions, len(FACTS)).
+    """
+    rows = []
+    for fact, count in enumerate(_VALUES):
+        mentioned = np.full((count, len(FACTS)), MISSING, np.int16)
+        mentioned[:, fact] = np.arange(count)
+        if count:
+            rows.append(([_said(row, _FRAMES[0], _MOOD_FORMS[0]) for row in mentioned], mentioned))
+    return rows
 
 
 def _said(facts: Facts, frame: str, form: str) -> str:

@@ -16,7 +16,7 @@ from fsb_perception.text import tokenizer
 from fsb_perception.types import Image
 from fsb_perception.weights import load_text_tower, load_tower
 from fsb_training.batches import Batch, Source, StepBatches
-from fsb_training.experiments.captions import Facts, caption, facts_of, style_of
+from fsb_training.experiments.captions import Facts, caption, facts_of, single_facts, style_of
 from fsb_training.experiments.contrastive import ContrastiveLearner
 from fsb_training.recipe import Recipe
 
@@ -30,13 +30,15 @@ class CaptionLearner(ContrastiveLearner):
 
     def __init__(self, recipe: Recipe) -> None:
         row, weights = BACKBONES[recipe.backbone], recipe.weights
+        tokenize = tokenizer(row, weights.tokenizer, weights.allow_download)
         super().__init__(
             load_tower(recipe.backbone, weights.tower, weights.allow_download),
             load_text_tower(recipe.backbone, weights.text or weights.tower, weights.allow_download),
             recipe.loss.stem,
             row.width,
+            [(tokenize(texts), torch.from_numpy(said)) for texts, said in single_facts()],
         )
-        self._tokenize = tokenizer(row, weights.tokenizer, weights.allow_download)
+        self._tokenize = tokenize
         self._tasks = recipe.tasks
 
     @property

@@ -119,5 +119,15 @@ def test_style_of_a_picture(picture: np.ndarray, style: tuple[int, int]) -> None
     assert captions.style_of(picture) == style
 
 
+def test_every_fact_but_years_is_said_alone_in_all_its_values() -> None:
+    groups = captions.single_facts()
+    assert [len(texts) for texts, _ in groups] == [2, len(RACES), len(STAGES), len(MOODS), 2, 2]
+    for texts, mentioned in groups:
+        (fact,) = np.flatnonzero((mentioned != X).any(axis=0))
+        assert mentioned[:, fact].tolist() == list(range(len(texts)))
+        assert FACTS[fact] != "years"
+        assert len(set(texts)) == len(texts)
+
+
 def _rng() -> np.random.Generator:
     return np.random.default_rng(0)

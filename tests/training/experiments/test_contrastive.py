@@ -125,6 +125,20 @@ def test_a_stem_learns_by_its_own_loss_where_the_blocks_pass_nothing_on(weight: 
     assert (stem.grad is not None) == (weight > 0)
 
 
+def test_facts_said_alone_are_contrasted_too() -> None:
+    torch.manual_seed(0)
+    said = rows({"gender": 0}, {"gender": 1})
+    tokens = torch.tensor([[7, 7, 7], [8, 8, 8]])
+    plain = ContrastiveLearner(Stuck(), Words())
+    also = ContrastiveLearner(Stuck(), Words(), singles=[(tokens, said)])
+    also.load_state_dict(plain.state_dict())
+    pixels, targets = batch(4)
+    also(pixels, targets).backward()
+    assert also(pixels, targets) > plain(pixels, targets)
+    (words,) = (p for n, p in also.named_parameters() if n == "text_tower.table.weight")
+    assert (words.grad[7:].abs().sum(dim=1) > 0).all()
+
+
 def test_under_autocast_the_loss_is_as_fine_as_without() -> None:
     torch.manual_seed(0)
     learner = ContrastiveLearner(Stuck(), Words(), 0.3, 4)
