@@ -11,8 +11,8 @@ from torch import nn
 class StemFeature:
     """The mean feature over the grid that a tower's stem gave in its last forward.
 
-    A transformer on a fresh stem sits at chance for long (measured here: 77,000 pictures with
-    labels, over 140,000 with captions); a throw-away head on this feature is deep supervision that
+    A transformer on a fresh stem sits at chance for long (measured: 77,000 pictures with labels,
+    over 140,000 with captions); a throw-away head on this feature is deep supervision that
     ends it (Lee et al., "Deeply-supervised nets", AISTATS 2015).
 
     Args:

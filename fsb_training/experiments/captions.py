@@ -36,7 +36,8 @@ FACTS = ("gender", "race", "stage", "mood", "years", "colour", "light")
 TOLERANCE = np.array([0, 0, 0, 0, 2, 0, 0])
 """How far a fact may be from what a caption mentions: nobody sees whether someone is 34 or 35."""
 
-_VALUES = tuple(map(len, (GENDERS, RACES, STAGES, MOODS, (), COLOURS, LIGHTS)))
+VALUES = tuple(map(len, (GENDERS, RACES, STAGES, MOODS, (), COLOURS, LIGHTS)))
+"""How many values each fact has; 0 for years, which are a number."""
 
 _RACE_NAMES = {  # FairFace's and UTKFace's; UTKFace's "Others" are unknown
     "White": "White",
@@ -147,7 +148,7 @@ def single_facts() -> list[tuple[list[str], Facts]]:
         A list over facts of captions and of what they mention, (captions, len(FACTS)).
     """
     rows = []
-    for fact, count in enumerate(_VALUES):
+    for fact, count in enumerate(VALUES):
         mentioned = np.full((count, len(FACTS)), MISSING, np.int16)
         mentioned[:, fact] = np.arange(count)
         if count:

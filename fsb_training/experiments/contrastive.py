@@ -27,7 +27,7 @@ from torch import nn
 
 from fsb_perception.text import encode_text
 from fsb_training.datasets import MISSING
-from fsb_training.experiments.captions import TOLERANCE
+from fsb_training.experiments.captions import TOLERANCE, VALUES
 from fsb_training.stem import StemFeature
 
 _LARGEST_SCALE = 100.0  # of the cosines; CLIP's limit
@@ -96,8 +96,8 @@ class ContrastiveLearner(nn.Module):
     Args:
         image_tower: pixels (n, 3, s, s) to features (n, width).
         text_tower: open_clip's, token ids (n, context) to features (n, width).
-        stem_weight: of the same loss on the image tower's stem through a throw-away projection;
-            0 for none.
+        stem_weight: of throw-away heads that tell the facts from the image tower's stem; 0 for
+            none.
         stem_width: of the stem's feature.
         singles: captions that mention one fact alone, a group for each fact: token ids
             (values, context) and what is mentioned (values, facts).
@@ -117,7 +117,9 @@ class ContrastiveLearner(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self._stem_weight = stem_weight
         self._stem = StemFeature(image_tower) if stem_weight else None
-        self.stem_head = nn.Linear(stem_width, stem_width) if stem_weight else None
+        self.stem_heads = nn.ModuleList(
+            nn.Linear(stem_width, count) for count in VALUES if count and stem_weight
+        )
         self._singles = [mentioned for _, mentioned in singles]
         tokens = torch.cat([tokens for tokens, _ in singles]) if singles else torch.empty(0)
         self.register_buffer("_single_tokens", tokens, persistent=False)
@@ -153,10 +155,20 @@ class ContrastiveLearner(nn.Module):
         images = self.image_tower(pixels)
         groups = self._captions(targets)
         loss = self._contrast(images, groups, targets["facts"])
-        if self._stem and self.stem_head:
-            stem = self.stem_head(self._stem.take())
-            loss = loss + self._stem_weight * self._contrast(stem, groups, targets["facts"])
+        if self._stem:
+            loss = loss + self._stem_weight * self._told(self._stem.take(), targets["facts"])
         return loss
+
+    def _told(self, stem: torch.Tensor, facts: torch.Tensor) -> torch.Tensor:
+        """Mean cross-entropy of the facts that the stem's heads tell; unknown ones are left out."""
+        columns = (column for column, count in zip(facts.T.long(), VALUES, strict=True) if count)
+        losses = []
+        for head, column in zip(self.stem_heads, columns, strict=True):
+            total = F.cross_entropy(
+                head(stem).float(), column, ignore_index=MISSING, reduction="sum"
+            )
+            losses.append(total / (column != MISSING).sum().clamp(min=1))
+        return torch.stack(losses).mean()
 
     def _captions(self, targets: Mapping[str, torch.Tensor]) -> list[Captions]:
         """The batch's own captions, and a group for each fact that is said alone."""
