@@ -12,9 +12,9 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
+from fsb_perception.decoding import image_to_bgr
 from fsb_perception.msg import FaceAttributesArray
 from fsb_perception.ros.camera import IMAGE_QOS
-from fsb_perception.ros.conversions import image_to_bgr
 from fsb_perception.ros.pairing import Pairing
 from fsb_perception.ros.reading import faces_of
 from fsb_perception.ros.spinning import spinning

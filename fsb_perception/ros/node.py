@@ -28,6 +28,7 @@ from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import SetBool, Trigger
 
 from fsb_perception.bundle import load_bundle
+from fsb_perception.decoding import compressed_to_bgr
 from fsb_perception.detection import DetectorError, build_detector
 from fsb_perception.engine import Engine, EngineMemoryError
 from fsb_perception.manifest import BundleError
@@ -37,7 +38,7 @@ from fsb_perception.pipeline import FacePipeline
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.ros import diagnostics, environment
 from fsb_perception.ros.camera_input import CameraInput
-from fsb_perception.ros.conversions import compressed_to_bgr, make_converter
+from fsb_perception.ros.conversions import make_converter
 from fsb_perception.ros.debug_image import debug_image
 from fsb_perception.ros.logs import forward_logs
 from fsb_perception.ros.mailbox import Mailboxes

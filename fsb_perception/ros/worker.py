@@ -14,8 +14,8 @@ from typing import Any
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
+from fsb_perception.decoding import ConversionError
 from fsb_perception.pipeline import FacePipeline
-from fsb_perception.ros.conversions import ConversionError
 from fsb_perception.ros.mailbox import Letter, Mailboxes
 from fsb_perception.ros.reading import to_nanoseconds
 from fsb_perception.types import FaceAttributes, Image

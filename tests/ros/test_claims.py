@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage
 
-from fsb_perception.ros.claims import claimed_size
-from fsb_perception.ros.conversions import ConversionError, compressed_to_bgr
+from fsb_perception.decoding import ConversionError, compressed_to_bgr
+from fsb_perception.decoding.claims import claimed_size
 
 PICTURE = np.full((24, 32, 3), (40, 90, 200), np.uint8)
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage
 
-from fsb_perception.ros.conversions import ConversionError, compressed_to_bgr
+from fsb_perception.decoding import ConversionError, compressed_to_bgr
 from tests.ros.encoded import noise
 
 

@@ -18,6 +18,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from fsb_perception.decoding.encodings import ENCODINGS
 from fsb_perception.options import OptionError
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.ros.conversions import (
@@ -26,7 +27,6 @@ from fsb_perception.ros.conversions import (
     image_to_bgr,
     make_converter,
 )
-from fsb_perception.ros.encodings import ENCODINGS
 from tests.ros.encoded import HEIGHT, REFERENCES, WIDTH, Bytes, Reference, build
 
 
