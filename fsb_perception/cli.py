@@ -58,6 +58,11 @@ COMMANDS = (
         "Show and verify weight bundles; pull them from the model hub, or push them.",
     ),
     CommandRow(
+        "replay",
+        "fsb_perception.commands.replay:app",
+        "Judge the node on recorded robots, without a running ROS.",
+    ),
+    CommandRow(
         "onnx",
         "fsb_perception.commands.onnx:onnx",
         "Write a bundle's encoder as one ONNX file, for other runtimes.",
@@ -66,6 +71,7 @@ COMMANDS = (
 
 # Errors that say what to do. By name: importing their modules here would cost what laziness saves.
 _EXPLAINED = {
+    "BagError",
     "BundleError",
     "ConversionError",
     "DetectorError",
@@ -74,6 +80,7 @@ _EXPLAINED = {
     "OnnxError",
     "OptionError",
     "PictureError",
+    "TruthError",
     "UnknownNameError",
 }
 

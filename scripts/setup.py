@@ -38,7 +38,7 @@ INPUTS = (
     "fsb_perception/__init__.py",
     "scripts/setup.py",
 )
-GROUPS = ("core", "detectors", "onnx", "train", "dev")
+GROUPS = ("core", "detectors", "onnx", "replay", "train", "dev")
 
 
 class SetupError(Exception):

@@ -155,7 +155,7 @@ def _write_json(path: Path, seen: Sequence[_Seen]) -> None:
 
 
 def _table(seen: Sequence[_Seen]) -> Table:
-    from fsb_perception.commands.as_json import flag_names
+    from fsb_perception.as_json import flag_names
 
     tasks = next((face.estimates for picture in seen for face in picture.faces), ())
     table = Table()
@@ -191,7 +191,7 @@ def _cell(estimate: AttributeEstimate) -> str:
 
 
 def _as_json(picture: _Seen) -> dict[str, Any]:
-    from fsb_perception.commands.as_json import face_as_json
+    from fsb_perception.as_json import face_as_json
 
     if picture.error:
         return {"file": str(picture.path), "error": picture.error}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,24 @@ WIDTH, HEIGHT, FPS = 640, 480, 30
 
 _FEATHER = 14  # px of the still over which it fades into the wall
 _BLUR_SIGMA = 5.0  # px at the height of the effect
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A face in a picture of a clip, as it is known to be.
+
+    Attributes:
+        still: key of `STILLS`: who it is.
+        box_xyxy: left, top, right, bottom in pixels; may lie outside of the picture.
+        hidden: how far something stands before it, 0 to 1.
+        blurred: how far it is out of focus, 0 to 1.
+    """
+
+    still: str
+    box_xyxy: tuple[float, float, float, float]
+    hidden: float
+    blurred: float
+
 
 Matrix = NDArray[np.floating[Any]]  # (2, 3), from the photograph's pixels to the picture's
 
@@ -53,6 +71,11 @@ class Clip:
             sprite.draw(picture, _pose(actor, time), blur, hidden)
         (gain,) = _interpolate([astuple(light) for light in self.scenario.lights], time)
         return picture if gain == 1.0 else _uint8(cv2.convertScaleAbs(picture, alpha=gain))
+
+    def faces(self, index: int) -> list[Drawn]:
+        """The faces that picture ``index`` was drawn with, hidden ones too."""
+        time = index % self.count / FPS
+        return [_drawn(actor, time) for actor in self.scenario.actors]
 
     def frames(self) -> Iterator[Image]:
         """The pictures from the first on, without end."""
@@ -150,6 +173,14 @@ def _hold_book(patch: Image, centre: tuple[float, float], width: float, hidden: 
     start, end = ((round(across), round(down)) for across, down in corners)
     cv2.rectangle(patch, start, end, (70, 52, 34), cv2.FILLED)
     cv2.rectangle(patch, start, end, (120, 150, 170), max(2, round(width / 30)))
+
+
+def _drawn(actor: Actor, time: float) -> Drawn:
+    pose = _pose(actor, time)
+    _, _, width, height = STILLS[actor.still].face_xywh
+    across, down = pose.width / 2, pose.width * height / width / 2
+    box = (pose.x - across, pose.y - down, pose.x + across, pose.y + down)
+    return Drawn(actor.still, box, _strength(actor.hidden, time), _strength(actor.blurred, time))
 
 
 def _pose(actor: Actor, time: float) -> Key:

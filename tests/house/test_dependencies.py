@@ -132,7 +132,9 @@ def direct(package: str) -> set[str]:
 
 
 def test_what_perception_imports_is_declared():
-    assert direct("fsb_perception") <= names("core") | names("detectors") | names("onnx")
+    assert direct("fsb_perception") <= names("core") | names("detectors") | names("onnx") | names(
+        "replay"
+    )
 
 
 def test_package_xml_names_every_ros_package_that_is_imported():

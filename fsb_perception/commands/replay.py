@@ -1,0 +1,160 @@
+"""``fsb replay``: recorded robots, judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from fsb_perception.config import PerceptionConfig
+    from fsb_perception.replay.bags import Bag, ImageTopic
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="Judge the node on recorded robots: bags in, answers out, without a running ROS.",
+)
+_CONSOLE = Console(soft_wrap=True, highlight=False)
+
+
+@app.command("make-sample")
+def make_sample(
+    out: Annotated[Path, typer.Argument(help="folder to make: bag/ and truth.jsonl in it")],
+    seconds: Annotated[float, typer.Option(min=0.1, help="how long")] = 20.0,
+    raw: Annotated[bool, typer.Option("--raw", help="images as they are, not as JPEG")] = False,
+    storage: Annotated[str, typer.Option(help="mcap or sqlite3")] = "mcap",
+) -> None:
+    """Write a bag of two cameras and three people, and what is true of it."""
+    from fsb_perception.replay.sample import make_sample as make
+
+    bag, truth = make(out, seconds=seconds, raw=raw, storage=storage)
+    _CONSOLE.print(f"Written: {escape(str(bag))} and {escape(str(truth))}")
+    _CONSOLE.print(f"Judge it:  fsb replay run {escape(str(bag))} --out {escape(str(out))}/replay")
+
+
+@app.command()
+def run(
+    bags: Annotated[
+        list[Path], typer.Argument(metavar="BAG...", help="folders of rosbag2, or their files")
+    ],
+    out: Annotated[Path, typer.Option(help="folder to write to; a folder in it for each bag")] = (
+        Path("replay")
+    ),
+    bundle: Annotated[
+        str, typer.Option(help="weight bundle: a name, a folder, or OWNER/NAME of a pulled one")
+    ] = "nano",
+    topics: Annotated[
+        list[str] | None,
+        typer.Option("--topic", help="topic of images; repeatable; all if not said"),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of options")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="any option, as tracker.max_coast=0.5"),
+    ] = None,
+) -> None:
+    """Put every image of recordings through the pipeline, by their own stamps.
+
+    Writes results.jsonl, the same bytes at every run on one machine; timing.jsonl; and summary.json
+    with the hashes of all that the answers depend on. Status 1 if a bag could not be read; the
+    others are read all the same.
+    """
+    makers = _Makers(_config(bundle, config, settings or ()))
+    done = [
+        _try(bag, folder, topics or (), makers)
+        for bag, folder in zip(bags, _folders(bags, out), strict=True)
+    ]
+    if not all(done):
+        raise typer.Exit(1)
+
+
+def _config(bundle: str, file: Path | None, settings: Sequence[str]) -> PerceptionConfig:
+    from fsb_perception.config import PerceptionConfig
+    from fsb_perception.options import build, load_yaml, parse_settings
+
+    said = load_yaml(file) if file else {}
+    return build(PerceptionConfig, {"bundle": bundle} | said | parse_settings(settings))
+
+
+def _folders(bags: Sequence[Path], out: Path) -> Iterator[Path]:
+    """A folder for each bag, by its name; numbered where two bags have one name."""
+    taken: set[str] = set()
+    for bag in bags:
+        name = bag.resolve().stem if bag.is_file() else bag.resolve().name
+        number = 1
+        unique = name
+        while unique in taken:
+            number += 1
+            unique = f"{name}_{number}"
+        taken.add(unique)
+        yield out / unique
+
+
+class _Makers:
+    """One engine and one detector for all bags, made when the first is read."""
+
+    def __init__(self, config: PerceptionConfig) -> None:
+        from fsb_perception.bundle import load_bundle
+        from fsb_perception.detection import build_detector
+        from fsb_perception.engine import Engine
+        from fsb_perception.replay.offline import pipelines
+
+        engine = Engine(load_bundle(config.bundle), config.engine)
+        self.config = config
+        self.bundle_id = engine.bundle.bundle_id
+        self.make = pipelines(config, engine, build_detector(config.detector))
+        engine.warm_up()
+
+
+def _try(bag: Path, folder: Path, names: Sequence[str], makers: _Makers) -> bool:
+    """Replay a bag; False, with a line that says why, if it cannot be."""
+    from fsb_perception.replay.bags import BagError
+
+    try:
+        _run_one(bag, folder, names, makers)
+    except BagError as error:
+        _CONSOLE.print(f"[bold red]Failed:[/] {escape(str(error))}")
+        return False
+    return True
+
+
+def _run_one(path: Path, folder: Path, names: Sequence[str], makers: _Makers) -> None:
+    from rich.progress import track
+
+    from fsb_perception.replay import outputs
+    from fsb_perception.replay.bags import Bag, choose_topics
+    from fsb_perception.replay.offline import answers
+
+    bag = Bag(path)
+    topics = choose_topics(bag, names)
+    total = sum(topic.count for topic in topics) or None
+    answered = track(answers(bag, topics, makers.make), path.name, total, console=_CONSOLE)
+    counts, sha256 = outputs.write_answers(folder, answered)
+    said = outputs.summary(
+        counts,
+        sha256,
+        bag.problems,
+        bag=path,
+        bundle_id=makers.bundle_id,
+        config=makers.config,
+    )
+    outputs.write_summary(folder, said)
+    _tell(bag, topics, said, folder)
+
+
+def _tell(bag: Bag, topics: Sequence[ImageTopic], said: dict[str, Any], folder: Path) -> None:
+    names = ", ".join(topic.name for topic in topics)
+    _CONSOLE.print(f"{escape(str(bag.path))}: {escape(names)}")
+    _CONSOLE.print(
+        f"  {said['frames']:,} images, {said['failed']:,} of them unreadable, "
+        f"{said['tracks']:,} faces followed; results {said['results_sha256'][:12]}"
+    )
+    for line in bag.problems.lines():
+        _CONSOLE.print(f"  [yellow]{escape(line)}[/]")
+    _CONSOLE.print(f"  Written: {escape(str(folder))}")

@@ -1,0 +1,129 @@
+"""What is known of the people in a recording: a line a statement, any part of which may be missing.
+
+    {"camera": "front", "stamp": 1700000000033333333, "identity": "ada", "box_xyxy": [1, 2, 3, 4],
+     "attributes": {"gender": "female"}}
+    {"camera": "front", "start": 1700000000000000000, "end": 1700000009000000000,
+     "attributes": {"emotion": "happiness"}, "identity": "ada"}
+
+A statement is of one image (``stamp``) or of all from ``start`` to ``end``, both included. With a
+``box_xyxy`` it is of the face there; with an ``identity`` alone, of whoever bears that name in
+other statements; with neither, of every face of the camera. As CSV the columns have the same
+names, the corners of the box ``left, top, right, bottom``, and attributes a column each.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fsb_perception.tasks import TASKS
+
+Corners = tuple[float, float, float, float]
+
+
+class TruthError(ValueError):
+    """A truth file that cannot be used; the message names file, line and value."""
+
+
+class Statement(BaseModel):
+    """One line of truth; see the top of this file. Stamps are nanoseconds, boxes pixels."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    camera: str = ""
+    stamp: Annotated[int, Field(ge=0)] | None = None
+    start: Annotated[int, Field(ge=0)] | None = None
+    end: Annotated[int, Field(ge=0)] | None = None
+    identity: str = ""
+    box_xyxy: Corners | None = None
+    attributes: dict[str, str] = Field(default_factory=dict)
+    hidden: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _check(self) -> Statement:
+        if (self.stamp is None) == (self.start is None or self.end is None):
+            raise ValueError("say either stamp, or start and end")
+        if self.start is not None and self.end is not None and self.end < self.start:
+            raise ValueError(f"end {self.end} lies before start {self.start}")
+        if self.box_xyxy is not None:
+            left, top, right, bottom = self.box_xyxy
+            if right <= left or bottom <= top:
+                raise ValueError(f"box_xyxy needs right > left and bottom > top: {self.box_xyxy}")
+        for task, label in self.attributes.items():
+            _check_label(task, label)
+        return self
+
+
+def _check_label(task: str, label: str) -> None:
+    if task not in TASKS:
+        raise ValueError(f"unknown task {task!r}; known are {', '.join(TASKS)}")
+    if label not in TASKS[task].labels:
+        raise ValueError(f"{task} {label!r} is none of {', '.join(TASKS[task].labels)}")
+
+
+def read_truth(path: Path) -> list[Statement]:
+    """The statements of a ``.jsonl`` or ``.csv`` file.
+
+    Raises:
+        TruthError: there is no such file, or a line of it says nothing that can be.
+    """
+    readers = {".jsonl": _json_lines, ".csv": _csv_lines}
+    if path.suffix not in readers:
+        raise TruthError(f"{path}: truth is read from .jsonl or .csv, got {path.suffix!r}")
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [_statement(path, n, values) for n, values in readers[path.suffix](file)]
+    except UnicodeDecodeError as error:
+        raise TruthError(f"{path} is no text in UTF-8: {error}") from None
+    except OSError as error:
+        raise TruthError(f"{path}: {error.strerror}") from None
+
+
+def write_truth(path: Path, statements: Iterable[Statement]) -> None:
+    """Write statements as JSON lines, without what they leave open."""
+    with path.open("w", encoding="utf-8") as file:
+        for statement in statements:
+            file.write(statement.model_dump_json(exclude_defaults=True) + "\n")
+
+
+def _json_lines(file: Iterable[str]) -> Iterator[tuple[int, Any]]:
+    for number, text in enumerate(file, 1):
+        if text.strip():
+            try:
+                yield number, json.loads(text)
+            except json.JSONDecodeError as error:
+                yield number, error
+
+
+def _csv_lines(file: Iterable[str]) -> Iterator[tuple[int, Any]]:
+    reader = csv.DictReader(file)
+    for row in reader:
+        yield reader.line_num, _from_columns({k: v for k, v in row.items() if v not in (None, "")})
+
+
+_SIDES = ("left", "top", "right", "bottom")
+
+
+def _from_columns(row: Mapping[str, Any]) -> dict[str, Any]:
+    named: dict[str, Any] = {k: v for k, v in row.items() if k not in (*_SIDES, *TASKS)}
+    if any(side in row for side in _SIDES):
+        named["box_xyxy"] = [row.get(side) for side in _SIDES]
+    attributes = {task: row[task] for task in TASKS if task in row}
+    return named | ({"attributes": attributes} if attributes else {})
+
+
+def _statement(path: Path, number: int, values: Any) -> Statement:
+    if isinstance(values, json.JSONDecodeError):
+        raise TruthError(f"{path}:{number}: no JSON: {values}")
+    try:
+        return Statement.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "line"
+        said = first["msg"].removeprefix("Value error, ")
+        raise TruthError(f"{path}:{number}: {place}: {said}, got {first['input']!r}") from None

@@ -1,0 +1,71 @@
+"""Small bags, whole and broken."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+
+TYPES = get_typestore(Stores.ROS2_KILTED)
+STORAGE = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
+PACKED, RAW = "sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/Image"
+FRAME = 33_333_333  # ns
+NOISE = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+
+
+def message(stamp: int, kind: str = PACKED) -> Any:
+    """A picture of 64 x 48 px, which shows no face."""
+    time = TYPES.types["builtin_interfaces/msg/Time"](*divmod(stamp, 1_000_000_000))
+    header = TYPES.types["std_msgs/msg/Header"](time, "camera")
+    if kind == RAW:
+        return TYPES.types[RAW](header, 48, 64, "bgr8", 0, 192, NOISE.ravel())
+    packed = cv2.imencode(".jpg", NOISE)[1]
+    return TYPES.types[PACKED](header, "jpeg", packed.ravel())
+
+
+def stamps(count: int) -> list[int]:
+    """Of a camera with 30 frames a second."""
+    return [1_000_000_000 + n * FRAME for n in range(count)]
+
+
+def write(
+    folder: Path,
+    topics: dict[str, Sequence[int]],
+    kind: str = PACKED,
+    storage: str = "mcap",
+    others: Sequence[str] = (),
+) -> Path:
+    """A bag with an image at every stamp of every topic, and an empty string on other topics."""
+    text = "std_msgs/msg/String"
+    with Writer(folder, version=9, storage_plugin=STORAGE[storage]) as writer:
+        for topic, times in topics.items():
+            connection = writer.add_connection(topic, kind, typestore=TYPES)
+            for n, stamp in enumerate(times):
+                received = 1_000_000_000 + n * FRAME  # recorders have a clock of their own
+                writer.write(connection, received, TYPES.serialize_cdr(message(stamp, kind), kind))
+        for topic in others:
+            connection = writer.add_connection(topic, text, typestore=TYPES)
+            data = TYPES.serialize_cdr(TYPES.types[text](""), text)
+            writer.write(connection, 1_000_000_000, data)
+    return folder
+
+
+def file_of(bag: Path) -> Path:
+    """The one file of messages in a bag."""
+    (found,) = [path for path in bag.iterdir() if path.suffix in (".mcap", ".db3")]
+    return found
+
+
+def cut(bag: Path, share: float, into: Path) -> Path:
+    """A copy of a bag whose file ends after a share of its bytes."""
+    shutil.copytree(bag, into)
+    path = file_of(into)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    return into
