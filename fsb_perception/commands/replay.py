@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 if TYPE_CHECKING:
     from fsb_perception.config import PerceptionConfig
     from fsb_perception.replay.bags import Bag, ImageTopic
+    from fsb_perception.replay.criteria import Criterion
+    from fsb_perception.replay.truth import Statement
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -53,6 +57,15 @@ def run(
         list[str] | None,
         typer.Option("--topic", help="topic of images; repeatable; all if not said"),
     ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="what is known of the people: .jsonl or .csv; see the docs")
+    ] = None,
+    criteria: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML list such as 'gender.track_accuracy >= 0.9'; one unmet is status 1"
+        ),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of options")] = None,
     settings: Annotated[
         list[str] | None,
@@ -62,12 +75,13 @@ def run(
     """Put every image of recordings through the pipeline, by their own stamps.
 
     Writes results.jsonl, the same bytes at every run on one machine; timing.jsonl; and summary.json
-    with the hashes of all that the answers depend on. Status 1 if a bag could not be read; the
-    others are read all the same.
+    with the hashes of all that the answers depend on and, given the truth, how good they are.
+    Status 1 if a bag could not be read, or misses a criterion; the others are read all the same.
     """
+    judge = _Judge.from_files(truth, criteria)
     makers = _Makers(_config(bundle, config, settings or ()))
     done = [
-        _try(bag, folder, topics or (), makers)
+        _try(bag, folder, topics or (), makers, judge)
         for bag, folder in zip(bags, _folders(bags, out), strict=True)
     ]
     if not all(done):
@@ -108,23 +122,55 @@ class _Makers:
         engine = Engine(load_bundle(config.bundle), config.engine)
         self.config = config
         self.bundle_id = engine.bundle.bundle_id
+        self.tasks = [task.name for task in engine.bundle.tasks]
         self.make = pipelines(config, engine, build_detector(config.detector))
         engine.warm_up()
 
 
-def _try(bag: Path, folder: Path, names: Sequence[str], makers: _Makers) -> bool:
-    """Replay a bag; False, with a line that says why, if it cannot be."""
+@dataclass(frozen=True)
+class _Judge:
+    """What is known of the people, and what is demanded of the answers."""
+
+    statements: Sequence[Statement] = ()
+    criteria: Sequence[Criterion] = ()
+
+    @classmethod
+    def from_files(cls, truth: Path | None, criteria: Path | None) -> _Judge:
+        from fsb_perception.options import OptionError
+        from fsb_perception.replay.criteria import load_criteria
+        from fsb_perception.replay.truth import read_truth
+
+        if criteria and not truth:
+            raise OptionError("--criteria are about the truth: name that too, with --truth")
+        return cls(read_truth(truth) if truth else (), load_criteria(criteria) if criteria else ())
+
+    def metrics(self, results: Path, tasks: Sequence[str]) -> dict[str, Any]:
+        """How good the answers in a file are."""
+        from fsb_perception.replay.matching import Truth, match
+        from fsb_perception.replay.outputs import read_rows
+        from fsb_perception.replay.scores import scores
+
+        return scores(match(read_rows(results), Truth(self.statements)), tasks)
+
+
+def _try(bag: Path, folder: Path, names: Sequence[str], makers: _Makers, judge: _Judge) -> bool:
+    """Replay a bag; False if it cannot be, or is not good enough, with a line that says why."""
     from fsb_perception.replay.bags import BagError
 
     try:
-        _run_one(bag, folder, names, makers)
+        metrics = _run_one(bag, folder, names, makers, judge)
     except BagError as error:
         _CONSOLE.print(f"[bold red]Failed:[/] {escape(str(error))}")
         return False
-    return True
+    unmet = [str(each) for each in judge.criteria if not each.holds(metrics)]
+    for line in unmet:
+        _CONSOLE.print(f"  [bold red]Not met:[/] {escape(line)}")
+    return not unmet
 
 
-def _run_one(path: Path, folder: Path, names: Sequence[str], makers: _Makers) -> None:
+def _run_one(
+    path: Path, folder: Path, names: Sequence[str], makers: _Makers, judge: _Judge
+) -> dict[str, Any]:
     from rich.progress import track
 
     from fsb_perception.replay import outputs
@@ -144,8 +190,12 @@ def _run_one(path: Path, folder: Path, names: Sequence[str], makers: _Makers) ->
         bundle_id=makers.bundle_id,
         config=makers.config,
     )
-    outputs.write_summary(folder, said)
+    metrics = judge.metrics(folder / outputs.RESULTS, makers.tasks) if judge.statements else {}
+    outputs.write_summary(folder, said | ({"metrics": metrics} if metrics else {}))
     _tell(bag, topics, said, folder)
+    if judge.statements:
+        _CONSOLE.print(_table(metrics) if metrics else "  The truth says nothing of these images.")
+    return metrics
 
 
 def _tell(bag: Bag, topics: Sequence[ImageTopic], said: dict[str, Any], folder: Path) -> None:
@@ -158,3 +208,21 @@ def _tell(bag: Bag, topics: Sequence[ImageTopic], said: dict[str, Any], folder: 
     for line in bag.problems.lines():
         _CONSOLE.print(f"  [yellow]{escape(line)}[/]")
     _CONSOLE.print(f"  Written: {escape(str(folder))}")
+
+
+_SHOWN = ("look_accuracy", "balanced_accuracy", "track_accuracy", "ece", "flips_a_minute")
+
+
+def _table(metrics: dict[str, Any]) -> Table:
+    table = Table("", *(name.replace("_", " ") for name in _SHOWN), box=None)
+    for task, row in metrics.items():
+        if "looks" in row:
+            cells = [f"{row[name]:.3f}" if name in row else "-" for name in _SHOWN]
+            table.add_row(f"  {task.replace('_', ' ')}", *cells)
+    if "detection" in metrics:
+        found, kept = metrics["detection"], metrics["tracking"]
+        table.caption = (
+            f"detection: precision {found['precision']:.3f}, recall {found['recall']:.3f}; "
+            f"IDF1 {kept['idf1']:.3f}, {kept['id_switches']} switches"
+        )
+    return table

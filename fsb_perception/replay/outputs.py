@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,12 @@ def write_answers(folder: Path, answered: Iterable[tuple[Row, Timing]]) -> tuple
             timings.write(line(asdict(timing)))
             counts.add(row, timing)
     return counts, digest.text
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a results.jsonl."""
+    with path.open("rb") as file:
+        yield from map(json.loads, file)
 
 
 def summary(

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fsb_perception.cli import app
+from fsb_perception.options import OptionError
 from fsb_perception.replay.truth import read_truth
 from tests.replay import made_bags
 from tests.replay.made_bags import stamps
@@ -127,3 +128,26 @@ def test_an_image_that_cannot_be_decoded_is_answered_with_its_error(tmp_path: Pa
     said = json.loads((tmp_path / "o/bag/summary.json").read_text())
     assert (said["frames"], said["failed"]) == (3, 1)
     assert "image that cannot be decoded" in said["problems"]
+
+
+def test_with_the_truth_the_summary_says_how_good_it_is(sample: Path, tmp_path: Path) -> None:
+    (tmp_path / "met.yaml").write_text("- detection.recall >= 0.99\n- tracking.id_switches <= 0\n")
+    command = ["run", sample / "bag", "--out", tmp_path, "--truth", sample / "truth.jsonl"]
+    output = fsb(*command, "--criteria", tmp_path / "met.yaml")
+    assert "IDF1 1.000" in output
+    metrics = json.loads((tmp_path / "bag/summary.json").read_text())["metrics"]
+    assert metrics["detection"]["precision"] == 1
+    assert metrics["gender"]["tracks"] >= 4
+    assert "emotion" not in metrics  # nobody knows it
+    (tmp_path / "unmet.yaml").write_text("- gender.ece < 0\n")
+    unmet = ["replay", *map(str, command), "--criteria", str(tmp_path / "unmet.yaml")]
+    result = CliRunner().invoke(app, unmet)
+    assert result.exit_code == 1
+    assert "Not met: gender.ece < 0" in result.output
+
+
+def test_criteria_need_the_truth(sample: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("- gender.ece < 0\n")
+    command = ["replay", "run", str(sample / "bag"), "--criteria", str(tmp_path / "c.yaml")]
+    with pytest.raises(OptionError, match="--truth"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
