@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +15,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from fsb_perception.config import PerceptionConfig
     from fsb_perception.replay.bags import Bag, ImageTopic
+    from fsb_perception.replay.compare import Change
     from fsb_perception.replay.criteria import Criterion
     from fsb_perception.replay.truth import Statement
 
@@ -88,6 +89,25 @@ def run(
         raise typer.Exit(1)
 
 
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="folder that fsb replay run --truth wrote")],
+    second: Annotated[Path, typer.Argument(help="folder of the run that may be better")],
+) -> None:
+    """Say what became better or worse from one run to another, and whether that may be chance.
+
+    The runs are paired by the content of their bags and by the people in them. Status 1 if
+    anything became worse beyond chance.
+    """
+    from fsb_perception.replay.compare import compare as compared
+    from fsb_perception.replay.compare import load_runs
+
+    changes = compared(load_runs(first), load_runs(second))
+    _CONSOLE.print(_changes_table(changes))
+    if any(change.verdict == "worse" for change in changes):
+        raise typer.Exit(1)
+
+
 def _config(bundle: str, file: Path | None, settings: Sequence[str]) -> PerceptionConfig:
     from fsb_perception.config import PerceptionConfig
     from fsb_perception.options import build, load_yaml, parse_settings
@@ -144,13 +164,18 @@ class _Judge:
             raise OptionError("--criteria are about the truth: name that too, with --truth")
         return cls(read_truth(truth) if truth else (), load_criteria(criteria) if criteria else ())
 
-    def metrics(self, results: Path, tasks: Sequence[str]) -> dict[str, Any]:
-        """How good the answers in a file are."""
+    def judge(self, results: Path, tasks: Sequence[str]) -> dict[str, Any]:
+        """How good the answers in a file are, in all and by person; empty without any truth."""
         from fsb_perception.replay.matching import Truth, match
         from fsb_perception.replay.outputs import read_rows
+        from fsb_perception.replay.persons import persons
         from fsb_perception.replay.scores import scores
 
-        return scores(match(read_rows(results), Truth(self.statements)), tasks)
+        if not self.statements:
+            return {}
+        matches = match(read_rows(results), Truth(self.statements))
+        people = [asdict(person) for person in persons(matches.faces, tasks)]
+        return {"metrics": scores(matches, tasks), "people": people}
 
 
 def _try(bag: Path, folder: Path, names: Sequence[str], makers: _Makers, judge: _Judge) -> bool:
@@ -190,8 +215,9 @@ def _run_one(
         bundle_id=makers.bundle_id,
         config=makers.config,
     )
-    metrics = judge.metrics(folder / outputs.RESULTS, makers.tasks) if judge.statements else {}
-    outputs.write_summary(folder, said | ({"metrics": metrics} if metrics else {}))
+    judged = judge.judge(folder / outputs.RESULTS, makers.tasks)
+    metrics = judged.get("metrics", {})
+    outputs.write_summary(folder, said | judged)
     _tell(bag, topics, said, folder)
     if judge.statements:
         _CONSOLE.print(_table(metrics) if metrics else "  The truth says nothing of these images.")
@@ -224,5 +250,23 @@ def _table(metrics: dict[str, Any]) -> Table:
         table.caption = (
             f"detection: precision {found['precision']:.3f}, recall {found['recall']:.3f}; "
             f"IDF1 {kept['idf1']:.3f}, {kept['id_switches']} switches"
+        )
+    return table
+
+
+_STYLES = {"better": "green", "worse": "bold red", "not sure": "dim", "same": "dim"}
+
+
+def _changes_table(changes: Sequence[Change]) -> Table:
+    table = Table("metric", "first", "second", "difference", "95 % interval", "", box=None)
+    for change in changes:
+        interval = "-" if change.low is None else f"{change.low:+.3f} to {change.high:+.3f}"
+        table.add_row(
+            change.name.replace("_", " "),
+            f"{change.first:.3f}",
+            f"{change.second:.3f}",
+            f"{change.second - change.first:+.3f}",
+            interval,
+            f"[{_STYLES[change.verdict]}]{change.verdict}[/]",
         )
     return table

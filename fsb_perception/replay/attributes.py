@@ -40,14 +40,14 @@ def attribute_scores(task: str, known: Sequence[Match]) -> Scores:
     tracks: dict[str, list[Match]] = defaultdict(list)
     for match in known:
         tracks[match.face["face_id"]].append(match)
-    looks = [match for match in known if _is_look(match, task)]
+    looks = [match for match in known if is_look(match, task)]
     return {
         "looks": len(looks),
         "tracks": len(tracks),
         **_look_scores(task, looks, tracks),
         **_track_scores(task, tracks),
         "risk_coverage": _risk_coverage(task, known),
-        "slices": slices(looks, [_is_right(match, task) for match in looks]),
+        "slices": slices(looks, [is_right(match, task) for match in looks]),
     }
 
 
@@ -58,7 +58,7 @@ def _look_scores(task: str, looks: Sequence[Match], tracks: Tracks) -> Scores:
 
     true, said = _truths(task, looks), _codes(task, looks, "raw_label")
     present = np.unique(true)
-    right = [[_is_right(m, task) for m in ms if _is_look(m, task)] for ms in tracks.values()]
+    right = [[is_right(m, task) for m in ms if is_look(m, task)] for ms in tracks.values()]
     low, high = _interval(right)
     return {
         "look_accuracy": float(accuracy_score(true, said)),
@@ -96,11 +96,13 @@ def _estimate(match: Match, task: str) -> Mapping[str, Any]:
     return next(found, _NO_ESTIMATE)
 
 
-def _is_look(match: Match, task: str) -> bool:
+def is_look(match: Match, task: str) -> bool:
+    """Whether the encoder was asked about this face in this frame."""
     return bool(_estimate(match, task)["last_look"] == match.stamp)
 
 
-def _is_right(match: Match, task: str) -> bool:
+def is_right(match: Match, task: str) -> bool:
+    """Whether the newest look, by itself, gave the true label."""
     return bool(_estimate(match, task)["raw_label"] == match.attributes[task])
 
 
