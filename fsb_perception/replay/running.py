@@ -1,0 +1,153 @@
+"""One recording after the other: replayed, judged, and its folder written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fsb_perception.bundle import load_bundle
+from fsb_perception.config import PerceptionConfig
+from fsb_perception.detection import build_detector
+from fsb_perception.engine import Engine
+from fsb_perception.replay import annotated, outputs
+from fsb_perception.replay.bags import Bag, ImageTopic, choose_topics
+from fsb_perception.replay.criteria import Criterion
+from fsb_perception.replay.matching import Matches, Truth, match
+from fsb_perception.replay.offline import answers, pipelines
+from fsb_perception.replay.persons import persons
+from fsb_perception.replay.scores import scores
+from fsb_perception.replay.truth import Statement
+
+ANNOTATED = "annotated"
+"""Folder of the bag with the answers over the images."""
+
+_T = TypeVar("_T")
+Progress = Callable[[Iterable[_T], str, int | None], Iterable[_T]]
+"""Shows how far an iterable is: what, of what name, of how many."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be done with every recording.
+
+    Attributes:
+        config: of the pipeline.
+        topics: of images; all if empty.
+        truth: what is known of the people; not judged if empty.
+        criteria: that the metrics must meet.
+        mcap: also write a bag with the answers over the images.
+    """
+
+    config: PerceptionConfig
+    topics: tuple[str, ...] = ()
+    truth: Sequence[Statement] = ()
+    criteria: Sequence[Criterion] = ()
+    mcap: bool = False
+
+
+@dataclass(frozen=True)
+class Done:
+    """A replayed recording.
+
+    Attributes:
+        folder: what was written.
+        topics: names of those replayed.
+        summary: as in summary.json.
+        problems: of the bag, a line a kind.
+        unmet: criteria that its metrics miss.
+    """
+
+    folder: Path
+    topics: Sequence[str]
+    summary: dict[str, Any]
+    problems: Sequence[str] = ()
+    unmet: Sequence[Criterion] = field(default=())
+
+
+class Replayer:
+    """Replays recordings with one engine and one detector, warmed up.
+
+    Args:
+        order: what is to be done.
+
+    Raises:
+        BundleError, DetectorError, OptionError, UnknownNameError: a part cannot be built.
+    """
+
+    def __init__(self, order: Order) -> None:
+        engine = Engine(load_bundle(order.config.bundle), order.config.engine)
+        self._order = order
+        self._truth = Truth(order.truth)
+        self._bundle_id = engine.bundle.bundle_id
+        self._tasks = [task.name for task in engine.bundle.tasks]
+        self._make = pipelines(order.config, engine, build_detector(order.config.detector))
+        engine.warm_up()
+
+    def run(self, path: Path, folder: Path, progress: Progress | None = None) -> Done:
+        """Replay a bag and write its folder.
+
+        Args:
+            path: of the bag.
+            folder: to write.
+            progress: shows how far it is.
+
+        Raises:
+            BagError: it has no images that can be read.
+            UnknownNameError: a criterion is about what was not measured.
+        """
+        bag = Bag(path)
+        topics = choose_topics(bag, self._order.topics)
+        answered: Iterable[Any] = answers(bag, topics, self._make)
+        if progress:
+            answered = progress(answered, path.name, sum(t.count for t in topics) or None)
+        counts, sha256 = outputs.write_answers(folder, answered)
+        said = outputs.summary(
+            counts,
+            sha256,
+            bag.problems,
+            bag=path,
+            bundle_id=self._bundle_id,
+            config=self._order.config,
+        )
+        said |= self._judged(bag, topics, folder)
+        outputs.write_summary(folder, said)
+        unmet = [c for c in self._order.criteria if not c.holds(said.get("metrics", {}))]
+        names = [topic.name for topic in topics]
+        return Done(folder, names, said, bag.problems.lines(), unmet)
+
+    def _judged(self, bag: Bag, topics: Sequence[ImageTopic], folder: Path) -> dict[str, Any]:
+        """What the truth says of the answers; and the bag that shows it, if it is wanted."""
+        rows = folder / outputs.RESULTS
+        matches = match(outputs.read_rows(rows), self._truth) if self._order.truth else Matches()
+        if self._order.mcap:
+            annotated.write_annotated(
+                folder / ANNOTATED,
+                Bag(bag.path),  # anew: its problems have been counted
+                topics,
+                outputs.read_rows(rows),
+                self._bundle_id,
+                annotated.known_of(matches.faces),
+            )
+        if not self._order.truth:
+            return {}
+        people = [asdict(person) for person in persons(matches.faces, self._tasks)]
+        return {"metrics": scores(matches, self._tasks), "people": people}
+
+
+def folders(bags: Sequence[Path], out: Path) -> Iterator[Path]:
+    """A folder for each bag, by its name; numbered where bags share one.
+
+    >>> [f.name for f in folders([Path("a/run"), Path("b/run"), Path("c.mcap")], Path("out"))]
+    ['run', 'run_2', 'c']
+    """
+    taken: set[str] = set()
+    for bag in bags:
+        name = bag.stem if bag.suffix in (".mcap", ".db3") else bag.resolve().name
+        unique, number = name, 1
+        while unique in taken:
+            number += 1
+            unique = f"{name}_{number}"
+        taken.add(unique)
+        yield out / unique
