@@ -9,12 +9,14 @@ cells, each with one thread, so the weights do not depend on how many there are.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,7 @@ def run(sweep: Sweep, cells: Sequence[Cell], folder: Path, records: Path, jobs: 
     _log.info("%d of %d runs are done", len(cells) - len(todo), len(cells))
     towers = pretrained(sweep.pretraining, parts_of(sweep)[PRETRAIN], folder / PRETRAIN)
     failures = []
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _quiet) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), begin_worker) as pool:
         runs = {pool.submit(_do, sweep, cell, towers, folder, records): cell for cell in todo}
         for future in tqdm(as_completed(runs), "runs", len(runs), unit="run"):
             if error := future.exception():
@@ -72,6 +74,19 @@ def parts_of(sweep: Sweep) -> Partition:
     data = sweep.pretraining.data
     parts = partition(data, sorted(data.shares), sweep.options.shares)
     return parts | {ADAPT: first(parts[ADAPT], sweep.options.faces)}
+
+
+def begin_worker() -> None:
+    """Make ready a process that shares the work; it ends with the one that began it, however."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _quiet()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()  # returns when it is gone, killed or not
+        os._exit(1)  # in the middle of a run, whose record is not there then
 
 
 def _quiet() -> None:
