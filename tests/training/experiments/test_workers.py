@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import time
+
+import psutil
 
 PROGRAM = """
 import os, time
@@ -34,7 +35,6 @@ def test_a_worker_ends_when_the_process_that_began_it_is_killed(tmp_path) -> Non
 
 def _runs(number: int) -> bool:
     try:
-        os.kill(number, 0)
-    except ProcessLookupError:
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    return True
