@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,7 +12,7 @@ from rich.markup import escape
 
 if TYPE_CHECKING:
     from fsb_perception.config import PerceptionConfig
-    from fsb_perception.replay.running import Replayer
+    from fsb_perception.replay.many import Outcome
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -55,6 +55,7 @@ def run(
     mcap: Annotated[
         bool, typer.Option("--mcap", help="also write a bag with the answers over the images")
     ] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="processes that share the bags")] = 1,
     bundle: Annotated[
         str, typer.Option(help="weight bundle: a name, a folder, or OWNER/NAME of a pulled one")
     ] = "nano",
@@ -73,10 +74,12 @@ def run(
     Writes results.jsonl, the same bytes at every run on one machine; timing.jsonl; and summary.json
     with the hashes of all that the answers depend on and, given the truth, how good they are.
     Status 1 if a bag could not be read, or misses a criterion; the others are read all the same.
+    Started again, it keeps the answers that are there, and judges them anew.
     """
     from fsb_perception.options import OptionError
     from fsb_perception.replay.criteria import load_criteria
-    from fsb_perception.replay.running import Order, Replayer, folders
+    from fsb_perception.replay.many import replay_all
+    from fsb_perception.replay.running import Order, folders
     from fsb_perception.replay.truth import read_truth
 
     if criteria and not truth:
@@ -88,11 +91,9 @@ def run(
         criteria=load_criteria(criteria) if criteria else (),
         mcap=mcap,
     )
-    replayer = Replayer(order)
-    done = [
-        _try(replayer, bag, folder) for bag, folder in zip(bags, folders(bags, out), strict=True)
-    ]
-    if not all(done):
+    outcomes = replay_all(order, bags, folders(bags, out), jobs, _progress)
+    good = [_tell(outcome) for outcome in outcomes]
+    if not all(good):
         raise typer.Exit(1)
 
 
@@ -124,19 +125,19 @@ def _config(bundle: str, file: Path | None, settings: Sequence[str]) -> Percepti
     return build(PerceptionConfig, {"bundle": bundle} | said | parse_settings(settings))
 
 
-def _try(replayer: Replayer, bag: Path, folder: Path) -> bool:
-    """Replay a bag; False if it cannot be, or is not good enough, with a line that says why."""
+def _progress(each: Iterable[Any], name: str, total: int | None) -> Iterable[Any]:
     from rich.progress import track
 
-    from fsb_perception.commands.replay_tables import metrics_table, told
-    from fsb_perception.replay.bags import BagError
+    return track(each, name, total, console=_CONSOLE)
 
-    try:
-        done = replayer.run(
-            bag, folder, lambda each, name, total: track(each, name, total, console=_CONSOLE)
-        )
-    except BagError as error:
-        _CONSOLE.print(f"[bold red]Failed:[/] {escape(str(error))}")
+
+def _tell(outcome: Outcome) -> bool:
+    """Say what became of a recording; False if it failed, or is not good enough."""
+    from fsb_perception.commands.replay_tables import metrics_table, told
+
+    bag, done, error = outcome
+    if done is None:
+        _CONSOLE.print(f"[bold red]Failed:[/] {escape(error)}")
         return False
     for line in told(bag, done):
         _CONSOLE.print(line)

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fsb_perception.replay.compare import Change
+from fsb_perception.replay.problems import lines
 from fsb_perception.replay.running import Done
 
 _SHOWN = ("look_accuracy", "balanced_accuracy", "track_accuracy", "ece", "flips_a_minute")
@@ -19,12 +20,14 @@ _STYLES = {"better": "green", "worse": "bold red", "not sure": "dim", "same": "d
 def told(bag: Path, done: Done) -> Iterator[str]:
     """Lines about a replayed bag, with rich's markup."""
     said = done.summary
-    yield f"{escape(str(bag))}: {escape(', '.join(done.topics))}"
+    yield f"{escape(str(bag))}: {escape(', '.join(said['topics']))}"
+    if done.kept:
+        yield "  Replayed before, with the same code and options: the answers are kept."
     yield (
         f"  {said['frames']:,} images, {said['failed']:,} of them unreadable, "
         f"{said['tracks']:,} faces followed; results {said['results_sha256'][:12]}"
     )
-    yield from (f"  [yellow]{escape(line)}[/]" for line in done.problems)
+    yield from (f"  [yellow]{escape(line)}[/]" for line in lines(said["problems"]))
     yield f"  Written: {escape(str(done.folder))}"
 
 

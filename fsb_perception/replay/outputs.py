@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,20 +74,15 @@ def read_rows(path: Path) -> Iterator[Row]:
         yield from map(json.loads, file)
 
 
-def summary(
-    counts: Counts,
-    results_sha256: str,
-    problems: Problems,
-    *,
-    bag: Path,
-    bundle_id: str,
-    config: PerceptionConfig,
+def identity(
+    bag: Path, topics: Sequence[str], bundle_id: str, config: PerceptionConfig
 ) -> dict[str, Any]:
-    """All that says what was run on what, and what came of it; hashes are sha256."""
+    """All that the answers depend on; hashes are sha256."""
     settings = config.model_dump(mode="json")
     return {
         "format": FORMAT,
         "bag": {"name": bag.name, "sha256": hash_of(bag)},
+        "topics": list(topics),
         "bundle": bundle_id,
         "config": settings,
         "config_sha256": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
@@ -95,6 +90,12 @@ def summary(
             "version": fsb_perception.__version__,
             "sha256": hash_of(Path(fsb_perception.__file__).parent, "*.py"),
         },
+    }
+
+
+def outcome(counts: Counts, results_sha256: str, problems: Problems) -> dict[str, Any]:
+    """What came of a replay."""
+    return {
         "results_sha256": results_sha256,
         "frames": counts.frames,
         "failed": counts.failed,
@@ -106,6 +107,17 @@ def summary(
             "process": _percentiles(counts.process),
         },
     }
+
+
+def unchanged(folder: Path, expected: dict[str, Any]) -> dict[str, Any] | None:
+    """The summary of an earlier run of the same on the same, if all that it wrote is there."""
+    try:
+        said = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        same = all(said.get(name) == value for name, value in expected.items())
+        whole = same and hash_of(folder / RESULTS) == said["results_sha256"]
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None
+    return said if whole else None
 
 
 def write_summary(folder: Path, content: dict[str, Any]) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -11,7 +12,7 @@ class Problems:
 
     >>> found = Problems()
     >>> found.note("no stamp", "/image at 12 ns"); found.note("no stamp", "/image at 45 ns")
-    >>> found.lines()
+    >>> lines(found.as_json())
     ['no stamp: 2, first /image at 12 ns']
     """
 
@@ -24,13 +25,14 @@ class Problems:
         self.counts[kind] += 1
         self._first.setdefault(kind, case)
 
-    def lines(self) -> list[str]:
-        """For people, a line a kind."""
-        return [f"{k}: {count:,}, first {self._first[k]}" for k, count in self.counts.items()]
-
     def as_json(self) -> dict[str, Any]:
         """By kind: how often, and the first case."""
         return {k: {"count": n, "first": self._first[k]} for k, n in self.counts.items()}
 
     def __bool__(self) -> bool:
         return bool(self.counts)
+
+
+def lines(problems: Mapping[str, Any]) -> list[str]:
+    """Problems as `Problems.as_json` gives them, for people, a line a kind."""
+    return [f"{kind}: {p['count']:,}, first {p['first']}" for kind, p in problems.items()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,17 +53,15 @@ class Done:
 
     Attributes:
         folder: what was written.
-        topics: names of those replayed.
         summary: as in summary.json.
-        problems: of the bag, a line a kind.
         unmet: criteria that its metrics miss.
+        kept: the answers are those of an earlier run of the same on the same.
     """
 
     folder: Path
-    topics: Sequence[str]
     summary: dict[str, Any]
-    problems: Sequence[str] = ()
-    unmet: Sequence[Criterion] = field(default=())
+    unmet: Sequence[Criterion] = ()
+    kept: bool = False
 
 
 class Replayer:
@@ -99,23 +97,24 @@ class Replayer:
         """
         bag = Bag(path)
         topics = choose_topics(bag, self._order.topics)
-        answered: Iterable[Any] = answers(bag, topics, self._make)
-        if progress:
-            answered = progress(answered, path.name, sum(t.count for t in topics) or None)
-        counts, sha256 = outputs.write_answers(folder, answered)
-        said = outputs.summary(
-            counts,
-            sha256,
-            bag.problems,
-            bag=path,
-            bundle_id=self._bundle_id,
-            config=self._order.config,
-        )
+        names = [topic.name for topic in topics]
+        of = outputs.identity(path, names, self._bundle_id, self._order.config)
+        before = outputs.unchanged(folder, of)
+        said = before or (of | self._answered(bag, topics, folder, progress))
+        said = {k: v for k, v in said.items() if k not in ("metrics", "people")}
         said |= self._judged(bag, topics, folder)
         outputs.write_summary(folder, said)
         unmet = [c for c in self._order.criteria if not c.holds(said.get("metrics", {}))]
-        names = [topic.name for topic in topics]
-        return Done(folder, names, said, bag.problems.lines(), unmet)
+        return Done(folder, said, unmet, kept=before is not None)
+
+    def _answered(
+        self, bag: Bag, topics: Sequence[ImageTopic], folder: Path, progress: Progress | None
+    ) -> dict[str, Any]:
+        answered: Iterable[Any] = answers(bag, topics, self._make)
+        if progress:
+            answered = progress(answered, bag.path.name, sum(t.count for t in topics) or None)
+        counts, sha256 = outputs.write_answers(folder, answered)
+        return outputs.outcome(counts, sha256, bag.problems)
 
     def _judged(self, bag: Bag, topics: Sequence[ImageTopic], folder: Path) -> dict[str, Any]:
         """What the truth says of the answers; and the bag that shows it, if it is wanted."""

@@ -9,14 +9,12 @@ cells, each with one thread, so the weights do not depend on how many there are.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from tqdm import tqdm
 from fsb_perception.bundle import sha256
 from fsb_perception.hardware import choose_dtype, format_name
 from fsb_perception.model import MultitaskEncoder
+from fsb_perception.workers import end_with_parent
 from fsb_training import trainer
 from fsb_training.assembly import deploy
 from fsb_training.batches import Source
@@ -78,15 +77,8 @@ def parts_of(sweep: Sweep) -> Partition:
 
 def begin_worker() -> None:
     """Make ready a process that shares the work; it ends with the one that began it, however."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     _quiet()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()  # returns when it is gone, killed or not
-        os._exit(1)  # in the middle of a run, whose record is not there then
 
 
 def _quiet() -> None:

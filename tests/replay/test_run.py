@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,33 @@ def test_criteria_need_the_truth(sample: Path, tmp_path: Path) -> None:
     command = ["replay", "run", str(sample / "bag"), "--criteria", str(tmp_path / "c.yaml")]
     with pytest.raises(OptionError, match="--truth"):
         CliRunner().invoke(app, command, catch_exceptions=False)
+
+
+def test_several_processes_give_the_results_of_one(sample: Path, tmp_path: Path) -> None:
+    other = made_bags.write(tmp_path / "other", {"/front/image": stamps(5)})
+    bags = [sample / "bag", other, tmp_path / "absent"]
+    hashes = []
+    for jobs in (1, 2):
+        out = tmp_path / str(jobs)
+        command = ["replay", "run", *map(str, bags), "--out", str(out), "--jobs", str(jobs)]
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 1
+        assert "there is no such bag" in result.output
+        hashes.append([(out / name / "results.jsonl").read_bytes() for name in ("bag", "other")])
+    assert hashes[0] == hashes[1]
+
+
+def test_started_again_it_keeps_answers_and_judges_anew(sample: Path, tmp_path: Path) -> None:
+    bag = tmp_path / "bag"
+    shutil.copytree(sample / "bag", bag)
+    out = tmp_path / "o" / "bag"
+    command = ["run", bag, "--out", out.parent]
+    fsb(*command)
+    written = (out / "results.jsonl").stat().st_mtime_ns
+    output = fsb(*command, "--truth", sample / "truth.jsonl")
+    assert "the answers are kept" in output
+    assert (out / "results.jsonl").stat().st_mtime_ns == written
+    assert "metrics" in json.loads((out / "summary.json").read_text())
+    assert "the answers are kept" not in fsb(*command, "--set", "tracker.max_coast=0.5")
+    (out / "results.jsonl").write_bytes(b"")
+    assert "the answers are kept" not in fsb(*command, "--set", "tracker.max_coast=0.5")

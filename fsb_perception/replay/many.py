@@ -1,0 +1,98 @@
+"""Many recordings over several processes, with the results of one process.
+
+Each process has an engine of its own and computes with one thread, as a single process does, so
+that the answers do not depend on how the work was shared. A recording that fails is told of, and
+the others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import torch
+
+from fsb_perception.config import PerceptionConfig
+from fsb_perception.replay.bags import BagError
+from fsb_perception.replay.running import Done, Order, Progress, Replayer
+from fsb_perception.workers import end_with_parent
+
+
+class Outcome(NamedTuple):
+    """What became of a recording.
+
+    Attributes:
+        bag: which.
+        done: what was written; None if it failed.
+        error: why it failed; empty if it did not.
+    """
+
+    bag: Path
+    done: Done | None
+    error: str = ""
+
+
+def replay_all(
+    order: Order,
+    bags: Sequence[Path],
+    folders: Iterable[Path],
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Iterator[Outcome]:
+    """Replay recordings; outcomes come as they are ready.
+
+    Args:
+        order: what is to be done with each.
+        bags: the recordings.
+        folders: what each is written to.
+        jobs: processes that share them; with one, they are replayed in this process.
+        progress: shows how far a recording is, with one process.
+
+    Raises:
+        BundleError, DetectorError, OptionError, UnknownNameError: nothing can be replayed so.
+    """
+    pairs = list(zip(bags, folders, strict=True))
+    if jobs == 1 or len(pairs) == 1:
+        one_thread()
+        replayer = Replayer(order)
+        for bag, folder in pairs:
+            yield _try(replayer, bag, folder, progress)
+        return
+    workers = min(jobs, len(pairs))
+    # As plain values: part of the config's classes are made at run time, which pickle cannot name.
+    settings = order.config.model_dump()
+    rest = {name: getattr(order, name) for name in ("topics", "truth", "criteria", "mcap")}
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (settings, rest)) as pool:
+        for future in as_completed([pool.submit(_work, *pair) for pair in pairs]):
+            yield future.result()
+
+
+def one_thread() -> None:
+    """Sums, and so answers, are then the same on every machine with the same processor."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+_replayers: list[Replayer] = []  # this process's one, as a worker
+
+
+def _begin(settings: dict[str, Any], rest: dict[str, Any]) -> None:
+    end_with_parent()
+    one_thread()
+    config = PerceptionConfig.model_validate(settings)
+    _replayers.append(Replayer(Order(config, **rest)))
+
+
+def _work(bag: Path, folder: Path) -> Outcome:
+    return _try(_replayers[0], bag, folder, None)
+
+
+def _try(replayer: Replayer, bag: Path, folder: Path, progress: Progress | None) -> Outcome:
+    try:
+        return Outcome(bag, replayer.run(bag, folder, progress))
+    except BagError as error:
+        return Outcome(bag, None, str(error))
