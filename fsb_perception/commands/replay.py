@@ -12,7 +12,7 @@ from rich.markup import escape
 
 if TYPE_CHECKING:
     from fsb_perception.config import PerceptionConfig
-    from fsb_perception.replay.many import Outcome
+    from fsb_perception.replay.many import MakeAnswering, Outcome
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -55,6 +55,9 @@ def run(
     mcap: Annotated[
         bool, typer.Option("--mcap", help="also write a bag with the answers over the images")
     ] = False,
+    mode: Annotated[
+        str, typer.Option(help="offline, or lockstep: through the running node, image by image")
+    ] = "offline",
     jobs: Annotated[int, typer.Option(min=1, help="processes that share the bags")] = 1,
     bundle: Annotated[
         str, typer.Option(help="weight bundle: a name, a folder, or OWNER/NAME of a pulled one")
@@ -91,7 +94,7 @@ def run(
         criteria=load_criteria(criteria) if criteria else (),
         mcap=mcap,
     )
-    outcomes = replay_all(order, bags, folders(bags, out), jobs, _progress)
+    outcomes = replay_all(order, bags, folders(bags, out), _answering(mode), jobs, _progress)
     good = [_tell(outcome) for outcome in outcomes]
     if not all(good):
         raise typer.Exit(1)
@@ -115,6 +118,32 @@ def compare(
     _CONSOLE.print(changes_table(changes))
     if any(change.verdict == "worse" for change in changes):
         raise typer.Exit(1)
+
+
+def _answering(mode: str) -> MakeAnswering:
+    from fsb_perception.registry import UnknownNameError
+
+    if mode not in _MODES:
+        raise UnknownNameError("mode", mode, _MODES)
+    return _MODES[mode]()
+
+
+def _offline() -> MakeAnswering:
+    from fsb_perception.replay.offline import Offline
+
+    return Offline
+
+
+def _lockstep() -> MakeAnswering:
+    from fsb_perception.ros import environment
+
+    environment.prepare()  # may start the program anew
+    from fsb_perception.ros.lockstep import Lockstep
+
+    return Lockstep
+
+
+_MODES = {"offline": _offline, "lockstep": _lockstep}
 
 
 def _config(bundle: str, file: Path | None, settings: Sequence[str]) -> PerceptionConfig:

@@ -71,12 +71,14 @@ class Frame:
         stamp: of its header, in nanoseconds.
         received: when it was recorded, in nanoseconds.
         message: as rosbags reads it.
+        data: the same as CDR.
     """
 
     topic: ImageTopic
     stamp: int
     received: int
     message: Any
+    data: bytes = b""
 
     def decode(self) -> Image:
         """uint8 BGR (height, width, 3); or `fsb_perception.decoding.ConversionError`."""
@@ -122,7 +124,8 @@ class Bag:
                 self.problems.note("message that cannot be read", f"{where}: {error}")
                 continue
             stamp = message.header.stamp
-            yield Frame(topic, stamp.sec * _SECOND + stamp.nanosec, record.received, message)
+            nanoseconds = stamp.sec * _SECOND + stamp.nanosec
+            yield Frame(topic, nanoseconds, record.received, message, bytes(record.data))
 
     def _open(self) -> list[ImageTopic]:
         if not self.path.exists():

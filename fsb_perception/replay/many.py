@@ -7,7 +7,7 @@ the others go on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,8 +18,11 @@ import torch
 
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.replay.bags import BagError
+from fsb_perception.replay.offline import Answering, Offline
 from fsb_perception.replay.running import Done, Order, Progress, Replayer
 from fsb_perception.workers import end_with_parent
+
+MakeAnswering = Callable[[PerceptionConfig], Answering]
 
 
 class Outcome(NamedTuple):
@@ -40,6 +43,7 @@ def replay_all(
     order: Order,
     bags: Sequence[Path],
     folders: Iterable[Path],
+    answer: MakeAnswering = Offline,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Iterator[Outcome]:
@@ -49,6 +53,7 @@ def replay_all(
         order: what is to be done with each.
         bags: the recordings.
         folders: what each is written to.
+        answer: makes what has the images answered; a class or function of a module.
         jobs: processes that share them; with one, they are replayed in this process.
         progress: shows how far a recording is, with one process.
 
@@ -58,7 +63,7 @@ def replay_all(
     pairs = list(zip(bags, folders, strict=True))
     if jobs == 1 or len(pairs) == 1:
         one_thread()
-        replayer = Replayer(order)
+        replayer = Replayer(order, answer(order.config))
         for bag, folder in pairs:
             yield _try(replayer, bag, folder, progress)
         return
@@ -66,7 +71,9 @@ def replay_all(
     # As plain values: part of the config's classes are made at run time, which pickle cannot name.
     settings = order.config.model_dump()
     rest = {name: getattr(order, name) for name in ("topics", "truth", "criteria", "mcap")}
-    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (settings, rest)) as pool:
+    with ProcessPoolExecutor(
+        workers, get_context("spawn"), _begin, (settings, rest, answer)
+    ) as pool:
         for future in as_completed([pool.submit(_work, *pair) for pair in pairs]):
             yield future.result()
 
@@ -80,11 +87,11 @@ def one_thread() -> None:
 _replayers: list[Replayer] = []  # this process's one, as a worker
 
 
-def _begin(settings: dict[str, Any], rest: dict[str, Any]) -> None:
+def _begin(settings: dict[str, Any], rest: dict[str, Any], answer: MakeAnswering) -> None:
     end_with_parent()
     one_thread()
     config = PerceptionConfig.model_validate(settings)
-    _replayers.append(Replayer(Order(config, **rest)))
+    _replayers.append(Replayer(Order(config, **rest), answer(config)))
 
 
 def _work(bag: Path, folder: Path) -> Outcome:

@@ -1,7 +1,6 @@
 r"""Every image of a bag through the pipeline, by its recorded stamp, as fast as it goes.
 
-    Bag.frames --> decode --> FacePipeline of its camera --> results.jsonl
-                                                         \-> timing.jsonl
+    Bag.frames --> decode --> FacePipeline of its camera --> rows and timings
 
 Tracking and fusion know time from stamps alone, so the answers do not depend on how fast this is:
 two runs on one machine give the same bytes. What does depend on it, timings, is kept apart.
@@ -10,29 +9,65 @@ two runs on one machine give the same bytes. What does depend on it, timings, is
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+from fsb_perception.bundle import load_bundle
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.decoding import ConversionError
-from fsb_perception.detection import Detector
+from fsb_perception.detection import build_detector
 from fsb_perception.engine import Engine
 from fsb_perception.pipeline import FacePipeline
 from fsb_perception.replay.bags import Bag, Frame, ImageTopic
 from fsb_perception.replay.problems import Problems
 from fsb_perception.replay.rows import Row, failed_row, frame_row
 
-MakePipeline = Callable[[str], FacePipeline]
+Answered = Iterator[tuple[Row, "Timing"]]
+
+
+class Answering(Protocol):
+    """A way to have images answered.
+
+    Attributes:
+        mode: its name, as in summary.json.
+        bundle_id: of the bundle that answers.
+        tasks: names of what it estimates.
+    """
+
+    mode: str
+    bundle_id: str
+    tasks: Sequence[str]
+
+    def answers(self, bag: Bag, topics: Sequence[ImageTopic]) -> Answered:
+        """What is believed after each image, in the order of recording.
+
+        Args:
+            bag: see `Bag`; what is wrong goes to its problems.
+            topics: of it, one of each camera.
+
+        Raises:
+            BagError: nothing can be answered any more.
+        """
 
 
 @dataclass(frozen=True)
 class Timing:
-    """How long a frame took, in seconds of the steady clock."""
+    """How long a frame took, in seconds of the steady clock.
+
+    Attributes:
+        camera: whose.
+        stamp: of the image, in nanoseconds.
+        decode: from the message to pixels; 0 where the node did it.
+        process: from pixels to the answer; in the node, from the message.
+        wait: from publishing the image to hearing the answer; 0 without a running node.
+    """
 
     camera: str
     stamp: int
     decode: float
     process: float
+    wait: float = 0.0
 
 
 class Clock:
@@ -55,35 +90,49 @@ class Clock:
             self._problems.note("stamp is repeated", where)
 
 
-def pipelines(config: PerceptionConfig, engine: Engine, detector: Detector) -> MakePipeline:
-    """What makes a camera's pipeline; its face_ids are the same at every run."""
-
-    def make(camera: str) -> FacePipeline:
-        name = "".join(c if c.isascii() and c.isalnum() else "_" for c in camera.lower())
-        return FacePipeline(config, engine, detector, f"face_{name}" if name else "face")
-
-    return make
-
-
-def answers(
-    bag: Bag, topics: Sequence[ImageTopic], make: MakePipeline
-) -> Iterator[tuple[Row, Timing]]:
-    """What is believed after each image, in the order of recording; what is wrong is in the bag's
-    problems.
+class Offline:
+    """Answers in this process, as fast as it goes.
 
     Args:
-        bag: see `Bag`.
-        topics: one of each camera.
-        make: a camera's own pipeline.
+        config: of the pipeline.
+
+    Raises:
+        BundleError, DetectorError, OptionError, UnknownNameError: a part cannot be built.
     """
-    clock = Clock(bag.problems)
-    made: dict[str, FacePipeline] = {}
-    for frame in bag.frames(topics):
-        camera = frame.topic.camera
-        clock.see(camera, frame.stamp)
-        if camera not in made:
-            made[camera] = make(camera)
-        yield _answer(frame, made[camera], bag.problems)
+
+    mode: str = "offline"
+
+    def __init__(self, config: PerceptionConfig) -> None:
+        self._config = config
+        self._engine = Engine(load_bundle(config.bundle), config.engine)
+        self._detector = build_detector(config.detector)
+        self.bundle_id = self._engine.bundle.bundle_id
+        self.tasks: Sequence[str] = [task.name for task in self._engine.bundle.tasks]
+        self._engine.warm_up()
+
+    def answers(self, bag: Bag, topics: Sequence[ImageTopic]) -> Answered:
+        """See `Answering`."""
+        clock = Clock(bag.problems)
+        made: dict[str, FacePipeline] = {}
+        for frame in bag.frames(topics):
+            camera = frame.topic.camera
+            clock.see(camera, frame.stamp)
+            if camera not in made:
+                made[camera] = self._pipeline(camera)
+            yield _answer(frame, made[camera], bag.problems)
+
+    def _pipeline(self, camera: str) -> FacePipeline:
+        return FacePipeline(self._config, self._engine, self._detector, id_prefix(camera))
+
+
+def id_prefix(camera: str) -> str:
+    """What a camera's face_ids begin with: the same at every run, and as the node has it.
+
+    >>> id_prefix("Head/Front"), id_prefix("")
+    ('face_head_front', 'face')
+    """
+    name = camera.lower().replace("/", "_")
+    return f"face_{name}" if name else "face"
 
 
 def _answer(frame: Frame, pipeline: FacePipeline, problems: Problems) -> tuple[Row, Timing]:

@@ -34,6 +34,7 @@ class Counts:
     faces: set[str] = field(default_factory=set)
     decode: list[float] = field(default_factory=list)
     process: list[float] = field(default_factory=list)
+    wait: list[float] = field(default_factory=list)
 
     def add(self, row: Row, timing: Timing) -> None:
         """Take in a frame."""
@@ -45,6 +46,8 @@ class Counts:
         self.faces |= {face["face_id"] for face in row["faces"]}
         self.decode.append(timing.decode)
         self.process.append(timing.process)
+        if timing.wait:
+            self.wait.append(timing.wait)
 
 
 def write_answers(folder: Path, answered: Iterable[tuple[Row, Timing]]) -> tuple[Counts, str]:
@@ -75,7 +78,7 @@ def read_rows(path: Path) -> Iterator[Row]:
 
 
 def identity(
-    bag: Path, topics: Sequence[str], bundle_id: str, config: PerceptionConfig
+    bag: Path, topics: Sequence[str], mode: str, bundle_id: str, config: PerceptionConfig
 ) -> dict[str, Any]:
     """All that the answers depend on; hashes are sha256."""
     settings = config.model_dump(mode="json")
@@ -83,6 +86,7 @@ def identity(
         "format": FORMAT,
         "bag": {"name": bag.name, "sha256": hash_of(bag)},
         "topics": list(topics),
+        "mode": mode,
         "bundle": bundle_id,
         "config": settings,
         "config_sha256": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
@@ -105,6 +109,7 @@ def outcome(counts: Counts, results_sha256: str, problems: Problems) -> dict[str
         "timing": {
             "decode": _percentiles(counts.decode),
             "process": _percentiles(counts.process),
+            "wait": _percentiles(counts.wait),
         },
     }
 

@@ -7,15 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fsb_perception.bundle import load_bundle
 from fsb_perception.config import PerceptionConfig
-from fsb_perception.detection import build_detector
-from fsb_perception.engine import Engine
 from fsb_perception.replay import annotated, outputs
 from fsb_perception.replay.bags import Bag, ImageTopic, choose_topics
 from fsb_perception.replay.criteria import Criterion
 from fsb_perception.replay.matching import Matches, Truth, match
-from fsb_perception.replay.offline import answers, pipelines
+from fsb_perception.replay.offline import Answering
 from fsb_perception.replay.persons import persons
 from fsb_perception.replay.scores import scores
 from fsb_perception.replay.truth import Statement
@@ -65,23 +62,17 @@ class Done:
 
 
 class Replayer:
-    """Replays recordings with one engine and one detector, warmed up.
+    """Replays recordings in one way.
 
     Args:
         order: what is to be done.
-
-    Raises:
-        BundleError, DetectorError, OptionError, UnknownNameError: a part cannot be built.
+        answering: has the images answered.
     """
 
-    def __init__(self, order: Order) -> None:
-        engine = Engine(load_bundle(order.config.bundle), order.config.engine)
+    def __init__(self, order: Order, answering: Answering) -> None:
         self._order = order
+        self._answering = answering
         self._truth = Truth(order.truth)
-        self._bundle_id = engine.bundle.bundle_id
-        self._tasks = [task.name for task in engine.bundle.tasks]
-        self._make = pipelines(order.config, engine, build_detector(order.config.detector))
-        engine.warm_up()
 
     def run(self, path: Path, folder: Path, progress: Progress | None = None) -> Done:
         """Replay a bag and write its folder.
@@ -98,7 +89,8 @@ class Replayer:
         bag = Bag(path)
         topics = choose_topics(bag, self._order.topics)
         names = [topic.name for topic in topics]
-        of = outputs.identity(path, names, self._bundle_id, self._order.config)
+        way = self._answering
+        of = outputs.identity(path, names, way.mode, way.bundle_id, self._order.config)
         before = outputs.unchanged(folder, of)
         said = before or (of | self._answered(bag, topics, folder, progress))
         said = {k: v for k, v in said.items() if k not in ("metrics", "people")}
@@ -110,7 +102,7 @@ class Replayer:
     def _answered(
         self, bag: Bag, topics: Sequence[ImageTopic], folder: Path, progress: Progress | None
     ) -> dict[str, Any]:
-        answered: Iterable[Any] = answers(bag, topics, self._make)
+        answered: Iterable[Any] = self._answering.answers(bag, topics)
         if progress:
             answered = progress(answered, bag.path.name, sum(t.count for t in topics) or None)
         counts, sha256 = outputs.write_answers(folder, answered)
@@ -126,13 +118,13 @@ class Replayer:
                 Bag(bag.path),  # anew: its problems have been counted
                 topics,
                 outputs.read_rows(rows),
-                self._bundle_id,
+                self._answering.bundle_id,
                 annotated.known_of(matches.faces),
             )
         if not self._order.truth:
             return {}
-        people = [asdict(person) for person in persons(matches.faces, self._tasks)]
-        return {"metrics": scores(matches, self._tasks), "people": people}
+        people = [asdict(person) for person in persons(matches.faces, self._answering.tasks)]
+        return {"metrics": scores(matches, self._answering.tasks), "people": people}
 
 
 def folders(bags: Sequence[Path], out: Path) -> Iterator[Path]:
