@@ -23,6 +23,7 @@ from fsb_perception.replay.salvage import SALVAGE, Record
 from fsb_perception.types import Image
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+DAMAGED = "bag is damaged and read as far as it goes"
 _SECOND = 1_000_000_000
 _NOT_COLOUR = ("compressedDepth", "theora", "ffmpeg")  # transports that are no still colour picture
 
@@ -141,7 +142,7 @@ class Bag:
             self._damaged = False
         except Exception as error:  # rosbags passes on what the storage raises
             self._damaged = True
-            self.problems.note("bag is damaged and read as far as it goes", str(error))
+            self.problems.note(DAMAGED, str(error))
             found = self._survey()
         topics = [topic for topic in found.values() if _is_picture(topic)]
         if not topics:
@@ -170,13 +171,22 @@ class Bag:
         if self._damaged:
             yield from self._salvaged(self.problems)
             return
-        with self._reader() as reader:
-            wanted = [c for c in reader.connections if c.topic in topics]
-            try:
+        newest, at_newest = -1, set[str]()  # rosbags gives them in the order of recording
+        try:
+            with self._reader() as reader:
+                wanted = [c for c in reader.connections if c.topic in topics]
                 for connection, received, data in reader.messages(wanted):
+                    if received > newest:
+                        newest, at_newest = received, set()
+                    at_newest.add(connection.topic)
                     yield Record(connection.topic, connection.msgtype, received, data)
-            except Exception as error:  # a chunk that cannot be unpacked, a page that is missing
-                self.problems.note("cut short", f"{self.path}: {error}")
+        except Exception as error:  # a chunk that cannot be unpacked, a page that is missing
+            self.problems.note(DAMAGED, str(error))
+            for record in self._salvaged(self.problems):
+                if record.received > newest or (
+                    record.received == newest and record.topic not in at_newest
+                ):
+                    yield record
 
     def _salvaged(self, problems: Problems) -> Iterator[Record]:
         folder = self.path.is_dir()
@@ -212,9 +222,13 @@ def choose_topics(bag: Bag, names: Sequence[str] = ()) -> list[ImageTopic]:
                 f"{bag.path}: no topic of images is called {name!r}; there are "
                 f"{', '.join(bag.topics)}"
             )
-    wanted = [bag.topics[name] for name in names or bag.topics]
-    ordered = sorted(wanted, key=lambda topic: topic.type == RAW)
-    return sorted({t.camera: t for t in ordered}.values(), key=lambda topic: topic.name)
+    chosen: dict[str, ImageTopic] = {}
+    # Raw ones first; of several that are alike, the first by name.
+    for topic in sorted((bag.topics[n] for n in names or bag.topics), key=lambda t: t.type != RAW):
+        taken = chosen.setdefault(topic.camera, topic)
+        if taken.name != topic.name and (names or taken.type == topic.type):
+            bag.problems.note("topic left out", f"{topic.name}, for {taken.name} is of its camera")
+    return sorted(chosen.values(), key=lambda topic: topic.name)
 
 
 def _is_picture(topic: ImageTopic) -> bool:

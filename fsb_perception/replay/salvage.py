@@ -45,7 +45,6 @@ Salvage = Callable[[Path, Problems], Iterator[Record]]
 
 def salvage_mcap(path: Path, problems: Problems) -> Iterator[Record]:
     """The messages of an MCAP file from the front, chunk by chunk, without its index."""
-    from mcap.exceptions import McapError
     from mcap.records import Channel, Message, Schema
     from mcap.stream_reader import StreamReader
 
@@ -58,7 +57,7 @@ def salvage_mcap(path: Path, problems: Problems) -> Iterator[Record]:
                 record = next(records)
             except StopIteration:
                 return
-            except (McapError, EOFError, ValueError) as error:
+            except Exception as error:  # the library's own, or struct's where a number is cut
                 problems.note("cut short", f"{path.name} at byte {file.tell():,}: {_said(error)}")
                 return
             for each in _inside(record, path.name, problems):

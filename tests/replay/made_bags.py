@@ -9,6 +9,8 @@ from typing import Any
 
 import cv2
 import numpy as np
+from mcap.writer import CompressionType
+from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -16,6 +18,7 @@ TYPES = get_typestore(Stores.ROS2_KILTED)
 STORAGE = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 PACKED, RAW = "sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/Image"
 FRAME = 33_333_333  # ns
+_CHUNK = 20_000  # bytes
 NOISE = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
 
 
@@ -54,6 +57,21 @@ def write(
             data = TYPES.serialize_cdr(TYPES.types[text](""), text)
             writer.write(connection, 1_000_000_000, data)
     return folder
+
+
+def write_chunks(path: Path, times: Sequence[int], compression: CompressionType) -> Path:
+    """An MCAP file as recorders write it: in chunks of a few images, each with its checksum."""
+    definition, _ = TYPES.generate_msgdef(PACKED, ros_version=2)
+    with path.open("wb") as file:
+        writer = McapWriter(file, _CHUNK, compression=compression)
+        writer.start(profile="ros2")
+        schema = writer.register_schema(PACKED, "ros2msg", definition.encode())
+        channel = writer.register_channel("/front/image/compressed", "cdr", schema)
+        for stamp in times:
+            data = bytes(TYPES.serialize_cdr(message(stamp), PACKED))
+            writer.add_message(channel, stamp, data, stamp)
+        writer.finish()
+    return path
 
 
 def file_of(bag: Path) -> Path:

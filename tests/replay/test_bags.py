@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mcap.writer import CompressionType
 
 from fsb_perception.replay.bags import COMPRESSED, RAW, Bag, BagError, ImageTopic, choose_topics
 from tests.replay import made_bags
@@ -42,6 +47,58 @@ def test_an_mcap_that_was_cut_short_is_read_up_to_there(tmp_path: Path) -> None:
     bag = Bag(made_bags.cut(whole, 0.98, tmp_path / "short"))
     assert 0 < len(frames(bag)) <= 400
     assert set(bag.problems.counts) == {"bag is damaged and read as far as it goes", "cut short"}
+
+
+@pytest.mark.parametrize("kind", list(CompressionType), ids=lambda kind: kind.name)
+def test_of_a_damaged_chunk_alone_the_images_are_lost(
+    kind: CompressionType, tmp_path: Path
+) -> None:
+    path = made_bags.write_chunks(tmp_path / "x.mcap", stamps(60), kind)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 100] = b"\x55" * 100
+    path.write_bytes(data)
+    bag = Bag(path)
+    found = [frame.stamp for frame in frames(bag)]
+    assert 30 < len(found) < 60
+    assert found == sorted(set(found) & set(stamps(60)))
+    assert found[0] == stamps(60)[0]
+    assert found[-1] == stamps(60)[-1]
+    assert bag.problems.counts["damaged chunk skipped"] == 1
+
+
+@pytest.fixture(scope="module")
+def chunked(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    folder = tmp_path_factory.mktemp("chunked")
+    return made_bags.write_chunks(folder / "x.mcap", stamps(20), CompressionType.ZSTD).read_bytes()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_cut_anywhere_a_bag_is_read_or_refused(chunked: bytes, data: st.DataObject) -> None:
+    length = data.draw(st.integers(0, len(chunked)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "x.mcap")
+        path.write_bytes(chunked[:length])
+        try:
+            found = [frame.stamp for frame in frames(Bag(path))]
+        except BagError:
+            found = []
+    assert found == stamps(20)[: len(found)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_with_a_wrong_byte_anywhere_a_bag_is_read_or_refused(
+    chunked: bytes, data: st.DataObject
+) -> None:
+    place = data.draw(st.integers(0, len(chunked) - 1))
+    wrong = data.draw(st.integers(1, 255)) ^ chunked[place]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "x.mcap")
+        path.write_bytes(chunked[:place] + bytes([wrong]) + chunked[place + 1 :])
+        with contextlib.suppress(BagError):
+            assert len(frames(Bag(path))) <= 20
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9])
@@ -108,5 +165,10 @@ def test_of_two_topics_of_a_camera_the_raw_one_is_taken(tmp_path: Path) -> None:
     bag.topics[raw.name] = raw
     assert choose_topics(bag) == [raw]
     assert [topic.name for topic in choose_topics(bag, [FRONT])] == [FRONT]
+    assert "topic left out" not in bag.problems.counts
+    alike = ImageTopic("/front/image_rect", RAW)
+    bag.topics[alike.name] = alike
+    assert choose_topics(bag) == [raw]
+    assert bag.problems.counts["topic left out"] == 1
     with pytest.raises(BagError, match=r"'/side'; there are /front"):
         choose_topics(bag, ["/side"])
