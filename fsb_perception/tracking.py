@@ -221,6 +221,15 @@ class FaceTracker:
         return Face(box, last.score)
 
 
+def face_id_part(camera: str) -> str:
+    """A camera's name as it stands in its faces' ids.
+
+    >>> face_id_part("Head/Front")
+    'head_front'
+    """
+    return camera.lower().replace("/", "_")
+
+
 def _build_matcher(config: TrackerConfig) -> SORTTracker:
     # Here, not at the top: a second of imports that `fsb --help` can do without.
     from trackers import DIoU, SORTTracker

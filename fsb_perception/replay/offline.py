@@ -1,4 +1,4 @@
-r"""Every image of a bag through the pipeline, by its recorded stamp, as fast as it goes.
+"""Every image of a bag through the pipeline, by its recorded stamp, as fast as it goes.
 
     Bag.frames --> decode --> FacePipeline of its camera --> rows and timings
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from fsb_perception.bundle import load_bundle
+from fsb_perception.bundle import Bundle, load_bundle
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.decoding import ConversionError
 from fsb_perception.detection import build_detector
@@ -22,6 +22,7 @@ from fsb_perception.pipeline import FacePipeline
 from fsb_perception.replay.bags import Bag, Frame, ImageTopic
 from fsb_perception.replay.problems import Problems
 from fsb_perception.replay.rows import Row, failed_row, frame_row
+from fsb_perception.tracking import face_id_part
 
 Answered = Iterator[tuple[Row, "Timing"]]
 
@@ -107,7 +108,7 @@ class Offline:
         self._engine = Engine(load_bundle(config.bundle), config.engine)
         self._detector = build_detector(config.detector)
         self.bundle_id = self._engine.bundle.bundle_id
-        self.tasks: Sequence[str] = [task.name for task in self._engine.bundle.tasks]
+        self.tasks: Sequence[str] = reported_tasks(self._engine.bundle, config)
         self._engine.warm_up()
 
     def answers(self, bag: Bag, topics: Sequence[ImageTopic]) -> Answered:
@@ -131,8 +132,13 @@ def id_prefix(camera: str) -> str:
     >>> id_prefix("Head/Front"), id_prefix("")
     ('face_head_front', 'face')
     """
-    name = camera.lower().replace("/", "_")
-    return f"face_{name}" if name else "face"
+    return f"face_{face_id_part(camera)}" if camera else "face"
+
+
+def reported_tasks(bundle: Bundle, config: PerceptionConfig) -> list[str]:
+    """Names of the bundle's tasks that are switched on."""
+    names = [task.name for task in bundle.tasks]
+    return [name for name in names if not config.tasks or name in config.tasks]
 
 
 def _answer(frame: Frame, pipeline: FacePipeline, problems: Problems) -> tuple[Row, Timing]:

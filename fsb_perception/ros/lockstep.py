@@ -19,7 +19,7 @@ from fsb_perception.config import PerceptionConfig
 from fsb_perception.decoding import ConversionError
 from fsb_perception.options import walk
 from fsb_perception.replay.bags import COMPRESSED, Bag, BagError, Frame, ImageTopic
-from fsb_perception.replay.offline import Answered, Clock, Timing
+from fsb_perception.replay.offline import Answered, Clock, Timing, reported_tasks
 from fsb_perception.replay.problems import Problems
 from fsb_perception.replay.rows import Row, failed_row, frame_row
 from fsb_perception.ros import environment
@@ -52,7 +52,7 @@ class Lockstep:
         bundle = load_bundle(config.bundle)
         self._config = config
         self.bundle_id = bundle.bundle_id
-        self.tasks: Sequence[str] = [task.name for task in bundle.tasks]
+        self.tasks: Sequence[str] = reported_tasks(bundle, config)
 
     def answers(self, bag: Bag, topics: Sequence[ImageTopic]) -> Answered:
         """Start a node, play it every image, and end it."""

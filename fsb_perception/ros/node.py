@@ -47,11 +47,11 @@ from fsb_perception.ros.parameters import (
     NodeConfig,
     current,
     declare_options,
-    face_id_part,
     is_of_ros,
 )
 from fsb_perception.ros.qos import FACES_QOS, LATCHED_QOS, image_qos
 from fsb_perception.ros.worker import Answer, Worker
+from fsb_perception.tracking import face_id_part
 
 # What a user can cause and mend: said in one line, without a traceback.
 _USER_ERRORS = (BundleError, DetectorError, EngineMemoryError, OptionError, UnknownNameError)

@@ -20,6 +20,7 @@ from rclpy.node import Node
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.options import Option, Options, build, option, walk
 from fsb_perception.registry import UnknownNameError
+from fsb_perception.tracking import face_id_part
 
 # Parameters that ROS itself gives to every node.
 _OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
@@ -84,15 +85,6 @@ class NodeConfig(PerceptionConfig):
                 f"got {prefix!r}; it takes lower-case letters, digits and _, a letter first"
             )
         return prefix
-
-
-def face_id_part(camera: str) -> str:
-    """A camera's name as it stands in its faces' ids.
-
-    >>> face_id_part("Head/Front")
-    'head_front'
-    """
-    return camera.lower().replace("/", "_")
 
 
 def is_of_ros(name: str) -> bool:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 import rclpy
+from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
@@ -33,10 +34,13 @@ class Player(Node):
     Args:
         namespace: of the node that answers.
         topics: of the recording; each camera's goes to the node's own topic for it.
+        context: of ROS; its default one if not said.
     """
 
-    def __init__(self, namespace: str, topics: Sequence[ImageTopic]) -> None:
-        super().__init__("replay", namespace=namespace)
+    def __init__(
+        self, namespace: str, topics: Sequence[ImageTopic], context: Context | None = None
+    ) -> None:
+        super().__init__("replay", namespace=namespace, context=context)
         self._answers: queue.SimpleQueue[FaceAttributesArray] = queue.SimpleQueue()
         self._images = {}
         for topic in topics:
@@ -66,7 +70,12 @@ class Player(Node):
 @contextlib.contextmanager
 def playing(namespace: str, topics: Sequence[ImageTopic]) -> Iterator[Player]:
     """A player whose answers are heard in a thread, until the block is left."""
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    player = Player(namespace, topics)
+    context = Context()  # a new one for each recording: none can begin twice
+    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        player = Player(namespace, topics, context)
+    except BaseException:
+        rclpy.try_shutdown(context=context)
+        raise
     with spinning(player):
         yield player

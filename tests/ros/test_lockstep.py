@@ -52,11 +52,15 @@ def test_lockstep_answers_every_image_as_offline_does(tmp_path: Path) -> None:
     assert said["timing"]["wait"]["p50_ms"] >= said["timing"]["process"]["p50_ms"]
 
 
-def test_an_image_that_cannot_be_decoded_is_not_waited_for(tmp_path: Path) -> None:
+def test_of_two_recordings_an_image_that_cannot_be_decoded_is_not_waited_for(
+    tmp_path: Path,
+) -> None:
+    other = made_bags.write(tmp_path / "other", {"/image": stamps(2)}, made_bags.RAW)
     bag = made_bags.write(tmp_path / "bag", {"/image": stamps(3)})
     path = made_bags.file_of(bag)
     path.write_bytes(path.read_bytes().replace(b"\xff\xd8\xff\xe0", b"\x00\x00\x00\x00", 1))
-    fsb("run", bag, "--out", tmp_path / "o", "--mode", "lockstep")
+    fsb("run", other, bag, "--out", tmp_path / "o", "--mode", "lockstep")
+    assert [row["faces"] for row in rows(tmp_path / "o/other")] == [[], []]
     assert ["error" in row for row in rows(tmp_path / "o/bag")] == [True, False, False]
 
 
