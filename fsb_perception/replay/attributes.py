@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsb_perception._torchvision import mend_torchvision
+from fsb_perception.replay.intervals import interval
 from fsb_perception.replay.matching import Match
 from fsb_perception.replay.slices import slices
 from fsb_perception.tasks import TASKS
@@ -28,10 +29,7 @@ THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Of confidence, below which an answer counts as withheld in the risk-coverage table."""
 
 ECE_BINS = 15
-_RESAMPLES = 1000
-_SEED = 0
 _NS = 1e9
-_FEWEST_TRACKS = 2  # that an interval can be of
 _NO_ESTIMATE = {"label": UNKNOWN, "raw_label": UNKNOWN, "last_look": 0, "stable": False}
 
 
@@ -98,7 +96,7 @@ def _estimate(match: Match, task: str) -> Mapping[str, Any]:
 
 def is_look(match: Match, task: str) -> bool:
     """Whether the encoder was asked about this face in this frame."""
-    return bool(_estimate(match, task)["last_look"] == match.stamp)
+    return bool(_estimate(match, task)["last_look"] == match.stamp != 0)  # 0 is never
 
 
 def is_right(match: Match, task: str) -> bool:
@@ -116,26 +114,12 @@ def _codes(task: str, matches: Sequence[Match], name: str) -> NDArray[np.int64]:
 
 
 def _interval(right: Sequence[Sequence[bool]]) -> tuple[float | None, float | None]:
-    """95 % interval of the share of True over tracks drawn anew; None for too few tracks."""
-    from scipy.stats import bootstrap
-
-    counted = np.array([(sum(each), len(each)) for each in right if each], float)
-    if len(counted) < _FEWEST_TRACKS:
-        return None, None
-
-    def share(hits: NDArray[np.float64], of: NDArray[np.float64], axis: int) -> NDArray:
-        return hits.sum(axis=axis) / of.sum(axis=axis)
-
-    found = bootstrap(
-        (counted[:, 0], counted[:, 1]),
-        share,
-        paired=True,
-        vectorized=True,
-        n_resamples=_RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(_SEED),
-    ).confidence_interval
-    return float(found.low), float(found.high)
+    """Of the share of True, over tracks with all their looks."""
+    looked = [each for each in right if each]
+    return interval(
+        lambda hits, of: hits.sum(axis=-1) / of.sum(axis=-1),
+        ([sum(each) for each in looked], [len(each) for each in looked]),
+    )
 
 
 def _ece(true: NDArray[np.int64], said: NDArray[np.int64], confidences: list[float]) -> float:

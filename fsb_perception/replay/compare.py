@@ -18,12 +18,9 @@ from numpy.typing import NDArray
 
 from fsb_perception.options import OptionError
 from fsb_perception.replay.criteria import numbers
+from fsb_perception.replay.intervals import interval
 from fsb_perception.replay.outputs import SUMMARY
 from fsb_perception.replay.persons import Key, Person, from_json
-
-_RESAMPLES = 2000
-_SEED = 0
-_FEWEST = 2  # people that an interval can be of
 
 BETTER_IF_LOWER = ("ece", "id_switches", "flips_a_minute", "seconds_to_stable", "false", "failed")
 """Last parts of the names of metrics that should be small; the others should be large."""
@@ -60,13 +57,23 @@ def load_runs(folder: Path) -> dict[str, dict[str, Any]]:
     """Summaries by bag, of a folder that ``fsb replay run --out`` wrote or of one bag in it.
 
     Raises:
-        OptionError: there is none.
+        OptionError: there is none, or one that cannot be read.
     """
     paths = sorted([*folder.glob(SUMMARY), *folder.glob(f"*/{SUMMARY}")])
     if not paths:
         raise OptionError(f"{folder}: no {SUMMARY} in it; is it what fsb replay run wrote?")
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    found = map(_read, paths)
     return {said["bag"]["sha256"]: said for said in found}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        from_json(said.get("people", ()))
+        str(said["bag"]["sha256"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise OptionError(f"{path} is no summary of fsb replay run: {error}") from None
+    return dict(said)
 
 
 def compare(
@@ -106,32 +113,17 @@ def _accuracies(ours: Mapping[_BagKey, Person], theirs: Mapping[_BagKey, Person]
     common = sorted(set(ours) & set(theirs))
     changes = []
     for task in dict.fromkeys(key[2] for _, key in common):
-        keys = [key for key in common if key[1][2] == task]
-        table = np.array(
-            [(p.right, p.looks, q.right, q.looks) for k in keys for p, q in [(ours[k], theirs[k])]],
-            float,
-        )
-        first, second = _shares(table[None])
-        low, high = _interval(table)
-        changes.append(
-            Change(f"{task}.look_accuracy", float(first[0]), float(second[0]), low, high)
-        )
+        pairs = [(ours[key], theirs[key]) for key in common if key[1][2] == task]
+        columns = list(zip(*((p.right, p.looks, q.right, q.looks) for p, q in pairs), strict=True))
+        first, second = (sum(columns[i]) / sum(columns[i + 1]) for i in (0, 2))
+        changes.append(Change(f"{task}.look_accuracy", first, second, *interval(_gain, columns)))
     return changes
 
 
-def _shares(tables: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Accuracies of both runs, from (draws, people, 4)."""
-    sums = tables.sum(axis=1)
-    return sums[:, 0] / sums[:, 1], sums[:, 2] / sums[:, 3]
-
-
-def _interval(table: NDArray[np.float64]) -> tuple[float | None, float | None]:
-    if len(table) < _FEWEST:
-        return None, None
-    draws = np.random.default_rng(_SEED).integers(0, len(table), (_RESAMPLES, len(table)))
-    first, second = _shares(table[draws])
-    low, high = np.percentile(second - first, (2.5, 97.5))
-    return float(low), float(high)
+def _gain(*columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Accuracy of the second run minus that of the first."""
+    right, looks, right_again, looks_again = (column.sum(axis=-1) for column in columns)
+    return right_again / looks_again - right / looks
 
 
 def _others(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> list[Change]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsb_perception.replay.rows import Row
-from fsb_perception.replay.truth import Statement
+from fsb_perception.replay.truth import Corners, Statement
 
 MIN_IOU = 0.5
 MOST_HIDDEN = 0.5
@@ -71,23 +71,31 @@ class Truth:
                 self._boxes[said.camera, said.stamp].append(said)
             else:
                 self._others[said.camera].append(said)
-        self.has_boxes = bool(self._boxes)
         self.cameras = {camera for camera, _ in self._boxes} | set(self._others)
 
     def boxes(self, camera: str, stamp: int) -> list[Statement]:
         """The faces that are said to be in an image."""
         return self._boxes.get((camera, stamp), [])
 
-    def attributes(self, camera: str, stamp: int, said: Statement | None) -> dict[str, str]:
-        """What is known of a face: of all in view, of its identity, of its own box, the later
-        over the earlier.
+    def known(
+        self, camera: str, stamp: int, face: Row, said: Statement | None
+    ) -> tuple[str, dict[str, str]]:
+        """Who a face is, and its attributes: the later statement over the earlier.
+
+        Args:
+            camera: where it was seen.
+            stamp: of the image.
+            face: its part of the row.
+            said: the box that was matched with it, if any, whose word is the last.
         """
-        identity = said.identity if said else ""
-        known: dict[str, str] = {}
-        for other in self._others.get(camera, ()):
-            if _holds(other, stamp) and other.identity in ("", identity):
-                known |= other.attributes
-        return known | (said.attributes if said else {})
+        holding = [other for other in self._others.get(camera, ()) if _holds(other, stamp, face)]
+        named = [other.identity for other in holding if other.box_xyxy and other.identity]
+        identity = said.identity if said else (named or [""])[-1]
+        attributes: dict[str, str] = {}
+        for other in holding:
+            if other.identity in ("", identity):
+                attributes |= other.attributes
+        return identity, attributes | (said.attributes if said else {})
 
 
 def match(rows: Iterable[Row], truth: Truth) -> Matches:
@@ -114,11 +122,11 @@ def match(rows: Iterable[Row], truth: Truth) -> Matches:
 def _note(
     found: Matches, row: Row, pairs: Sequence[tuple[Row, Statement | None]], truth: Truth
 ) -> None:
+    camera, stamp = row["camera"], row["stamp"]
     for face, said in pairs:
-        known = truth.attributes(row["camera"], row["stamp"], said)
-        identity = said.identity if said else ""
-        if known or identity:
-            found.faces.append(Match(row["camera"], row["stamp"], face, identity, known))
+        identity, attributes = truth.known(camera, stamp, face, said)
+        if attributes or identity:
+            found.faces.append(Match(camera, stamp, face, identity, attributes))
 
 
 def _assigned(
@@ -152,10 +160,20 @@ def _iou(ours: Sequence[Any], theirs: Sequence[Any]) -> NDArray[np.float64]:
     return np.asarray(box_iou(np.array(ours, float), np.array(theirs, float)), np.float64)
 
 
-def _holds(said: Statement, stamp: int) -> bool:
+def _holds(said: Statement, stamp: int, face: Row) -> bool:
+    """Whether a statement without a box of its own image is of this one, and of this face."""
     if said.stamp is not None:
         return said.stamp == stamp
-    return said.start is not None and said.end is not None and said.start <= stamp <= said.end
+    assert said.start is not None, "a statement has a stamp or a range"
+    assert said.end is not None, "likewise"
+    return said.start <= stamp <= said.end and (
+        said.box_xyxy is None or _centre_in(face["box_xyxy"], said.box_xyxy)
+    )
+
+
+def _centre_in(box: Sequence[float], region: Corners) -> bool:
+    across, down = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return region[0] <= across <= region[2] and region[1] <= down <= region[3]
 
 
 def _number(numbers: dict[tuple[str, ...], int], *name: str) -> int:

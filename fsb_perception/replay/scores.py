@@ -20,7 +20,7 @@ def scores(matches: Matches, tasks: Sequence[str]) -> Scores:
     """
     found: Scores = {}
     if any(map(len, matches.people)):
-        found |= {"detection": _detection(matches), "tracking": _tracking(matches)}
+        found |= _people(matches)
     for task in tasks:
         known = [m for m in matches.faces if task in m.attributes]
         if known:
@@ -28,23 +28,18 @@ def scores(matches: Matches, tasks: Sequence[str]) -> Scores:
     return found
 
 
-def _detection(matches: Matches) -> Scores:
-    from trackers.eval import compute_clear_metrics
-
-    clear = compute_clear_metrics(matches.people, matches.answered, matches.overlap)
-    return {
-        "precision": float(clear["CLR_Pr"]),
-        "recall": float(clear["CLR_Re"]),
-        "people": int(clear["CLR_TP"] + clear["CLR_FN"]),
-        "false": int(clear["CLR_FP"]),
-    }
-
-
-def _tracking(matches: Matches) -> Scores:
+def _people(matches: Matches) -> Scores:
+    """Who was found, and who was kept apart from others."""
     from trackers.eval import compute_clear_metrics, compute_identity_metrics
 
     arguments = (matches.people, matches.answered, matches.overlap)
+    clear, kept = (f(*arguments) for f in (compute_clear_metrics, compute_identity_metrics))
     return {
-        "idf1": float(compute_identity_metrics(*arguments)["IDF1"]),
-        "id_switches": int(compute_clear_metrics(*arguments)["IDSW"]),
+        "detection": {
+            "precision": float(clear["CLR_Pr"]),
+            "recall": float(clear["CLR_Re"]),
+            "people": int(clear["CLR_TP"] + clear["CLR_FN"]),
+            "false": int(clear["CLR_FP"]),
+        },
+        "tracking": {"idf1": float(kept["IDF1"]), "id_switches": int(clear["IDSW"])},
     }

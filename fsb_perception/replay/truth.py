@@ -6,8 +6,9 @@
      "attributes": {"emotion": "happiness"}, "identity": "ada"}
 
 A statement is of one image (``stamp``) or of all from ``start`` to ``end``, both included. With a
-``box_xyxy`` it is of the face there; with an ``identity`` alone, of whoever bears that name in
-other statements; with neither, of every face of the camera. As CSV the columns have the same
+``box_xyxy`` and a stamp it is of the face there; with a box and a range, of whoever's face has its
+centre in that region; with an ``identity`` alone, of whoever bears that name in other statements;
+with neither, of every face of the camera. As CSV the columns have the same
 names, the corners of the box ``left, top, right, bottom``, and attributes a column each.
 """
 

@@ -98,3 +98,12 @@ def test_from_the_command_line_what_became_worse_is_the_status(tmp_path: Path) -
     assert (better.exit_code, "better" in better.output) == (0, True)
     with pytest.raises(OptionError, match="is it what fsb replay run wrote"):
         load_runs(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"bag": {"sha256": "a"}, "people": [{"x": 1}]}']
+)
+def test_what_is_no_summary_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "summary.json").write_text(text)
+    with pytest.raises(OptionError, match=r"summary\.json is no summary"):
+        load_runs(tmp_path)

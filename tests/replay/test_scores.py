@@ -147,6 +147,30 @@ def test_ranges_tell_of_an_identity_or_of_all_in_view() -> None:
     assert "detection" not in found
 
 
+def test_a_region_tells_of_whoever_is_in_it() -> None:
+    """Without any box of a single image: where somebody sat all the time is known."""
+    rows = [row(t, face("a", t, "female"), face("b", t, "male", box=ASIDE)) for t in TIMES]
+    seat = (BOX[0] - 50, BOX[1] - 50, BOX[2] + 50, BOX[3] + 50)
+    truth = [
+        Statement(
+            camera="front", start=TIMES[0], end=TIMES[-1], identity="ada", box_xyxy=seat,
+            attributes={"gender": "female"},
+        )
+    ]  # fmt: skip
+    matches = match(rows, Truth(truth))
+    assert {(m.identity, m.face["face_id"]) for m in matches.faces} == {("ada", "a")}
+    found = judged(rows, truth)
+    assert (found["gender"]["looks"], found["gender"]["look_accuracy"]) == (10, 1)
+    assert "detection" not in found
+
+
+def test_without_a_stamp_nothing_is_a_look() -> None:
+    """Zero is also what a face says that was never looked at."""
+    truth = [Statement(camera="front", start=0, end=1, attributes={"gender": "female"})]
+    found = judged([row(0, face("a", 0, "unknown"))], truth)
+    assert found["gender"]["looks"] == 0
+
+
 def test_cameras_and_images_without_truth_are_left_out() -> None:
     rows = [row(TIMES[0], face("a", TIMES[0], "female"), camera="side"), row(TIMES[1])]
     assert judged(rows, [said(TIMES[0], "ada")]) == {}
