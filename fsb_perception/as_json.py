@@ -20,12 +20,12 @@ def face_as_json(face: FaceAttributes) -> dict[str, Any]:
         "face_id": face.face_id,
         "box_xyxy": face.face.box_xyxy.tolist(),
         "score": face.face.score,
-        "landmarks_xy": [[_number(v) for v in point] for point in face.face.landmarks_xy.tolist()],
+        "landmarks_xy": [[number(v) for v in point] for point in face.face.landmarks_xy.tolist()],
         "quality": face.quality.score,
         "quality_flags": flag_names(face),
-        "sharpness": _number(face.quality.sharpness),
-        "brightness": _number(face.quality.brightness),
-        "head_rpy": [_number(angle) for angle in face.quality.head_rpy],
+        "sharpness": number(face.quality.sharpness),
+        "brightness": number(face.quality.brightness),
+        "head_rpy": [number(angle) for angle in face.quality.head_rpy],
         "estimates": {estimate.task: _estimate_as_json(estimate) for estimate in face.estimates},
     }
 
@@ -35,11 +35,12 @@ def _estimate_as_json(estimate: AttributeEstimate) -> dict[str, Any]:
         "label": estimate.label,
         "confidence": estimate.confidence,
         "probabilities": dict(zip(estimate.labels, estimate.probabilities, strict=False)),
-        "value": _number(estimate.value),
-        "value_stddev": _number(estimate.value_stddev),
+        "value": number(estimate.value),
+        "value_stddev": number(estimate.value_stddev),
         "unit": estimate.unit,
     }
 
 
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None  # JSON has no NaN
+def number(value: float) -> float | None:
+    """A number as JSON can have it: None for NaN."""
+    return value if math.isfinite(value) else None

@@ -95,6 +95,8 @@ def run(
         mcap=mcap,
     )
     outcomes = replay_all(order, bags, folders(bags, out), _answering(mode), jobs, _progress)
+    if jobs > 1 and len(bags) > 1:  # then no single bag tells how far it is
+        outcomes = iter(_progress(outcomes, "bags", len(bags)))
     good = [_tell(outcome) for outcome in outcomes]
     if not all(good):
         raise typer.Exit(1)

@@ -17,10 +17,15 @@ import cv2
 import torch
 
 from fsb_perception.config import PerceptionConfig
+from fsb_perception.engine import EngineMemoryError
+from fsb_perception.registry import UnknownNameError
 from fsb_perception.replay.bags import BagError
 from fsb_perception.replay.offline import Answering, Offline
 from fsb_perception.replay.running import Done, Order, Progress, Replayer
 from fsb_perception.workers import end_with_parent
+
+# What may go wrong with one recording and not with the next: its disk is full, say.
+_OF_ONE = (BagError, EngineMemoryError, OSError, UnknownNameError)
 
 MakeAnswering = Callable[[PerceptionConfig], Answering]
 
@@ -101,5 +106,6 @@ def _work(bag: Path, folder: Path) -> Outcome:
 def _try(replayer: Replayer, bag: Path, folder: Path, progress: Progress | None) -> Outcome:
     try:
         return Outcome(bag, replayer.run(bag, folder, progress))
-    except BagError as error:
-        return Outcome(bag, None, str(error))
+    except _OF_ONE as error:
+        said = str(error)
+        return Outcome(bag, None, said if str(bag) in said else f"{bag}: {said}")

@@ -17,7 +17,7 @@ import fsb_perception
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.replay.offline import Timing
 from fsb_perception.replay.problems import Problems
-from fsb_perception.replay.rows import Digest, Row, line
+from fsb_perception.replay.rows import Row, line
 
 RESULTS, TIMING, SUMMARY = "results.jsonl", "timing.jsonl", "summary.json"
 FORMAT = 1
@@ -55,20 +55,22 @@ def write_answers(folder: Path, answered: Iterable[tuple[Row, Timing]]) -> tuple
 
     Args:
         folder: is made; what an earlier run left in it is replaced.
-        answered: as `fsb_perception.replay.offline.answers` gives it.
+        answered: as an `fsb_perception.replay.offline.Answering` gives it.
 
     Returns:
         What was seen, and the sha256 of results.jsonl.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SUMMARY).unlink(missing_ok=True)  # it stands for a whole run
-    counts, digest = Counts(), Digest()
+    counts, digest = Counts(), hashlib.sha256()
     with (folder / RESULTS).open("wb") as results, (folder / TIMING).open("wb") as timings:
         for row, timing in answered:
-            results.write(digest.add(line(row)))
+            said = line(row)
+            results.write(said)
+            digest.update(said)
             timings.write(line(asdict(timing)))
             counts.add(row, timing)
-    return counts, digest.text
+    return counts, digest.hexdigest()
 
 
 def read_rows(path: Path) -> Iterator[Row]:

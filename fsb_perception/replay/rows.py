@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fsb_perception.as_json import flag_names
+from fsb_perception.as_json import flag_names, number
 from fsb_perception.types import AttributeEstimate, FaceAttributes
 
 Row = dict[str, Any]
@@ -48,23 +46,6 @@ def line(row: Mapping[str, Any]) -> bytes:
     return json.dumps(row, allow_nan=False, separators=(",", ":")).encode() + b"\n"
 
 
-class Digest:
-    """sha256 of lines as they pass by."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-
-    def add(self, data: bytes) -> bytes:
-        """Take in ``data``, and hand it on."""
-        self._hash.update(data)
-        return data
-
-    @property
-    def text(self) -> str:
-        """As hexadecimal digits."""
-        return self._hash.hexdigest()
-
-
 def _face(face: FaceAttributes) -> Row:
     return {
         "face_id": face.face_id,
@@ -76,8 +57,8 @@ def _face(face: FaceAttributes) -> Row:
         "landmarks_xy": _numbers(face.face.landmarks_xy.ravel().tolist()),
         "quality": face.quality.score,
         "quality_flags": flag_names(face),
-        "sharpness": _number(face.quality.sharpness),
-        "brightness": _number(face.quality.brightness),
+        "sharpness": number(face.quality.sharpness),
+        "brightness": number(face.quality.brightness),
         "head_rpy": _numbers(face.quality.head_rpy),
         "estimates": [_estimate(estimate) for estimate in face.estimates],
     }
@@ -92,8 +73,8 @@ def _estimate(estimate: AttributeEstimate) -> Row:
         "probabilities": list(estimate.probabilities),
         "raw_label": estimate.raw_label,
         "raw_confidence": estimate.raw_confidence,
-        "value": _number(estimate.value),
-        "value_stddev": _number(estimate.value_stddev),
+        "value": number(estimate.value),
+        "value_stddev": number(estimate.value_stddev),
         "unit": estimate.unit,
         "stable": estimate.stable,
         "since": estimate.since,
@@ -102,9 +83,5 @@ def _estimate(estimate: AttributeEstimate) -> Row:
     }
 
 
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None  # JSON has no NaN
-
-
 def _numbers(values: Sequence[float]) -> list[float | None]:
-    return [_number(value) for value in values]
+    return [number(value) for value in values]

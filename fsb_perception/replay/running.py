@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -102,6 +103,7 @@ class Replayer:
     def _answered(
         self, bag: Bag, topics: Sequence[ImageTopic], folder: Path, progress: Progress | None
     ) -> dict[str, Any]:
+        shutil.rmtree(folder / ANNOTATED, ignore_errors=True)  # of other answers
         answered: Iterable[Any] = self._answering.answers(bag, topics)
         if progress:
             answered = progress(answered, bag.path.name, sum(t.count for t in topics) or None)

@@ -106,6 +106,14 @@ def test_a_box_and_words_are_drawn_for_every_face(replayed: Path) -> None:
             assert words.text.startswith(one["face_id"])
 
 
+def test_the_bag_of_other_answers_does_not_stay(tmp_path: Path) -> None:
+    bag = made_bags.write(tmp_path / "bag", {"/front/image": stamps(2)})
+    command = ["replay", "run", str(bag), "--out", str(tmp_path / "o")]
+    for more, stays in (["--mcap"], True), ([], True), (["--set", "tracker.max_coast=0.5"], False):
+        assert CliRunner().invoke(app, [*command, *more]).exit_code == 0
+        assert (tmp_path / "o/bag/annotated").exists() is stays
+
+
 @pytest.mark.parametrize(
     ("label", "true", "colour"),
     [

@@ -147,6 +147,19 @@ def test_with_the_truth_the_summary_says_how_good_it_is(sample: Path, tmp_path: 
     assert "Not met: gender.ece < 0" in result.output
 
 
+def test_a_criterion_on_what_one_bag_lacks_does_not_stop_the_others(
+    sample: Path, tmp_path: Path
+) -> None:
+    other = made_bags.write(tmp_path / "other", {"/front/image": stamps(2)})
+    (tmp_path / "c.yaml").write_text("- detection.recall >= 0.9\n")
+    command = ["replay", "run", str(other), str(sample / "bag"), "--out", str(tmp_path / "o")]
+    more = ["--truth", str(sample / "truth.jsonl"), "--criteria", str(tmp_path / "c.yaml")]
+    result = CliRunner().invoke(app, [*command, *more])
+    assert result.exit_code == 1
+    assert "unknown metric 'detection.recall'" in result.output
+    assert "IDF1 1.000" in result.output
+
+
 def test_criteria_need_the_truth(sample: Path, tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("- gender.ece < 0\n")
     command = ["replay", "run", str(sample / "bag"), "--criteria", str(tmp_path / "c.yaml")]
