@@ -16,7 +16,15 @@ from fsb_perception.manifest import BundleTask
 from fsb_perception.quality import measure
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.tracking import FaceTracker, Track
-from fsb_perception.types import FaceAttributes, Floats, Image, Quality, TrackState, check_image
+from fsb_perception.types import (
+    Face,
+    FaceAttributes,
+    Floats,
+    Image,
+    Quality,
+    TrackState,
+    check_image,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +94,16 @@ class FacePipeline:
         """
         check_image(image)
         image = np.ascontiguousarray(image)
-        faces = self._detector.detect(image)
+        return self.follow(image, self._detector.detect(image), stamp)
+
+    def follow(self, image: Image, faces: Sequence[Face], stamp: int) -> list[FaceAttributes]:
+        """As `process`, with the faces found by the caller: finding them remembers nothing.
+
+        Args:
+            image: uint8 BGR (height, width, 3), contiguous.
+            faces: as a detector found them in it.
+            stamp: of the image, in nanoseconds.
+        """
         tracks = [*self._unreported, *self._tracker.update(faces, stamp)]
         # Should the encoder fail, who has ended is still reported with the next frame.
         self._unreported = [track for track in tracks if track.state is TrackState.ENDED]

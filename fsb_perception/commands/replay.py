@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+
 if TYPE_CHECKING:
     from fsb_perception.config import PerceptionConfig
     from fsb_perception.replay.many import MakeAnswering, Outcome
@@ -56,8 +57,15 @@ def run(
         bool, typer.Option("--mcap", help="also write a bag with the answers over the images")
     ] = False,
     mode: Annotated[
-        str, typer.Option(help="offline, or lockstep: through the running node, image by image")
+        str,
+        typer.Option(
+            help="offline; or through the running node: lockstep, image by image, or realtime"
+        ),
     ] = "offline",
+    rate: Annotated[
+        str,
+        typer.Option(help="of realtime: times as fast as life, or 'search' for the highest"),
+    ] = "1",
     jobs: Annotated[int, typer.Option(min=1, help="processes that share the bags")] = 1,
     bundle: Annotated[
         str, typer.Option(help="weight bundle: a name, a folder, or OWNER/NAME of a pulled one")
@@ -74,27 +82,32 @@ def run(
 ) -> None:
     """Put every image of recordings through the pipeline, by their own stamps.
 
-    Writes results.jsonl, the same bytes at every run on one machine; timing.jsonl; and summary.json
-    with the hashes of all that the answers depend on and, given the truth, how good they are.
+    Writes results.jsonl, the same bytes at every run on one machine; timing.jsonl and load.jsonl;
+    and summary.json with the hashes of all that the answers depend on and, given the truth, how
+    good they are. In realtime the node is played to with a clock, and what it drops is counted.
     Status 1 if a bag could not be read, or misses a criterion; the others are read all the same.
     Started again, it keeps the answers that are there, and judges them anew.
     """
     from fsb_perception.options import OptionError
     from fsb_perception.replay.criteria import load_criteria
     from fsb_perception.replay.many import replay_all
-    from fsb_perception.replay.running import Order, folders
+    from fsb_perception.replay.running import MEASURED, Order, folders
     from fsb_perception.replay.truth import read_truth
 
-    if criteria and not truth:
-        raise OptionError("--criteria are about the truth: name that too, with --truth")
+    demands = load_criteria(criteria) if criteria else ()
+    for demand in demands:
+        if not truth and demand.name.split(".")[0] not in MEASURED:
+            raise OptionError(f"{demand.name} is about the truth: name that too, with --truth")
+    if mode == "realtime" and jobs > 1:
+        raise OptionError("--jobs: recordings that are played at once would slow each other down")
     order = Order(
         config=_config(bundle, config, settings or ()),
         topics=tuple(topics or ()),
         truth=read_truth(truth) if truth else (),
-        criteria=load_criteria(criteria) if criteria else (),
+        criteria=demands,
         mcap=mcap,
     )
-    outcomes = replay_all(order, bags, folders(bags, out), _answering(mode), jobs, _progress)
+    outcomes = replay_all(order, bags, folders(bags, out), _answering(mode, rate), jobs, _progress)
     if jobs > 1 and len(bags) > 1:  # then no single bag tells how far it is
         outcomes = iter(_progress(outcomes, "bags", len(bags)))
     good = [_tell(outcome) for outcome in outcomes]
@@ -122,21 +135,21 @@ def compare(
         raise typer.Exit(1)
 
 
-def _answering(mode: str) -> MakeAnswering:
+def _answering(mode: str, rate: str) -> MakeAnswering:
     from fsb_perception.registry import UnknownNameError
 
     if mode not in _MODES:
         raise UnknownNameError("mode", mode, _MODES)
-    return _MODES[mode]()
+    return _MODES[mode](rate)
 
 
-def _offline() -> MakeAnswering:
+def _offline(_: str) -> MakeAnswering:
     from fsb_perception.replay.offline import Offline
 
     return Offline
 
 
-def _lockstep() -> MakeAnswering:
+def _lockstep(_: str) -> MakeAnswering:
     from fsb_perception.ros import environment
 
     environment.prepare()  # may start the program anew
@@ -145,7 +158,18 @@ def _lockstep() -> MakeAnswering:
     return Lockstep
 
 
-_MODES = {"offline": _offline, "lockstep": _lockstep}
+def _realtime(rate: str) -> MakeAnswering:
+    from functools import partial
+
+    from fsb_perception.ros import environment
+
+    environment.prepare()  # may start the program anew
+    from fsb_perception.ros.realtime import Realtime
+
+    return partial(Realtime, rate=rate)
+
+
+_MODES = {"offline": _offline, "lockstep": _lockstep, "realtime": _realtime}
 
 
 def _config(bundle: str, file: Path | None, settings: Sequence[str]) -> PerceptionConfig:

@@ -27,8 +27,24 @@ def told(bag: Path, done: Done) -> Iterator[str]:
         f"  {said['frames']:,} images, {said['failed']:,} of them unreadable, "
         f"{said['tracks']:,} faces followed; results {said['results_sha256'][:12]}"
     )
+    yield from _speed(said)
     yield from (f"  [yellow]{escape(line)}[/]" for line in lines(said["problems"]))
     yield f"  Written: {escape(str(done.folder))}"
+
+
+def _speed(said: Mapping[str, Any]) -> Iterator[str]:
+    """What a running node managed, and what it took."""
+    play, load = said.get("play"), said.get("load")
+    if play:
+        yield (
+            f"  {play['dropped']:,} of {play['published']:,} images dropped "
+            f"({play['drop_rate']:.1%}) at {play['rate']:g} times the speed of life; answers after "
+            f"{said['timing']['wait'].get('p50_ms', float('nan')):.0f} ms (median)"
+        )
+        if not play["kept_pace"]:
+            yield f"  [yellow]the player itself came only to {play['achieved']:.2f} times[/]"
+    if load:
+        yield f"  CPU: {load['cpu_mean']:.2f} cores; memory: {load['memory_mib_last']:.0f} MiB"
 
 
 def metrics_table(metrics: Mapping[str, Any]) -> Table | str:

@@ -19,7 +19,7 @@ import numpy as np
 from fsb_perception.replay.bags import Bag, BagError, Frame, ImageTopic
 from fsb_perception.replay.matching import Match
 from fsb_perception.replay.message_types import ANNOTATIONS, FACES, all_types
-from fsb_perception.replay.rows import Row
+from fsb_perception.replay.rows import Row, is_answered
 from fsb_perception.types import UNKNOWN, QualityFlag, TrackState
 
 _SECOND = 1_000_000_000
@@ -108,7 +108,7 @@ class _Annotated:
         for frame, row in zip(frames, rows, strict=True):
             topics = self._topics[frame.topic.name]
             self._put(topics.image, frame.received, frame.message, frame.topic.type)
-            if "error" not in row:
+            if is_answered(row):
                 self._put(topics.faces, frame.received, self._faces(frame, row), FACES)
                 self._put(topics.annotations, frame.received, self._annotations(row), ANNOTATIONS)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -37,15 +37,31 @@ class Criterion:
     sign: str
     value: float
 
-    def holds(self, metrics: Mapping[str, Any]) -> bool:
+    def judged(self, metrics: Mapping[str, Any]) -> Judged:
         """Whether metrics meet it; `UnknownNameError` if they do not have it."""
-        found = numbers(metrics)
-        if self.name not in found:
-            raise UnknownNameError("metric", self.name, found)
-        return OPERATORS[self.sign](found[self.name], self.value)
+        known = numbers(metrics)
+        if self.name not in known:
+            raise UnknownNameError("metric", self.name, known)
+        found = known[self.name]
+        return Judged(self, found, OPERATORS[self.sign](found, self.value))
 
     def __str__(self) -> str:
         return f"{self.name} {self.sign} {self.value:g}"
+
+
+class Judged(NamedTuple):
+    """A criterion, the value that was found, and whether it is met."""
+
+    criterion: Criterion
+    found: float
+    met: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """As summary.json holds it."""
+        return {**asdict(self.criterion), "found": self.found, "met": self.met}
+
+    def __str__(self) -> str:
+        return f"{self.criterion}, found {self.found:.4g}"
 
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsb_perception.replay.rows import Row
+from fsb_perception.replay.rows import Row, is_answered
 from fsb_perception.replay.truth import Corners, Statement
 
 MIN_IOU = 0.5
@@ -103,7 +103,7 @@ def match(rows: Iterable[Row], truth: Truth) -> Matches:
     found = Matches()
     numbers: dict[tuple[str, ...], int] = {}
     for row in rows:
-        if "error" in row or row["camera"] not in truth.cameras:
+        if not is_answered(row) or row["camera"] not in truth.cameras:
             continue
         faces = [face for face in row["faces"] if face["state"] in _SEEN]
         said = truth.boxes(row["camera"], row["stamp"])

@@ -1,6 +1,7 @@
 """Every image of a bag through the pipeline, by its recorded stamp, as fast as it goes.
 
-    Bag.frames --> decode --> FacePipeline of its camera --> rows and timings
+    Bag.frames --> decode --> detect --|--> FacePipeline of its camera --> rows and timings
+                one thread, some frames ahead      the calling thread
 
 Tracking and fusion know time from stamps alone, so the answers do not depend on how fast this is:
 two runs on one machine give the same bytes. What does depend on it, timings, is kept apart.
@@ -8,11 +9,16 @@ two runs on one machine give the same bytes. What does depend on it, timings, is
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
+
+from fsb_perception.ahead import ahead
 from fsb_perception.bundle import Bundle, load_bundle
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.decoding import ConversionError
@@ -23,8 +29,11 @@ from fsb_perception.replay.bags import Bag, Frame, ImageTopic
 from fsb_perception.replay.problems import Problems
 from fsb_perception.replay.rows import Row, failed_row, frame_row
 from fsb_perception.tracking import face_id_part
+from fsb_perception.types import Face, Image
 
 Answered = Iterator[tuple[Row, "Timing"]]
+
+_AHEAD = 4  # frames that may wait for the encoder
 
 
 class Answering(Protocol):
@@ -34,11 +43,15 @@ class Answering(Protocol):
         mode: its name, as in summary.json.
         bundle_id: of the bundle that answers.
         tasks: names of what it estimates.
+        facts: what else there is to say of the last recording, for summary.json.
+        pid: of the process that answers; None while there is none.
     """
 
     mode: str
     bundle_id: str
     tasks: Sequence[str]
+    facts: dict[str, Any]
+    pid: int | None
 
     def answers(self, bag: Bag, topics: Sequence[ImageTopic]) -> Answered:
         """What is believed after each image, in the order of recording.
@@ -60,7 +73,7 @@ class Timing:
         camera: whose.
         stamp: of the image, in nanoseconds.
         decode: from the message to pixels; 0 where the node did it.
-        process: from pixels to the answer; in the node, from the message.
+        process: from pixels to the answer, waiting left out; in the node, from the message.
         wait: from publishing the image to hearing the answer; 0 without a running node.
     """
 
@@ -91,6 +104,18 @@ class Clock:
             self._problems.note("stamp is repeated", where)
 
 
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A frame, the faces in it, and the seconds that both took; without an image, the error."""
+
+    frame: Frame
+    decode: float
+    image: Image | None = None
+    faces: Sequence[Face] = ()
+    detect: float = 0.0
+    error: str = ""
+
+
 class Offline:
     """Answers in this process, as fast as it goes.
 
@@ -109,18 +134,34 @@ class Offline:
         self._detector = build_detector(config.detector)
         self.bundle_id = self._engine.bundle.bundle_id
         self.tasks: Sequence[str] = reported_tasks(self._engine.bundle, config)
+        self.facts: dict[str, Any] = {}
+        self.pid: int | None = os.getpid()
         self._engine.warm_up()
 
     def answers(self, bag: Bag, topics: Sequence[ImageTopic]) -> Answered:
         """See `Answering`."""
         clock = Clock(bag.problems)
         made: dict[str, FacePipeline] = {}
-        for frame in bag.frames(topics):
-            camera = frame.topic.camera
-            clock.see(camera, frame.stamp)
-            if camera not in made:
-                made[camera] = self._pipeline(camera)
-            yield _answer(frame, made[camera], bag.problems)
+        frames = (self._look(frame) for frame in bag.frames(topics))
+        with contextlib.closing(ahead(frames, _AHEAD)) as looked:
+            for seen in looked:
+                camera = seen.frame.topic.camera
+                clock.see(camera, seen.frame.stamp)
+                if camera not in made:
+                    made[camera] = self._pipeline(camera)
+                yield _answer(seen, made[camera], bag.problems)
+
+    def _look(self, frame: Frame) -> _Seen:
+        """What of a frame does not depend on the others."""
+        begun = time.perf_counter()
+        try:
+            image = np.ascontiguousarray(frame.decode())
+        except ConversionError as error:
+            return _Seen(frame, time.perf_counter() - begun, error=str(error))
+        decoded = time.perf_counter()
+        faces = self._detector.detect(image)
+        detect = time.perf_counter() - decoded
+        return _Seen(frame, decoded - begun, image=image, faces=faces, detect=detect)
 
     def _pipeline(self, camera: str) -> FacePipeline:
         return FacePipeline(self._config, self._engine, self._detector, id_prefix(camera))
@@ -141,18 +182,15 @@ def reported_tasks(bundle: Bundle, config: PerceptionConfig) -> list[str]:
     return [name for name in names if not config.tasks or name in config.tasks]
 
 
-def _answer(frame: Frame, pipeline: FacePipeline, problems: Problems) -> tuple[Row, Timing]:
+def _answer(seen: _Seen, pipeline: FacePipeline, problems: Problems) -> tuple[Row, Timing]:
+    frame, image = seen.frame, seen.image
     camera, stamp = frame.topic.camera, frame.stamp
+    if image is None:
+        where = f"{frame.topic.name} at {stamp} ns"
+        problems.note("image that cannot be decoded", f"{where}: {seen.error}")
+        return failed_row(camera, stamp, seen.error), Timing(camera, stamp, seen.decode, 0.0)
     begun = time.perf_counter()
-    try:
-        image = frame.decode()
-    except ConversionError as error:
-        problems.note("image that cannot be decoded", f"{frame.topic.name} at {stamp} ns: {error}")
-        took = time.perf_counter() - begun
-        return failed_row(camera, stamp, str(error)), Timing(camera, stamp, took, 0.0)
-    decoded = time.perf_counter()
-    faces = pipeline.process(image, stamp)
-    done = time.perf_counter()
+    faces = pipeline.follow(image, seen.faces, stamp)
+    process = seen.detect + time.perf_counter() - begun
     size = (image.shape[1], image.shape[0])
-    timing = Timing(camera, stamp, decoded - begun, done - decoded)
-    return frame_row(camera, stamp, size, faces), timing
+    return frame_row(camera, stamp, size, faces), Timing(camera, stamp, seen.decode, process)

@@ -1,4 +1,4 @@
-"""What a replay leaves in a folder: results.jsonl, timing.jsonl and summary.json."""
+"""What a replay leaves in a folder: results.jsonl, timing.jsonl, load.jsonl and summary.json."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ import fsb_perception
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.replay.offline import Timing
 from fsb_perception.replay.problems import Problems
-from fsb_perception.replay.rows import Row, line
+from fsb_perception.replay.rows import Row, is_answered, line
 
 RESULTS, TIMING, SUMMARY = "results.jsonl", "timing.jsonl", "summary.json"
-FORMAT = 1
+LOAD = "load.jsonl"
+FORMAT = 2
 _BLOCK = 1 << 20
 
 
@@ -30,6 +31,7 @@ class Counts:
 
     frames: int = 0
     failed: int = 0
+    dropped: int = 0
     by_camera: Counter[str] = field(default_factory=Counter)
     faces: set[str] = field(default_factory=set)
     decode: list[float] = field(default_factory=list)
@@ -40,8 +42,9 @@ class Counts:
         """Take in a frame."""
         self.frames += 1
         self.by_camera[row["camera"]] += 1
-        if "error" in row:
-            self.failed += 1
+        if not is_answered(row):
+            self.failed += "error" in row
+            self.dropped += "dropped" in row
             return
         self.faces |= {face["face_id"] for face in row["faces"]}
         self.decode.append(timing.decode)
@@ -105,6 +108,7 @@ def outcome(counts: Counts, results_sha256: str, problems: Problems) -> dict[str
         "results_sha256": results_sha256,
         "frames": counts.frames,
         "failed": counts.failed,
+        "dropped": counts.dropped,
         "cameras": dict(sorted(counts.by_camera.items())),
         "tracks": len(counts.faces),
         "problems": problems.as_json(),

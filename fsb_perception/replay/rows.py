@@ -41,6 +41,16 @@ def failed_row(camera: str, stamp: int, error: str) -> Row:
     return {"camera": camera, "stamp": stamp, "error": error}
 
 
+def dropped_row(camera: str, stamp: int) -> Row:
+    """An image that was played and that the node did not answer, for it was at a newer one."""
+    return {"camera": camera, "stamp": stamp, "dropped": True}
+
+
+def is_answered(row: Row) -> bool:
+    """Whether a row says what is in its image."""
+    return "faces" in row
+
+
 def line(row: Mapping[str, Any]) -> bytes:
     """A row as a line of JSON."""
     return json.dumps(row, allow_nan=False, separators=(",", ":")).encode() + b"\n"

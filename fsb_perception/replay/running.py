@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.replay import annotated, outputs
 from fsb_perception.replay.bags import Bag, ImageTopic, choose_topics
-from fsb_perception.replay.criteria import Criterion
+from fsb_perception.replay.criteria import Criterion, Judged
+from fsb_perception.replay.load import load_summary, metered
 from fsb_perception.replay.matching import Matches, Truth, match
 from fsb_perception.replay.offline import Answering
 from fsb_perception.replay.persons import persons
@@ -20,6 +21,9 @@ from fsb_perception.replay.truth import Statement
 
 ANNOTATED = "annotated"
 """Folder of the bag with the answers over the images."""
+
+MEASURED = ("timing", "load", "play")
+"""What criteria can be about without the truth: parts of the summary."""
 
 _T = TypeVar("_T")
 Progress = Callable[[Iterable[_T], str, int | None], Iterable[_T]]
@@ -34,7 +38,7 @@ class Order:
         config: of the pipeline.
         topics: of images; all if empty.
         truth: what is known of the people; not judged if empty.
-        criteria: that the metrics must meet.
+        criteria: that the metrics, or other numbers of the summary, must meet.
         mcap: also write a bag with the answers over the images.
     """
 
@@ -52,13 +56,13 @@ class Done:
     Attributes:
         folder: what was written.
         summary: as in summary.json.
-        unmet: criteria that its metrics miss.
+        unmet: criteria that it misses.
         kept: the answers are those of an earlier run of the same on the same.
     """
 
     folder: Path
     summary: dict[str, Any]
-    unmet: Sequence[Criterion] = ()
+    unmet: Sequence[Judged] = ()
     kept: bool = False
 
 
@@ -94,11 +98,13 @@ class Replayer:
         of = outputs.identity(path, names, way.mode, way.bundle_id, self._order.config)
         before = outputs.unchanged(folder, of)
         said = before or (of | self._answered(bag, topics, folder, progress))
-        said = {k: v for k, v in said.items() if k not in ("metrics", "people")}
+        said = {k: v for k, v in said.items() if k not in ("metrics", "people", "criteria")}
         said |= self._judged(bag, topics, folder)
+        found = {**said.get("metrics", {}), **{part: said.get(part, {}) for part in MEASURED}}
+        judged = [criterion.judged(found) for criterion in self._order.criteria]
+        said |= {"criteria": [each.as_json() for each in judged]} if judged else {}
         outputs.write_summary(folder, said)
-        unmet = [c for c in self._order.criteria if not c.holds(said.get("metrics", {}))]
-        return Done(folder, said, unmet, kept=before is not None)
+        return Done(folder, said, [j for j in judged if not j.met], kept=before is not None)
 
     def _answered(
         self, bag: Bag, topics: Sequence[ImageTopic], folder: Path, progress: Progress | None
@@ -107,8 +113,10 @@ class Replayer:
         answered: Iterable[Any] = self._answering.answers(bag, topics)
         if progress:
             answered = progress(answered, bag.path.name, sum(t.count for t in topics) or None)
-        counts, sha256 = outputs.write_answers(folder, answered)
-        return outputs.outcome(counts, sha256, bag.problems)
+        with metered(folder / outputs.LOAD, lambda: self._answering.pid) as samples:
+            counts, sha256 = outputs.write_answers(folder, answered)
+        said = outputs.outcome(counts, sha256, bag.problems) | self._answering.facts
+        return said | {"load": load_summary(samples)}
 
     def _judged(self, bag: Bag, topics: Sequence[ImageTopic], folder: Path) -> dict[str, Any]:
         """What the truth says of the answers; and the bag that shows it, if it is wanted."""

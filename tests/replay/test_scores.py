@@ -195,7 +195,7 @@ METRICS = {
 def test_a_criterion_holds_or_not(line: str, holds: bool, tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(f"- {line}\n")
     (criterion,) = load_criteria(tmp_path / "c.yaml")
-    assert criterion.holds(METRICS) is holds
+    assert criterion.judged(METRICS).met is holds
     assert "gender.low" not in numbers(METRICS)
 
 
@@ -212,4 +212,4 @@ def test_a_criterion_on_what_was_not_measured_says_what_was(tmp_path: Path) -> N
     (tmp_path / "c.yaml").write_text("- gender.look_acuracy >= 0.9\n")
     (criterion,) = load_criteria(tmp_path / "c.yaml")
     with pytest.raises(UnknownNameError, match=r"gender\.look_accuracy"):
-        criterion.holds(METRICS)
+        criterion.judged(METRICS)

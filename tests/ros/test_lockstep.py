@@ -13,7 +13,7 @@ import pytest
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.options import build
 from fsb_perception.replay.bags import COMPRESSED, RAW, BagError, ImageTopic
-from fsb_perception.ros.lockstep import _parameters
+from fsb_perception.ros.played_node import node_parameters
 from tests.replay import made_bags
 from tests.replay.made_bags import stamps
 
@@ -69,7 +69,7 @@ FRONT, SIDE = ImageTopic("/front/image", RAW), ImageTopic("/side/image", RAW)
 
 def test_the_node_gets_what_differs_from_its_defaults() -> None:
     config = build(PerceptionConfig, {"tracker.max_coast": 0.5, "tasks": ("gender",)})
-    assert _parameters(config, [FRONT, SIDE]) == {
+    assert node_parameters(config, [FRONT, SIDE]) == {
         "tracker.max_coast": 0.5,
         "tasks": ["gender"],
         "cameras": ["front", "side"],
@@ -77,7 +77,7 @@ def test_the_node_gets_what_differs_from_its_defaults() -> None:
         "image_reliability": "reliable",
         "id_prefix": "face",
     }
-    single = _parameters(PerceptionConfig(), [ImageTopic("/image/compressed", COMPRESSED)])
+    single = node_parameters(PerceptionConfig(), [ImageTopic("/image/compressed", COMPRESSED)])
     assert "cameras" not in single
     assert single["image_transport"] == "compressed"
 
@@ -91,4 +91,4 @@ def test_the_node_gets_what_differs_from_its_defaults() -> None:
 )
 def test_what_the_node_cannot_do_is_refused(topics: list[ImageTopic], why: str) -> None:
     with pytest.raises(BagError, match=why):
-        _parameters(PerceptionConfig(), topics)
+        node_parameters(PerceptionConfig(), topics)

@@ -1,0 +1,84 @@
+"""How much faster than life recordings are judged, beside decoding their images alone."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fsb_perception.config import PerceptionConfig
+from fsb_perception.options import build
+from fsb_perception.replay.bags import COMPRESSED, Bag, choose_topics
+from fsb_perception.replay.many import one_thread
+from fsb_perception.replay.offline import Offline
+from fsb_perception.samples.clip import FPS, Clip
+
+_FRAMES, _ROUNDS = 300, 5
+_FRAME_NS = 1_000_000_000 // FPS
+_TARGET = 3.0
+
+
+def measure_replay(bundle: str, device: str) -> dict[str, Any]:
+    """One camera, 640x480 JPEG, 30 a second, three faces: medians of rounds that take turns."""
+    one_thread()
+    config = build(PerceptionConfig, {"bundle": bundle, "engine.device": device})
+    offline = Offline(config)
+    with tempfile.TemporaryDirectory() as folder:
+        bag = _make_bag(Path(folder) / "bag")
+        _judge(bag, offline)
+        rounds = [(_seconds(_decode, bag), _seconds(_judge, bag, offline)) for _ in range(_ROUNDS)]
+    life = _FRAMES / FPS
+    decode, judge = (life / median(column) for column in zip(*rounds, strict=True))
+    ratio = median(judged / decoded for decoded, judged in rounds)
+    return {
+        "times_real_time": round(judge, 2),
+        "decoding_alone_times_real_time": round(decode, 2),
+        "judging_by_decoding": round(ratio, 2),
+        "target": _TARGET,
+        "frames": _FRAMES,
+        "rounds": _ROUNDS,
+    }
+
+
+def _seconds(work: Callable[..., None], *arguments: Any) -> float:
+    begun = time.perf_counter()
+    work(*arguments)
+    return time.perf_counter() - begun
+
+
+def _decode(path: Path) -> None:
+    bag = Bag(path)
+    for frame in bag.frames(choose_topics(bag)):
+        frame.decode()
+
+
+def _judge(path: Path, offline: Offline) -> None:
+    bag = Bag(path)
+    rows = [row for row, _ in offline.answers(bag, choose_topics(bag))]
+    if any(len(row["faces"]) != 3 for row in rows[FPS:]) or len(rows) != _FRAMES:
+        raise RuntimeError("not every face was followed in every frame: nothing was measured")
+
+
+def _make_bag(path: Path) -> Path:
+    from rosbags.rosbag2 import StoragePlugin, Writer
+    from rosbags.typesys import Stores, get_typestore
+
+    store, clip = get_typestore(Stores.ROS2_KILTED), Clip("steady")
+    types: Any = store.types
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        topic = writer.add_connection("/image/compressed", COMPRESSED, typestore=store)
+        for index in range(_FRAMES):
+            stamp = (index + 1) * _FRAME_NS
+            clock = types["builtin_interfaces/msg/Time"](*divmod(stamp, 1_000_000_000))
+            _, packed = cv2.imencode(".jpg", clip.frame(index))
+            message = types[COMPRESSED](
+                types["std_msgs/msg/Header"](clock, "camera"), "jpeg", np.asarray(packed).ravel()
+            )
+            writer.write(topic, stamp, store.serialize_cdr(message, COMPRESSED))
+    return path
