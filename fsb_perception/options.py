@@ -177,13 +177,18 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def load_yaml(path: Path) -> dict[str, Any]:
     """A YAML file of options as dotted names; `OptionError` says where it cannot be read."""
+    return flatten(load_tree(path))
+
+
+def load_tree(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping, as it is; `OptionError` says where it cannot be read."""
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, yaml.YAMLError) as error:
         raise OptionError(f"cannot read options from {path}: {error}") from error
     if not isinstance(tree, dict):
         raise OptionError(f"{path} must hold a mapping of options, got {type(tree).__name__}")
-    return flatten(tree)
+    return tree
 
 
 def parse_settings(settings: typing.Iterable[str]) -> dict[str, Any]:

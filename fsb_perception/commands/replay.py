@@ -74,7 +74,9 @@ def run(
         list[str] | None,
         typer.Option("--topic", help="topic of images; repeatable; all if not said"),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file of options")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file of options, or of the node's parameters")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="any option, as tracker.max_coast=0.5"),
@@ -174,9 +176,13 @@ _MODES = {"offline": _offline, "lockstep": _lockstep, "realtime": _realtime}
 
 def _config(bundle: str, file: Path | None, settings: Sequence[str]) -> PerceptionConfig:
     from fsb_perception.config import PerceptionConfig
-    from fsb_perception.options import build, load_yaml, parse_settings
+    from fsb_perception.options import build, flatten, load_tree, parse_settings
+    from fsb_perception.ros.parameter_files import is_parameter_file, pipeline_options
 
-    said = load_yaml(file) if file else {}
+    tree = load_tree(file) if file else {}
+    said = flatten(tree)
+    if is_parameter_file(said):
+        said = pipeline_options(tree)
     return build(PerceptionConfig, {"bundle": bundle} | said | parse_settings(settings))
 
 

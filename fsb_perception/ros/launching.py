@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from fsb_perception.ros import environment
-from fsb_perception.ros.graph import GRAPHS, NodeSpec
+from fsb_perception.ros.graph import GRAPHS, Argument, NodeSpec
+from fsb_perception.ros.programs import PROGRAMS
 from fsb_perception.ros.window import display_shortage
 
 
 def describe(name: str) -> Any:
     """The launch description of the graph called ``name``, with its arguments."""
-    from launch.actions import DeclareLaunchArgument, OpaqueFunction
+    from launch.actions import OpaqueFunction
 
     from launch import LaunchDescription  # type: ignore[attr-defined]  # our folder launch/ hides it
 
@@ -24,13 +27,43 @@ def describe(name: str) -> Any:
         shown, note = _without_window(nodes)
         return [*note, *_transport(len(shown)), *map(action, shown)]
 
-    declared = [
+    return LaunchDescription([*_declared(graph.arguments), OpaqueFunction(function=start)])
+
+
+def describe_program(name: str) -> Any:
+    """The launch description of the program called ``name``; the launch ends with it."""
+    from launch.actions import ExecuteProcess, OpaqueFunction, Shutdown
+
+    from launch import LaunchDescription  # type: ignore[attr-defined]  # as above
+
+    program = PROGRAMS[name]
+
+    def start(context: Any) -> list[Any]:
+        names = [argument.name for argument in program.arguments]
+        words = program.make({name: context.launch_configurations[name] for name in names})
+        command = [_installed(program.executable), *words]
+        return [ExecuteProcess(cmd=command, output="screen", on_exit=Shutdown())]
+
+    return LaunchDescription([*_declared(program.arguments), OpaqueFunction(function=start)])
+
+
+def _declared(arguments: Sequence[Argument]) -> list[Any]:
+    from launch.actions import DeclareLaunchArgument
+
+    return [
         DeclareLaunchArgument(
             argument.name, default_value=argument.default, description=argument.help
         )
-        for argument in graph.arguments
+        for argument in arguments
     ]
-    return LaunchDescription([*declared, OpaqueFunction(function=start)])
+
+
+def _installed(executable: str) -> str:
+    """Path of a program of this package."""
+    from ament_index_python.packages import get_package_prefix
+
+    prefix = Path(get_package_prefix("fsb_perception"))
+    return str(prefix / "lib" / "fsb_perception" / executable)
 
 
 def _without_window(nodes: tuple[NodeSpec, ...]) -> tuple[tuple[NodeSpec, ...], list[Any]]:

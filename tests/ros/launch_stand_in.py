@@ -41,6 +41,9 @@ class LogInfo(Recorded): ...
 class Shutdown(Recorded): ...
 
 
+class ExecuteProcess(Recorded): ...
+
+
 class Node(Recorded):
     def __init__(self, *, package: str, executable: str, **kwargs: Any) -> None:
         super().__init__(package=package, executable=executable, **kwargs)
@@ -58,6 +61,7 @@ _MODULES = {
     "launch": (LaunchDescription,),
     "launch.actions": (
         DeclareLaunchArgument,
+        ExecuteProcess,
         LogInfo,
         OpaqueFunction,
         SetEnvironmentVariable,

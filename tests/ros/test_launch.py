@@ -14,7 +14,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import typer
 
+from fsb_perception.commands.replay import app
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.ros import launching
 from fsb_perception.ros.graph import GRAPHS, NodeSpec
@@ -38,6 +40,11 @@ def launch_file(name: str) -> Any:
 
 
 def stand_in_nodes(name: str, values: dict[str, str]) -> list[launch_stand_in.Node]:
+    actions = stand_in_actions(name, values)
+    return [action for action in actions if isinstance(action, launch_stand_in.Node)]
+
+
+def stand_in_actions(name: str, values: dict[str, str]) -> list[Any]:
     declared, functions = [], []
     for entity in launch_file(name).entities:
         kind = launch_stand_in.DeclareLaunchArgument
@@ -45,8 +52,7 @@ def stand_in_nodes(name: str, values: dict[str, str]) -> list[launch_stand_in.No
     defaults = {entity.args[0]: entity.kwargs["default_value"] for entity in declared}
     context = SimpleNamespace(launch_configurations=defaults | values)
     (opaque,) = functions
-    actions = opaque.kwargs["function"](context)
-    return [action for action in actions if isinstance(action, launch_stand_in.Node)]
+    return opaque.kwargs["function"](context)
 
 
 def plain(value: Any) -> Any:
@@ -78,6 +84,50 @@ def test_a_launch_file_yields_the_table(
         assert {key: plain(value) for key, value in typed.items()} == spec.parameters
         assert isinstance(action, launch_stand_in.LifecycleNode) == spec.lifecycle
         assert ("on_exit" in said) == spec.ends_all
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"bag": "/b"}, ["/b", "--mode", "lockstep", "--out", "replay"]),
+        (
+            {"bag": "/b /c", "mode": "realtime", "rate": "search", "params_file": "p.yaml"},
+            [
+                "/b",
+                "/c",
+                "--mode",
+                "realtime",
+                "--out",
+                "replay",
+                "--rate",
+                "search",
+                "--config",
+                "p.yaml",
+            ],
+        ),
+        (
+            {"bag": "/b", "mode": "offline", "out": "o", "truth": "t.csv", "criteria": "c.yaml"},
+            ["/b", "--mode", "offline", "--out", "o", "--truth", "t.csv", "--criteria", "c.yaml"],
+        ),
+    ],
+)
+def test_the_replay_launch_file_runs_the_program(
+    values: dict[str, str], words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch_stand_in.install(monkeypatch)
+    monkeypatch.setattr(launching, "_installed", lambda name: f"/lib/{name}")
+    (action,) = stand_in_actions("replay", values)
+    assert action.kwargs["cmd"] == ["/lib/fsb", "replay", "run", *words]
+    assert "on_exit" in action.kwargs
+    # What it runs is a command line that the program takes.
+    command = typer.main.get_command(app).commands["run"]  # type: ignore[attr-defined]
+    command.make_context("run", action.kwargs["cmd"][3:])
+
+
+def test_without_a_bag_there_is_nothing_to_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    launch_stand_in.install(monkeypatch)
+    with pytest.raises(ValueError, match="bag:=/data/run1"):
+        stand_in_actions("replay", {})
 
 
 def test_without_a_display_the_others_start(monkeypatch: pytest.MonkeyPatch) -> None:

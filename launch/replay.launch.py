@@ -1,0 +1,11 @@
+"""A recording, played to the node and judged.
+
+ros2 launch fsb_perception replay.launch.py bag:=/data/run1 mode:=realtime
+"""
+
+from fsb_perception.ros.launching import describe_program
+
+
+def generate_launch_description():
+    """What ``ros2 launch`` starts."""
+    return describe_program("replay")
