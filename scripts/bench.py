@@ -62,6 +62,7 @@ def main(
     console.print(_line_table(numbers["line"], numbers["memory"]))
     console.print("\nthe node's work on one frame with three faces, median")
     console.print(_stage_table(numbers["stages"]))
+    console.print(_replay_words(numbers["replay"]), highlight=False)
     if encoders:
         numbers["encoders"] = _measure_encoders(console, device)
     if training:
@@ -77,10 +78,13 @@ def _measure(
 ) -> dict[str, Any]:
     # Only now, with the environment ready, may ROS be loaded.
     from bench_line import measure_line, measure_memory
+    from bench_replay import measure_replay
     from bench_stages import measure_stages
 
     console.print("the stages of the pipeline, in this process ...")
     stages = measure_stages(bundle, device)
+    console.print("a recording, judged offline ...")
+    replay = measure_replay(bundle, device)
     line = []
     for index in range(runs):
         console.print(f"camera and node, run {index + 1} of {runs}, {seconds:g} s ...")
@@ -98,6 +102,7 @@ def _measure(
         "line": {"runs": line, "median": _medians(line)},
         "memory": memory,
         "stages": stages,
+        "replay": replay,
     }
 
 
@@ -147,6 +152,14 @@ def _line_table(line: dict[str, Any], memory: dict[str, Any]) -> Table:
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _replay_words(replay: dict[str, Any]) -> str:
+    return (
+        "\na recording of one camera with three faces, judged offline: "
+        f"{replay['times_real_time']:.1f} times real time (target {replay['target']:g}); "
+        f"decoding its images alone: {replay['decoding_alone_times_real_time']:.1f} times"
+    )
 
 
 def _stage_table(stages: dict[str, Any]) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,11 +22,18 @@ from fsb_perception.samples.clip import FPS, Clip
 
 _FRAMES, _ROUNDS = 300, 5
 _FRAME_NS = 1_000_000_000 // FPS
-_TARGET = 3.0
+TARGET = 3.0
+_LIMIT_S = 600
 
 
 def measure_replay(bundle: str, device: str) -> dict[str, Any]:
     """One camera, 640x480 JPEG, 30 a second, three faces: medians of rounds that take turns."""
+    # In a process of its own: how many threads compute is set once, and for all.
+    with get_context("spawn").Pool(1) as pool:
+        return pool.apply_async(_measure, (bundle, device)).get(_LIMIT_S)
+
+
+def _measure(bundle: str, device: str) -> dict[str, Any]:
     one_thread()
     config = build(PerceptionConfig, {"bundle": bundle, "engine.device": device})
     offline = Offline(config)
@@ -40,7 +48,7 @@ def measure_replay(bundle: str, device: str) -> dict[str, Any]:
         "times_real_time": round(judge, 2),
         "decoding_alone_times_real_time": round(decode, 2),
         "judging_by_decoding": round(ratio, 2),
-        "target": _TARGET,
+        "target": TARGET,
         "frames": _FRAMES,
         "rounds": _ROUNDS,
     }

@@ -198,7 +198,8 @@ class Bag:
 
 def require_packages() -> None:
     """Raise `BagError` where the packages that read and write bags are not installed."""
-    missing = [name for name in ("rosbags", "mcap") if importlib.util.find_spec(name) is None]
+    needed = ("rosbags", "mcap", "jinja2", "matplotlib")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise BagError(
             f"bags need {', '.join(missing)}, which this environment lacks: "

@@ -16,6 +16,7 @@ from fsb_perception.replay.load import load_summary, metered
 from fsb_perception.replay.matching import Matches, Truth, match
 from fsb_perception.replay.offline import Answering
 from fsb_perception.replay.persons import persons
+from fsb_perception.replay.report import REPORT, write_report
 from fsb_perception.replay.scores import scores
 from fsb_perception.replay.truth import Statement
 
@@ -104,12 +105,14 @@ class Replayer:
         judged = [criterion.judged(found) for criterion in self._order.criteria]
         said |= {"criteria": [each.as_json() for each in judged]} if judged else {}
         outputs.write_summary(folder, said)
+        write_report(folder)
         return Done(folder, said, [j for j in judged if not j.met], kept=before is not None)
 
     def _answered(
         self, bag: Bag, topics: Sequence[ImageTopic], folder: Path, progress: Progress | None
     ) -> dict[str, Any]:
-        shutil.rmtree(folder / ANNOTATED, ignore_errors=True)  # of other answers
+        shutil.rmtree(folder / ANNOTATED, ignore_errors=True)  # of other answers, and so is
+        (folder / REPORT).unlink(missing_ok=True)
         answered: Iterable[Any] = self._answering.answers(bag, topics)
         if progress:
             answered = progress(answered, bag.path.name, sum(t.count for t in topics) or None)
