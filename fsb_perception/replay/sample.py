@@ -1,13 +1,13 @@
-"""Sample bags with exact truth, drawn from the photographs that ship with FSB.
+"""Sample bags with exact truth, drawn from photographs: those that ship with FSB, or one's own.
 
-Two cameras look at the same three people, the second some seconds later: faces come near, leave
-and return, are blurred, hidden and dimmed. Who somebody is and where the face stands is known to
-the pixel; of gender and age what is known of the person, of emotions nothing.
+Two cameras look at the same people, the second some seconds later: faces come near, leave and
+return, are blurred, hidden and dimmed. Who somebody is and where the face stands is known to the
+pixel; of gender, age and emotions what is known of the person and the photograph.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from rich.progress import track
 
 from fsb_perception.replay.bags import COMPRESSED, RAW, BagError, require_packages
+from fsb_perception.replay.people import Person, clip_of, shipped_people
 from fsb_perception.replay.truth import Statement, write_truth
 from fsb_perception.samples.clip import FPS, HEIGHT, WIDTH, Clip, Drawn
 from fsb_perception.types import Image
@@ -25,26 +26,24 @@ BAG, TRUTH = "bag", "truth.jsonl"
 CAMERAS = MappingProxyType({"front": 0.0, "side": 7.0})
 """How many seconds each camera is ahead in the clip."""
 
-# What is on record; SOURCES.md beside the photographs names them.
-KNOWN = MappingProxyType(
-    {
-        "collins": {"gender": "female"},
-        "hopper": {"gender": "female", "age_group": "70+"},  # 77 when it was taken
-        "coelho": {"gender": "male"},
-    }
-)
 _START = 1_700_000_000_000_000_000  # ns
 _QUALITY = 90  # of the JPEGs
 _MOST_OUTSIDE = 0.5  # of a face's width: beyond it, nobody would call it in the picture
 
 
 def make_sample(
-    folder: Path, *, seconds: float = 20.0, raw: bool = False, storage: str = "mcap"
+    folder: Path,
+    people: Sequence[Person] = (),
+    *,
+    seconds: float = 20.0,
+    raw: bool = False,
+    storage: str = "mcap",
 ) -> tuple[Path, Path]:
     """Write a bag and its truth.
 
     Args:
         folder: is made; the bag in it must not be there yet.
+        people: who is in it, 1 to 6; those whose photographs ship with FSB if empty.
         seconds: how long.
         raw: images as they are, 0.9 MB each; else as JPEG.
         storage: mcap or sqlite3.
@@ -64,19 +63,21 @@ def make_sample(
         raise BagError(f"storage: got {storage!r}, must be {' or '.join(plugins)}")
     folder.mkdir(parents=True, exist_ok=True)
     count = max(1, round(seconds * FPS))
+    people = people or shipped_people()
+    clip = clip_of(people)
     try:
         with Writer(folder / BAG, version=9, storage_plugin=plugins[storage]) as writer:
-            _write_images(writer, count, raw)
+            _write_images(writer, clip, count, raw)
     except (WriterError, OSError) as error:
         raise BagError(f"{folder / BAG} cannot be written: {error}") from error
-    write_truth(folder / TRUTH, _truth(count))
+    write_truth(folder / TRUTH, _truth(clip, people, count))
     return folder / BAG, folder / TRUTH
 
 
-def _write_images(writer: Any, count: int, raw: bool) -> None:
+def _write_images(writer: Any, clip: Clip, count: int, raw: bool) -> None:
     from rosbags.typesys import Stores, get_typestore
 
-    types, clip = get_typestore(Stores.ROS2_KILTED), Clip()
+    types = get_typestore(Stores.ROS2_KILTED)
     kind, ending = (RAW, "image_raw") if raw else (COMPRESSED, "image_raw/compressed")
     topics = {
         camera: writer.add_connection(f"/{camera}/{ending}", kind, typestore=types)
@@ -109,8 +110,8 @@ def _message(types: Any, picture: Image, stamp: int, camera: str, raw: bool) -> 
     return types[COMPRESSED](header, "bgr8; jpeg compressed bgr8", np.asarray(packed).ravel())
 
 
-def _truth(count: int) -> Iterator[Statement]:
-    clip = Clip()
+def _truth(clip: Clip, people: Sequence[Person], count: int) -> Iterator[Statement]:
+    known = {person.name: person for person in people}
     for index in range(count):
         for camera, ahead in CAMERAS.items():
             for face in clip.faces(_index(index, ahead)):
@@ -120,7 +121,7 @@ def _truth(count: int) -> Iterator[Statement]:
                         stamp=stamp_of(index),
                         identity=face.still,
                         box_xyxy=face.box_xyxy,
-                        attributes=KNOWN[face.still],
+                        attributes=known[face.still].attributes_in(face.portraits),
                         hidden=face.hidden,
                     )
 

@@ -9,7 +9,8 @@ A statement is of one image (``stamp``) or of all from ``start`` to ``end``, bot
 ``box_xyxy`` and a stamp it is of the face there; with a box and a range, of whoever's face has its
 centre in that region; with an ``identity`` alone, of whoever bears that name in other statements;
 with neither, of every face of the camera. As CSV the columns have the same
-names, the corners of the box ``left, top, right, bottom``, and attributes a column each.
+names, the corners of the box ``left, top, right, bottom``, and attributes a column each. Boxes
+drawn over the images of a bag are truth as well; see `annotation_truth`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from fsb_perception.tasks import TASKS
 
 Corners = tuple[float, float, float, float]
+_BAGS = (".mcap", ".db3")
 
 
 class TruthError(ValueError):
@@ -55,27 +57,36 @@ class Statement(BaseModel):
             left, top, right, bottom = self.box_xyxy
             if right <= left or bottom <= top:
                 raise ValueError(f"box_xyxy needs right > left and bottom > top: {self.box_xyxy}")
-        for task, label in self.attributes.items():
-            _check_label(task, label)
+        check_labels(self.attributes)
         return self
 
 
-def _check_label(task: str, label: str) -> None:
-    if task not in TASKS:
-        raise ValueError(f"unknown task {task!r}; known are {', '.join(TASKS)}")
-    if label not in TASKS[task].labels:
-        raise ValueError(f"{task} {label!r} is none of {', '.join(TASKS[task].labels)}")
+def check_labels(attributes: Mapping[str, str]) -> None:
+    """Raise `ValueError` where a task or its label is unknown; it names the known ones."""
+    for task, label in attributes.items():
+        if task not in TASKS:
+            raise ValueError(f"unknown task {task!r}; known are {', '.join(TASKS)}")
+        if label not in TASKS[task].labels:
+            raise ValueError(f"{task} {label!r} is none of {', '.join(TASKS[task].labels)}")
 
 
 def read_truth(path: Path) -> list[Statement]:
-    """The statements of a ``.jsonl`` or ``.csv`` file.
+    """The statements of a ``.jsonl`` or ``.csv`` file, or of a bag with annotations.
 
     Raises:
         TruthError: there is no such file, or a line of it says nothing that can be.
+        BagError: the packages that read bags are missing.
     """
+    if path.is_dir() or path.suffix in _BAGS:
+        from fsb_perception.replay.annotation_truth import read_annotations
+
+        return read_annotations(path)
     readers = {".jsonl": _json_lines, ".csv": _csv_lines}
     if path.suffix not in readers:
-        raise TruthError(f"{path}: truth is read from .jsonl or .csv, got {path.suffix!r}")
+        raise TruthError(
+            f"{path}: truth is read from .jsonl, .csv, or a bag with annotations (a folder, "
+            f".mcap or .db3), got {path.suffix!r}"
+        )
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return [_statement(path, n, values) for n, values in readers[path.suffix](file)]
@@ -124,7 +135,12 @@ def _statement(path: Path, number: int, values: Any) -> Statement:
     try:
         return Statement.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "line"
-        said = first["msg"].removeprefix("Value error, ")
-        raise TruthError(f"{path}:{number}: {place}: {said}, got {first['input']!r}") from None
+        raise TruthError(f"{path}:{number}: {explained(error)}") from None
+
+
+def explained(error: ValidationError) -> str:
+    """The first thing that is wrong with a statement: where, why, and the value seen."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"])) or "line"
+    said = first["msg"].removeprefix("Value error, ")
+    return f"{place}: {said}, got {first['input']!r}"
