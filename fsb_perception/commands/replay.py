@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,10 +10,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from fsb_perception.commands.replay_record import record
 
 if TYPE_CHECKING:
     from fsb_perception.config import PerceptionConfig
     from fsb_perception.replay.many import MakeAnswering, Outcome
+    from fsb_perception.replay.running import Order
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,6 +23,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Judge the node on recorded robots: bags in, answers out, without a running ROS.",
 )
+app.command()(record)
 _CONSOLE = Console(soft_wrap=True, highlight=False)
 
 
@@ -30,11 +33,34 @@ def make_sample(
     seconds: Annotated[float, typer.Option(min=0.1, help="how long")] = 20.0,
     raw: Annotated[bool, typer.Option("--raw", help="images as they are, not as JPEG")] = False,
     storage: Annotated[str, typer.Option(help="mcap or sqlite3")] = "mcap",
+    faces: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="your own photographs: NAME.jpg or NAME/*.jpg of each person, and labels.csv",
+        ),
+    ] = None,
+    rendered: Annotated[
+        bool,
+        typer.Option("--rendered", help="people of a body model; needs requirements/rendered.txt"),
+    ] = False,
 ) -> None:
-    """Write a bag of two cameras and three people, and what is true of it."""
+    """Write a bag of two cameras and a few people, and what is true of it."""
+    from fsb_perception.options import OptionError
+    from fsb_perception.replay.photos import read_people
+    from fsb_perception.replay.problems import lines
+    from fsb_perception.replay.rendered import rendered_people
     from fsb_perception.replay.sample import make_sample as make
 
-    bag, truth = (escape(str(p)) for p in make(out, seconds=seconds, raw=raw, storage=storage))
+    if faces and rendered:
+        raise OptionError("--faces and --rendered both say who is in the sample: give one of them")
+    people, problems = read_people(faces) if faces else ([], None)
+    if rendered:
+        people = rendered_people()
+    made = make(out, people, seconds=seconds, raw=raw, storage=storage)
+    for line in lines(problems.as_json()) if problems else ():
+        _CONSOLE.print(f"  {escape(line)}")
+    bag, truth = (escape(str(path)) for path in made)
     _CONSOLE.print(f"Written: {bag} and {truth}")
     _CONSOLE.print(f"Judge it:  fsb replay run {bag} --truth {truth} --out {escape(str(out))}/run")
 
@@ -67,6 +93,10 @@ def run(
         typer.Option(help="of realtime: times as fast as life, or 'search' for the highest"),
     ] = "1",
     jobs: Annotated[int, typer.Option(min=1, help="processes that share the bags")] = 1,
+    cluster: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers share the bags"),
+    ] = None,
     bundle: Annotated[
         str, typer.Option(help="weight bundle: a name, a folder, or OWNER/NAME of a pulled one")
     ] = "nano",
@@ -91,9 +121,9 @@ def run(
     Started again, it keeps the answers that are there, and judges them anew.
     """
     from fsb_perception.options import OptionError
-    from fsb_perception.replay.criteria import load_criteria
+    from fsb_perception.replay.criteria import MEASURED, load_criteria
     from fsb_perception.replay.many import replay_all
-    from fsb_perception.replay.running import MEASURED, Order, folders
+    from fsb_perception.replay.running import Order, folders
     from fsb_perception.replay.truth import read_truth
 
     demands = load_criteria(criteria) if criteria else ()
@@ -109,8 +139,12 @@ def run(
         criteria=demands,
         mcap=mcap,
     )
-    outcomes = replay_all(order, bags, folders(bags, out), _answering(mode, rate), jobs, _progress)
-    if jobs > 1 and len(bags) > 1:  # then no single bag tells how far it is
+    if cluster:
+        outcomes = _on_cluster(order, bags, folders(bags, out), cluster, mode)
+    else:
+        how = _answering(mode, rate)
+        outcomes = replay_all(order, bags, folders(bags, out), how, jobs, _progress)
+    if cluster or (jobs > 1 and len(bags) > 1):  # then no single bag tells how far it is
         outcomes = iter(_progress(outcomes, "bags", len(bags)))
     good = [_tell(outcome) for outcome in outcomes]
     if not all(good):
@@ -135,6 +169,17 @@ def compare(
     _CONSOLE.print(changes_table(changes))
     if any(change.verdict == "worse" for change in changes):
         raise typer.Exit(1)
+
+
+def _on_cluster(
+    order: Order, bags: Sequence[Path], out: Iterable[Path], address: str, mode: str
+) -> Iterator[Outcome]:
+    from fsb_perception.options import OptionError
+    from fsb_perception.replay.cluster import replay_on_cluster
+
+    if mode != "offline":
+        raise OptionError(f"--cluster: got --mode {mode}, which one machine does; leave it out")
+    return replay_on_cluster(order, bags, out, address)
 
 
 def _answering(mode: str, rate: str) -> MakeAnswering:

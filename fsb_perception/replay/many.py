@@ -7,11 +7,13 @@ the others go on.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import torch
@@ -20,8 +22,10 @@ from fsb_perception.config import PerceptionConfig
 from fsb_perception.engine import EngineMemoryError
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.replay.bags import BagError
+from fsb_perception.replay.criteria import Criterion
 from fsb_perception.replay.offline import Answering, Offline
 from fsb_perception.replay.running import Done, Order, Progress, Replayer
+from fsb_perception.replay.truth import Statement
 from fsb_perception.workers import end_with_parent
 
 # What may go wrong with one recording and not with the next: its disk is full, say.
@@ -70,15 +74,11 @@ def replay_all(
         one_thread()
         replayer = Replayer(order, answer(order.config))
         for bag, folder in pairs:
-            yield _try(replayer, bag, folder, progress)
+            yield attempt(replayer, bag, folder, progress)
         return
     workers = min(jobs, len(pairs))
-    # As plain values: part of the config's classes are made at run time, which pickle cannot name.
-    settings = order.config.model_dump()
-    rest = {name: getattr(order, name) for name in ("topics", "truth", "criteria", "mcap")}
-    with ProcessPoolExecutor(
-        workers, get_context("spawn"), _begin, (settings, rest, answer)
-    ) as pool:
+    begin = (order_text(order), answer)
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, begin) as pool:
         for future in as_completed([pool.submit(_work, *pair) for pair in pairs]):
             yield future.result()
 
@@ -89,23 +89,51 @@ def one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-_replayers: list[Replayer] = []  # this process's one, as a worker
+def order_text(order: Order) -> str:
+    """An order as JSON, for other processes: pickle cannot name classes made at run time."""
+    return json.dumps(
+        {
+            "config": order.config.model_dump(mode="json"),
+            "topics": list(order.topics),
+            "truth": [said.model_dump(mode="json", exclude_defaults=True) for said in order.truth],
+            "criteria": [asdict(criterion) for criterion in order.criteria],
+            "mcap": order.mcap,
+        }
+    )
 
 
-def _begin(settings: dict[str, Any], rest: dict[str, Any], answer: MakeAnswering) -> None:
-    end_with_parent()
-    one_thread()
-    config = PerceptionConfig.model_validate(settings)
-    _replayers.append(Replayer(Order(config, **rest), answer(config)))
+def order_of(text: str) -> Order:
+    """The order that `order_text` gave."""
+    said = json.loads(text)
+    return Order(
+        config=PerceptionConfig.model_validate(said["config"]),
+        topics=tuple(said["topics"]),
+        truth=[Statement.model_validate(each) for each in said["truth"]],
+        criteria=[Criterion(**each) for each in said["criteria"]],
+        mcap=said["mcap"],
+    )
 
 
-def _work(bag: Path, folder: Path) -> Outcome:
-    return _try(_replayers[0], bag, folder, None)
-
-
-def _try(replayer: Replayer, bag: Path, folder: Path, progress: Progress | None) -> Outcome:
+def attempt(
+    replayer: Replayer, bag: Path, folder: Path, progress: Progress | None = None
+) -> Outcome:
+    """Replay a recording; what is wrong with it alone becomes its outcome."""
     try:
         return Outcome(bag, replayer.run(bag, folder, progress))
     except _OF_ONE as error:
         said = str(error)
         return Outcome(bag, None, said if str(bag) in said else f"{bag}: {said}")
+
+
+_replayers: list[Replayer] = []  # this process's one, as a worker
+
+
+def _begin(text: str, answer: MakeAnswering) -> None:
+    end_with_parent()
+    one_thread()
+    order = order_of(text)
+    _replayers.append(Replayer(order, answer(order.config)))
+
+
+def _work(bag: Path, folder: Path) -> Outcome:
+    return attempt(_replayers[0], bag, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -97,9 +98,16 @@ def identity(
         "config_sha256": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
         "code": {
             "version": fsb_perception.__version__,
-            "sha256": hash_of(Path(fsb_perception.__file__).parent, "*.py"),
+            "sha256": code_hash(),
         },
     }
+
+
+@functools.cache
+def code_hash() -> str:
+    """sha256 of the code that answers."""
+    # Of this file, not of the package, which may begin where the generated messages lie.
+    return hash_of(Path(__file__).parents[1], "*.py")
 
 
 def outcome(counts: Counts, results_sha256: str, problems: Problems) -> dict[str, Any]:
