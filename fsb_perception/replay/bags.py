@@ -208,14 +208,14 @@ def require_packages() -> None:
 
 
 def choose_topics(bag: Bag, names: Sequence[str] = ()) -> list[ImageTopic]:
-    """One topic of images for each camera, raw rather than compressed.
+    """One topic of images for each camera, raw rather than compressed; none of distances.
 
     Args:
         bag: whose.
         names: of those wanted; all if empty.
 
     Raises:
-        BagError: a name that is no topic of images of the bag.
+        BagError: a name that is no topic of images of the bag, or nothing is left.
     """
     for name in names:
         if name not in bag.topics:
@@ -226,9 +226,14 @@ def choose_topics(bag: Bag, names: Sequence[str] = ()) -> list[ImageTopic]:
     chosen: dict[str, ImageTopic] = {}
     # Raw ones first; of several that are alike, the first by name.
     for topic in sorted((bag.topics[n] for n in names or bag.topics), key=lambda t: t.type != RAW):
+        if not names and "depth" in topic.name.lower():
+            bag.problems.note("topic left out", f"{topic.name}, which seems to be of distances")
+            continue
         taken = chosen.setdefault(topic.camera, topic)
         if taken.name != topic.name and (names or taken.type == topic.type):
             bag.problems.note("topic left out", f"{topic.name}, for {taken.name} is of its camera")
+    if not chosen:
+        raise BagError(f"{bag.path}: no topic of colour images: choose one with --topic")
     return sorted(chosen.values(), key=lambda topic: topic.name)
 
 

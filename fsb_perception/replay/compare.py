@@ -17,13 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsb_perception.options import OptionError
-from fsb_perception.replay.criteria import numbers
+from fsb_perception.replay.criteria import MEASURED, numbers
 from fsb_perception.replay.intervals import interval
 from fsb_perception.replay.outputs import SUMMARY
 from fsb_perception.replay.persons import Key, Person, from_json
 
-BETTER_IF_LOWER = ("ece", "id_switches", "flips_a_minute", "seconds_to_stable", "false", "failed")
+BETTER_IF_LOWER = (
+    *("ece", "id_switches", "flips_a_minute", "seconds_to_stable", "false", "failed"),
+    *("drop_rate", "p50_ms", "p95_ms", "cpu_mean", "memory_mib_last", "memory_mib_a_minute"),
+)
 """Last parts of the names of metrics that should be small; the others should be large."""
+
+SPEED = (
+    *("play.drop_rate", "play.highest_rate", "timing.process.p50_ms", "timing.wait.p95_ms"),
+    *("load.cpu_mean", "load.memory_mib_last", "load.memory_mib_a_minute"),
+)
+"""What is compared besides the metrics."""
 
 
 @dataclass(frozen=True)
@@ -86,16 +95,17 @@ def compare(
         second: likewise.
 
     Raises:
-        OptionError: they have no bag in common, or no truth was given.
+        OptionError: they have no bag in common, or nothing that both measured.
     """
     common = sorted(set(first) & set(second))
     if not common:
         raise OptionError("the two runs have no bag in common, by its content")
     pairs = [(first[bag], second[bag]) for bag in common]
-    if not any("metrics" in said for pair in pairs for said in pair):
-        raise OptionError("neither run was judged: give fsb replay run the --truth")
     ours, theirs = ([_people(pair[side], i) for i, pair in enumerate(pairs)] for side in (0, 1))
-    return [*_accuracies(_merged(ours), _merged(theirs)), *_others(pairs)]
+    changes = [*_accuracies(_merged(ours), _merged(theirs)), *_others(pairs)]
+    if not changes:
+        raise OptionError("the two runs measured nothing that both have: give them the --truth")
+    return changes
 
 
 _BagKey = tuple[int, Key]
@@ -128,18 +138,22 @@ def _gain(*columns: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _others(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> list[Change]:
     """Means over bags of what else both runs measured; no interval is known of them."""
-    tables = [
-        (numbers(ours.get("metrics", {})), numbers(theirs.get("metrics", {})))
-        for ours, theirs in pairs
-    ]
+    tables = [(_measured(ours), _measured(theirs)) for ours, theirs in pairs]
     names = [
         name
         for name in dict.fromkeys(n for ours, _ in tables for n in ours)
         if all(name in ours and name in theirs for ours, theirs in tables)
-        and name.count(".") == 1
-        and not name.endswith(("look_accuracy", "_low", "_high", "looks", "tracks", "people"))
     ]
     return [
         Change(name, *(float(np.mean([pair[side][name] for pair in tables])) for side in (0, 1)))
         for name in names
     ]
+
+
+def _measured(said: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics that stand for themselves, and speed."""
+    counts = ("look_accuracy", "_low", "_high", "looks", "tracks", "people")
+    metrics = numbers(said.get("metrics", {}))
+    found = {k: v for k, v in metrics.items() if k.count(".") == 1 and not k.endswith(counts)}
+    speed = numbers({part: said.get(part, {}) for part in MEASURED})
+    return found | {name: speed[name] for name in SPEED if name in speed}

@@ -20,6 +20,9 @@ OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
+MEASURED = ("timing", "load", "play")
+"""What criteria can be about without the truth: parts of the summary."""
+
 _LINE = re.compile(r"\s*(?P<name>[\w.]+)\s*(?P<sign>>=|<=|>|<)\s*(?P<value>[-+.\deE]+)\s*")
 
 

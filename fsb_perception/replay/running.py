@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.replay import annotated, outputs
 from fsb_perception.replay.bags import Bag, ImageTopic, choose_topics
-from fsb_perception.replay.criteria import Criterion, Judged
+from fsb_perception.replay.criteria import MEASURED, Criterion, Judged
 from fsb_perception.replay.load import load_summary, metered
 from fsb_perception.replay.matching import Matches, Truth, match
 from fsb_perception.replay.offline import Answering
@@ -22,9 +22,6 @@ from fsb_perception.replay.truth import Statement
 
 ANNOTATED = "annotated"
 """Folder of the bag with the answers over the images."""
-
-MEASURED = ("timing", "load", "play")
-"""What criteria can be about without the truth: parts of the summary."""
 
 _T = TypeVar("_T")
 Progress = Callable[[Iterable[_T], str, int | None], Iterable[_T]]

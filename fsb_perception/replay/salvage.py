@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mcap.records import McapRecord
 
 
+_JOURNALS = ("-journal", "-wal")
 _SQLITE_HEAD = 100  # bytes; size of a page at 16, their number at 28: sqlite.org/fileformat2.html
 
 
@@ -110,17 +111,29 @@ def _rows(path: Path) -> Iterator[Record]:
 
 @contextmanager
 def _whole_length(path: Path) -> Iterator[Path]:
-    """The file, or a copy with zeros for missing pages: SQLite opens nothing that is shorter."""
+    """The file, or a copy that SQLite can open.
+
+    It opens nothing that is shorter than its head says: a copy has zeros for the missing pages. And
+    where a recorder was killed, the journal beside the file must be played back, which changes it:
+    the recording itself is left as it is.
+    """
     with path.open("rb") as file:
         head = file.read(_SQLITE_HEAD)
     size = int.from_bytes(head[16:18], "big") * int.from_bytes(head[28:32], "big")
-    if len(head) < _SQLITE_HEAD or size <= path.stat().st_size:
+    short = len(head) == _SQLITE_HEAD and size > path.stat().st_size
+    beside = [p for end in _JOURNALS if (p := path.with_name(path.name + end)).exists()]
+    if not short and not beside:
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="fsb_salvage_") as folder:
         copy = Path(folder) / path.name
-        shutil.copyfile(path, copy)
-        os.truncate(copy, size)  # longer: the rest is a hole that takes no disk
+        for file_to_copy in (path, *beside):
+            shutil.copyfile(file_to_copy, Path(folder) / file_to_copy.name)
+        if short:
+            os.truncate(copy, size)  # longer: the rest is a hole that takes no disk
+        else:
+            with closing(sqlite3.connect(copy)) as database:  # opened for writing, it recovers
+                database.execute("SELECT count(*) FROM sqlite_master").fetchone()
         yield copy
 
 

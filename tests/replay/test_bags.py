@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -112,6 +114,30 @@ def test_a_database_that_was_cut_short_is_read_up_to_there(share: float, tmp_pat
     assert not list(tmp_path.glob("fsb_salvage_*"))
 
 
+# As a recorder that is killed amid a transaction: some of it has reached the file already.
+KILLED = """
+import os, signal, sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("PRAGMA cache_size = 1")
+database.execute("BEGIN")
+for stamp in range(100):
+    database.execute("INSERT INTO messages(topic_id, timestamp, data) VALUES (1, ?, ?)",
+                     (stamp, b"x" * 5000))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_of_a_recorder_that_was_killed_all_that_was_committed_is_read(tmp_path: Path) -> None:
+    path = made_bags.write(tmp_path / "bag", {FRONT: stamps(60)}, storage="sqlite3")
+    file = made_bags.file_of(path)
+    (path / "metadata.yaml").unlink()  # it is written at the end
+    subprocess.run([sys.executable, "-c", KILLED, str(file)], check=False)
+    beside = file.with_name(file.name + "-journal")
+    before = file.read_bytes(), beside.read_bytes()
+    assert [frame.stamp for frame in frames(Bag(path))] == stamps(60)
+    assert (file.read_bytes(), beside.read_bytes()) == before
+
+
 def test_without_its_metadata_a_bag_is_read_all_the_same(tmp_path: Path) -> None:
     path = made_bags.write(tmp_path / "bag", {FRONT: stamps(4)})
     (path / "metadata.yaml").unlink()
@@ -172,3 +198,14 @@ def test_of_two_topics_of_a_camera_the_raw_one_is_taken(tmp_path: Path) -> None:
     assert bag.problems.counts["topic left out"] == 1
     with pytest.raises(BagError, match=r"'/side'; there are /front"):
         choose_topics(bag, ["/side"])
+
+
+def test_images_of_distances_are_read_only_when_they_are_named(tmp_path: Path) -> None:
+    depth = "/head/depth/image_raw"
+    bag = Bag(made_bags.write(tmp_path / "bag", {depth: stamps(2), FRONT: stamps(2)}))
+    assert [topic.name for topic in choose_topics(bag)] == [FRONT]
+    assert bag.problems.counts["topic left out"] == 1
+    assert [topic.name for topic in choose_topics(bag, [depth])] == [depth]
+    alone = Bag(made_bags.write(tmp_path / "alone", {depth: stamps(2)}))
+    with pytest.raises(BagError, match="no topic of colour images"):
+        choose_topics(alone)

@@ -65,6 +65,19 @@ def test_lower_is_better_for_some_metrics_and_no_interval_means_not_sure() -> No
     assert Change("gender.macro_f1", 0.2, 0.1, -0.15, -0.05).verdict == "worse"
 
 
+def test_speed_is_compared_too_without_any_truth() -> None:
+    def played(drop_rate: float, memory: float) -> dict:
+        parts = {"play": {"drop_rate": drop_rate}, "load": {"memory_mib_last": memory}}
+        return {"bag": {"sha256": "abc"}, **parts}
+
+    changes = compare({"abc": played(0.1, 500)}, {"abc": played(0.02, 500)})
+    assert [(c.name, c.verdict) for c in changes] == [
+        ("play.drop_rate", "not sure"),  # one run of each shows no spread
+        ("load.memory_mib_last", "same"),
+    ]
+    assert Change("play.drop_rate", 0.1, 0.02, -0.1, -0.05).verdict == "better"
+
+
 def test_runs_on_other_bags_or_without_truth_are_not_compared() -> None:
     with pytest.raises(OptionError, match="no bag in common"):
         compare({"abc": summary([5])}, {"def": summary([5], "def")})
