@@ -38,7 +38,7 @@ INPUTS = (
     "fsb_perception/__init__.py",
     "scripts/setup.py",
 )
-GROUPS = ("core", "detectors", "onnx", "replay", "train", "dev")
+GROUPS = ("core", "detectors", "onnx", "replay", "cluster", "train", "dev")
 
 
 class SetupError(Exception):
