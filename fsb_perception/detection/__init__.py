@@ -61,18 +61,35 @@ def build_detector(config: DetectorConfig) -> Detector:
     return DETECTORS[config.name](config)
 
 
+_DISTORTION = 0.03
 SMALLEST_SIDE = 16  # px: no detector finds a face in less, and some report nonsense
 
 
-def shrink(image: Image, max_side: int) -> tuple[Image, Floats]:
-    """``image`` with its longer side at most ``max_side``, and the (x, y) factors back."""
+def shrink(image: Image, max_side: int, multiple: int = 1) -> tuple[Image, Floats]:
+    """``image`` with its longer side at most ``max_side``, and the (x, y) factors back.
+
+    Args:
+        image: uint8 (height, width, 3).
+        max_side: in pixels.
+        multiple: of pixels, to which the detector pads each side; sides of a smaller image that are
+            within 3 % of one become it, which changes shapes less than any turn of a head does.
+    """
     height, width = image.shape[:2]
     scale = min(1.0, max_side / max(height, width))
-    size = tuple(max(1, round(side * scale)) for side in (width, height))
-    if size == (width, height):
+    if scale == 1.0:
         return image, np.ones(2, np.float32)
+    size = tuple(_rounded(side * scale, multiple) for side in (width, height))
     ratio = np.array([width / size[0], height / size[1]], np.float32)
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), ratio
+    # Down to a half, each pixel is near one of the four that bilinear interpolation takes: nothing
+    # is skipped, and it takes a fifth of the time that means of areas take.
+    way = cv2.INTER_LINEAR if scale >= 0.5 else cv2.INTER_AREA
+    return cv2.resize(image, size, interpolation=way), ratio
+
+
+def _rounded(side: float, multiple: int) -> int:
+    whole = max(1, round(side))
+    near = multiple * max(1, round(side / multiple))
+    return near if abs(near - side) <= _DISTORTION * side else whole
 
 
 from fsb_perception.detection import face_alignment, yunet  # noqa: E402, F401  (they register)

@@ -24,6 +24,7 @@ from fsb_perception.types import Face, Image, check_image
 
 _MODEL = "face_detection_yunet_2023mar.onnx"
 _SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+_MULTIPLE = 32  # px, to which OpenCV pads
 _NMS_THRESHOLD = 0.3  # intersection over union, as its authors set it
 
 
@@ -40,7 +41,7 @@ class YuNet:
     def detect(self, image: Image) -> list[Face]:
         """Faces in ``image`` (uint8 BGR), best score first."""
         check_image(image)
-        shrunk, ratio = shrink(image, self._max_side)
+        shrunk, ratio = shrink(image, self._max_side, _MULTIPLE)
         if min(shrunk.shape[:2]) < SMALLEST_SIDE:
             return []
         self._network.setInputSize(shrunk.shape[1::-1])

@@ -1,7 +1,7 @@
 """Every image of a bag through the pipeline, by its recorded stamp, as fast as it goes.
 
-    Bag.frames --> decode --> detect --|--> FacePipeline of its camera --> rows and timings
-                one thread, some frames ahead      the calling thread
+    Bag.frames --> decode --> detect --> FacePipeline of its camera --> rows and timings
+                 two threads, some ahead       the calling thread
 
 Tracking and fusion know time from stamps alone, so the answers do not depend on how fast this is:
 two runs on one machine give the same bytes. What does depend on it, timings, is kept apart.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,9 @@ from fsb_perception.types import Face, Image
 
 Answered = Iterator[tuple[Row, "Timing"]]
 
-_AHEAD = 4  # frames that may wait for the encoder
+# Decoding and detecting take longer than the rest, and remember nothing: two at once.
+_THREADS = 2
+_AHEAD = 6  # frames that may wait for the encoder
 
 
 class Answering(Protocol):
@@ -132,6 +135,7 @@ class Offline:
         self._config = config
         self._engine = Engine(load_bundle(config.bundle), config.engine)
         self._detector = build_detector(config.detector)
+        self._of_thread = threading.local()  # a detector, which no two threads may ask at once
         self.bundle_id = self._engine.bundle.bundle_id
         self.tasks: Sequence[str] = reported_tasks(self._engine.bundle, config)
         self.facts: dict[str, Any] = {}
@@ -142,8 +146,8 @@ class Offline:
         """See `Answering`."""
         clock = Clock(bag.problems)
         made: dict[str, FacePipeline] = {}
-        frames = (self._look(frame) for frame in bag.frames(topics))
-        with contextlib.closing(ahead(frames, _AHEAD)) as looked:
+        frames = bag.frames(topics)
+        with contextlib.closing(ahead(self._look, frames, _THREADS, _AHEAD)) as looked:
             for seen in looked:
                 camera = seen.frame.topic.camera
                 clock.see(camera, seen.frame.stamp)
@@ -159,7 +163,9 @@ class Offline:
         except ConversionError as error:
             return _Seen(frame, time.perf_counter() - begun, error=str(error))
         decoded = time.perf_counter()
-        faces = self._detector.detect(image)
+        if not hasattr(self._of_thread, "detector"):
+            self._of_thread.detector = build_detector(self._config.detector)
+        faces = self._of_thread.detector.detect(image)
         detect = time.perf_counter() - decoded
         return _Seen(frame, decoded - begun, image=image, faces=faces, detect=detect)
 

@@ -112,10 +112,20 @@ def test_face_alignment_detectors_speak_our_language() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "max_side", "expected"),
-    [((480, 640), 640, (480, 640)), ((480, 640), 320, (240, 320)), ((10, 4000), 400, (1, 400))],
+    ("shape", "max_side", "multiple", "expected"),
+    [
+        ((480, 640), 640, 1, (480, 640)),
+        ((480, 640), 320, 1, (240, 320)),
+        ((10, 4000), 400, 1, (1, 400)),
+        ((480, 640), 480, 32, (352, 480)),  # 360 would be padded to 384
+        ((720, 1280), 480, 32, (270, 480)),  # 256 is too far from it
+        ((350, 470), 480, 32, (350, 470)),  # a small image stays as it is
+        ((10, 4000), 400, 32, (1, 400)),
+    ],
 )
-def test_shrink(shape: tuple[int, int], max_side: int, expected: tuple[int, int]) -> None:
-    small, ratio = shrink(np.zeros((*shape, 3), np.uint8), max_side)
+def test_shrink(
+    shape: tuple[int, int], max_side: int, multiple: int, expected: tuple[int, int]
+) -> None:
+    small, ratio = shrink(np.zeros((*shape, 3), np.uint8), max_side, multiple)
     assert small.shape[:2] == expected
     np.testing.assert_allclose(ratio * expected[::-1], shape[::-1], rtol=1e-5)
