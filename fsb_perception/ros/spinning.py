@@ -37,4 +37,6 @@ def spinning(*nodes: Node) -> Iterator[SingleThreadedExecutor]:
         thread.join(_END_LIMIT)
         for node in nodes:
             node.destroy_node()
-        rclpy.try_shutdown(context=context)
+        # The default one is replaced only if it is not named: it must be there for another start.
+        default = context is rclpy.get_default_context()
+        rclpy.try_shutdown(context=None if default else context)
