@@ -215,6 +215,8 @@ def loader(dataset: StepBatches, first_step: int) -> Iterator[list[Batch]]:
     costs less than to hand them over.
     """
     each = dataset.accumulate
+    # OpenCV's threads do not survive the fork: the other process would wait for them for ever.
+    cv2.setNumThreads(1)
     batches = iter(
         DataLoader(
             dataset,
@@ -230,6 +232,5 @@ def loader(dataset: StepBatches, first_step: int) -> Iterator[list[Batch]]:
 _AHEAD: Mapping[str, Any] = {
     "num_workers": 1,
     "prefetch_factor": 4,
-    "worker_init_fn": lambda _: cv2.setNumThreads(1),
     "multiprocessing_context": "fork",
 }

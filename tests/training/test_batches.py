@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -43,6 +45,16 @@ def test_the_loader_goes_on_where_it_is_told(recipe: Recipe, sources: list[Sourc
     rest = list(loader(batches, first_step=6))
     assert len(rest) == 2
     torch.testing.assert_close(rest[1][0].pixels, batches[7].pixels)
+
+
+@pytest.mark.timeout(60)
+def test_the_loader_starts_where_opencv_has_had_threads(
+    recipe: Recipe, sources: list[Source]
+) -> None:
+    """They do not survive a fork: the other process waited for them for ever."""
+    cv2.setNumThreads(2)
+    cv2.GaussianBlur(np.zeros((1500, 1500, 3), np.uint8), (0, 0), 5.0)
+    assert len(next(loader(StepBatches(sources, recipe), 0))) == 1
 
 
 def test_small_pictures_come_first(recipe: Recipe, sources: list[Source]) -> None:
