@@ -24,7 +24,7 @@ from fsb_perception.replay.offline import Answered, Clock, Timing
 from fsb_perception.replay.pace import FASTEST, SLOWEST, Pace, Trial, highest_rate
 from fsb_perception.replay.problems import Problems
 from fsb_perception.replay.rows import Row, dropped_row, failed_row
-from fsb_perception.ros.played_node import ThroughNode, ended
+from fsb_perception.ros.played_node import ThroughNode, ended, played_node
 from fsb_perception.ros.processes import NodeProcess
 
 if TYPE_CHECKING:
@@ -55,14 +55,18 @@ class Realtime(ThroughNode):
 
     def answers(self, bag: Bag, topics: Sequence[ImageTopic]) -> Answered:
         """Start a node, play it the images when they are due, and end it."""
+        rate, found = (self._rate, {}) if self._rate else self._search(bag, topics)
         with self._played(topics, sim_time=True) as (player, node):
-            rate, found = self._rate, {}
-            if rate is None:
-                rate, trials = highest_rate(lambda r: _trial(bag, topics, player, node, r))
-                found = {"highest_rate": rate, "trials": [_told(trial) for trial in trials]}
-            play = _Play(player, node, bag.problems, rate or SLOWEST)
+            play = _Play(player, node, bag.problems, rate)
             yield from play.answers(bag, topics)
-            self.facts = {"play": {**_told(play.trial), **found}}
+        self.facts = {"play": {**_told(play.trial), **found}}
+
+    def _search(self, bag: Bag, topics: Sequence[ImageTopic]) -> tuple[float, dict[str, Any]]:
+        """The rate to play at, and what led to it; with a node of its own, which then has ended."""
+        with played_node(self._config, topics, sim_time=True) as (player, node):
+            rate, trials = highest_rate(lambda r: _trial(bag, topics, player, node, r))
+        told = {"highest_rate": rate, "trials": [_told(trial) for trial in trials]}
+        return rate or SLOWEST, told
 
 
 def _number(rate: str) -> float:
@@ -163,9 +167,9 @@ class _Play:
 
     def _row(self, sent: Sent) -> tuple[Row, Timing]:
         camera, stamp = sent.frame.topic.camera, sent.frame.stamp
-        if sent.answer is not None:
-            took = float(sent.answer.answer.process_time)
-            return sent.answer.row(), Timing(camera, stamp, 0.0, took, sent.wait)
+        if (heard := sent.answer) is not None:
+            took = float(heard.answer.process_time)
+            return heard.row(), Timing(camera, stamp, 0.0, took, sent.wait)
         nothing = Timing(camera, stamp, 0.0, 0.0)
         try:
             sent.frame.decode()
