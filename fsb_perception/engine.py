@@ -35,7 +35,9 @@ class EngineConfig(Options):
         "number format of the encoder: auto takes bf16 where it is measured to be faster",
         choices=("auto", "fp32", "bf16", "fp16"),
     )
-    threads: int = option(0, "CPU threads of the encoder; 0 leaves it to torch", ge=0, le=256)
+    threads: int = option(
+        0, "CPU threads of the encoder; 0 for all cores, in the node for all but one", ge=0, le=256
+    )
     fuse: bool = option(
         True, "on the CPU, freeze the encoder into one graph, which is about a fifth faster"
     )
