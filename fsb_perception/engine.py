@@ -13,12 +13,18 @@ import torch
 from fsb_perception.alignment import Aligner
 from fsb_perception.bundle import Bundle
 from fsb_perception.graphs import Compiled, Encode, fused
-from fsb_perception.hardware import choose_device, choose_dtype, is_out_of_memory
+from fsb_perception.hardware import (
+    choose_device,
+    choose_dtype,
+    is_out_of_memory,
+    worthwhile_threads,
+)
 from fsb_perception.options import Options, option
 from fsb_perception.types import Floats, Image, check_image
 
 _log = logging.getLogger(__name__)
 
+_FACES_BEFORE_A_ROBOT = 3  # in most frames, at most
 _PATIENCE = 3.0  # s of warming up, after which no further size is begun
 
 
@@ -36,7 +42,7 @@ class EngineConfig(Options):
         choices=("auto", "fp32", "bf16", "fp16"),
     )
     threads: int = option(
-        0, "CPU threads of the encoder; 0 for all cores, in the node for all but one", ge=0, le=256
+        0, "CPU threads of the encoder; 0 for those that are worth it", ge=0, le=256
     )
     fuse: bool = option(
         True, "on the CPU, freeze the encoder into one graph, which is about a fifth faster"
@@ -75,6 +81,7 @@ class Engine:
     def __init__(self, bundle: Bundle, config: EngineConfig | None = None) -> None:
         config = config or EngineConfig()
         self.bundle = bundle
+        self._config = config
         self.device = choose_device(config.device)
         if config.threads:
             torch.set_num_threads(config.threads)
@@ -120,6 +127,16 @@ class Engine:
             if time.monotonic() - begun > _PATIENCE and not isinstance(self._model, Compiled):
                 return
             self.encode([blank] * count)
+
+    def share_cores(self) -> None:
+        """Compute with no more threads than are worth it, where other programs want the cores.
+
+        Does nothing on a GPU, or where `EngineConfig.threads` says how many.
+        """
+        if self.device.type == "cpu" and not self._config.threads:
+            side = self._preprocessing.size
+            faces = [np.zeros((side, side, 3), np.uint8)] * _FACES_BEFORE_A_ROBOT
+            torch.set_num_threads(worthwhile_threads(lambda: self.encode(faces)))
 
     def encode(self, aligned: Sequence[Image]) -> dict[str, Floats]:
         """Calibrated class probabilities of aligned faces.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from functools import cache
 
 import torch
@@ -16,8 +17,10 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 
-# bfloat16 keeps eight bits of the mantissa, so it must earn something.
 _WORTHWHILE = 1.25
+"""Times as fast: bfloat16 keeps eight bits of the mantissa, threads take cores from others."""
+
+_TIMES, _LONGEST = 12, 0.5  # of what is measured, and seconds of it
 
 
 def choose_device(name: str) -> torch.device:
@@ -93,6 +96,44 @@ def _seconds(side: int, dtype: torch.dtype) -> float:
             matrix @ matrix
             times.append(time.perf_counter() - start)
     return min(times[1:])
+
+
+OWN_THREADS = torch.get_num_threads()
+"""Torch's own choice, or what OMP_NUM_THREADS says, before anybody changes it."""
+
+
+def worthwhile_threads(work: Callable[[], object], every: int = OWN_THREADS) -> int:
+    """How many threads to compute with beside other programs.
+
+    Threads wait for each other after every layer, and one that shares its core with a camera holds
+    up all. A small tower on two cores was no faster with two threads alone, and beside a camera a
+    frame took 29 ms with two and 20 with one; PE-Core-B-16 took 172 and 227 ms.
+
+    Args:
+        work: what is to be computed; it is done a few times, for about a second.
+        every: at most so many.
+    """
+    many = every - 1 if every > 2 else every  # one for the others, where that leaves several
+    if many == 1:
+        return 1
+    before, times = torch.get_num_threads(), {}
+    try:
+        for count in (1, many):
+            torch.set_num_threads(count)
+            times[count] = _fastest(work)
+    finally:
+        torch.set_num_threads(before)
+    return many if times[1] > _WORTHWHILE * times[many] else 1
+
+
+def _fastest(work: Callable[[], object]) -> float:
+    """Seconds of the fastest of several times, two at least."""
+    times: list[float] = []
+    while len(times) < 2 or (len(times) < _TIMES and sum(times) < _LONGEST):
+        begun = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begun)
+    return min(times)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

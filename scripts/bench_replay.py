@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -29,8 +30,8 @@ _LIMIT_S = 600
 def measure_replay(bundle: str, device: str) -> dict[str, Any]:
     """One camera, 640x480 JPEG, 30 a second, three faces: medians of rounds that take turns."""
     # In a process of its own: how many threads compute is set once, and for all.
-    with get_context("spawn").Pool(1) as pool:
-        return pool.apply_async(_measure, (bundle, device)).get(_LIMIT_S)
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(_measure, bundle, device).result(_LIMIT_S)
 
 
 def _measure(bundle: str, device: str) -> dict[str, Any]:

@@ -74,7 +74,8 @@ def run(
         Path("replay")
     ),
     truth: Annotated[
-        Path | None, typer.Option(help="what is known of the people: .jsonl or .csv")
+        Path | None,
+        typer.Option(help="what is known of the people: .jsonl, .csv or a bag of boxes"),
     ] = None,
     criteria: Annotated[
         Path | None, typer.Option(help="YAML list of lines like gender.track_accuracy >= 0.9")
@@ -89,9 +90,9 @@ def run(
         ),
     ] = "offline",
     rate: Annotated[
-        str,
-        typer.Option(help="of realtime: times as fast as life, or 'search' for the highest"),
-    ] = "1",
+        str | None,
+        typer.Option(help="of realtime: times as fast as life, or 'search' for the highest; 1"),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="processes that share the bags")] = 1,
     cluster: Annotated[
         str | None,
@@ -130,6 +131,8 @@ def run(
     for demand in demands:
         if not truth and demand.name.split(".")[0] not in MEASURED:
             raise OptionError(f"{demand.name} is about the truth: name that too, with --truth")
+    if rate and mode != "realtime":
+        raise OptionError(f"--rate is of --mode realtime, got --mode {mode}")
     if mode == "realtime" and jobs > 1:
         raise OptionError("--jobs: recordings that are played at once would slow each other down")
     order = Order(
@@ -142,7 +145,7 @@ def run(
     if cluster:
         outcomes = _on_cluster(order, bags, folders(bags, out), cluster, mode)
     else:
-        how = _answering(mode, rate)
+        how = _answering(mode, rate or "1")
         outcomes = replay_all(order, bags, folders(bags, out), how, jobs, _progress)
     if cluster or (jobs > 1 and len(bags) > 1):  # then no single bag tells how far it is
         outcomes = iter(_progress(outcomes, "bags", len(bags)))

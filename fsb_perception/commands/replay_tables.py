@@ -11,6 +11,7 @@ from rich.table import Table
 
 from fsb_perception.replay.compare import Change
 from fsb_perception.replay.problems import lines
+from fsb_perception.replay.report import REPORT
 from fsb_perception.replay.running import Done
 
 _SHOWN = ("look_accuracy", "balanced_accuracy", "track_accuracy", "ece", "flips_a_minute")
@@ -29,7 +30,7 @@ def told(bag: Path, done: Done) -> Iterator[str]:
     )
     yield from _speed(said)
     yield from (f"  [yellow]{escape(line)}[/]" for line in lines(said["problems"]))
-    yield f"  Written: {escape(str(done.folder))}"
+    yield f"  Written: {escape(str(done.folder))}; to read: {escape(str(done.folder / REPORT))}"
 
 
 def _speed(said: Mapping[str, Any]) -> Iterator[str]:
@@ -41,6 +42,8 @@ def _speed(said: Mapping[str, Any]) -> Iterator[str]:
             f"({play['drop_rate']:.1%}) at {play['rate']:g} times the speed of life; answers after "
             f"{said['timing']['wait'].get('p50_ms', float('nan')):.0f} ms (median)"
         )
+        if "highest_rate" in play:
+            yield f"  Less than 1 % is dropped up to {play['highest_rate']:.2f} times"
         if not play["kept_pace"]:
             yield f"  [yellow]the player itself came only to {play['achieved']:.2f} times[/]"
     if load:

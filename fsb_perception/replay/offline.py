@@ -134,7 +134,7 @@ class Offline:
     def __init__(self, config: PerceptionConfig) -> None:
         self._config = config
         self._engine = Engine(load_bundle(config.bundle), config.engine)
-        self._detector = build_detector(config.detector)
+        self._detector = build_detector(config.detector)  # says now what would fail in a thread
         self._of_thread = threading.local()  # a detector, which no two threads may ask at once
         self.bundle_id = self._engine.bundle.bundle_id
         self.tasks: Sequence[str] = reported_tasks(self._engine.bundle, config)

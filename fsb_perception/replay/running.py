@@ -108,7 +108,8 @@ class Replayer:
     def _answered(
         self, bag: Bag, topics: Sequence[ImageTopic], folder: Path, progress: Progress | None
     ) -> dict[str, Any]:
-        shutil.rmtree(folder / ANNOTATED, ignore_errors=True)  # of other answers, and so is
+        # Both are of other answers.
+        shutil.rmtree(folder / ANNOTATED, ignore_errors=True)
         (folder / REPORT).unlink(missing_ok=True)
         answered: Iterable[Any] = self._answering.answers(bag, topics)
         if progress:

@@ -16,7 +16,6 @@ from functools import wraps
 from typing import Any
 
 import rclpy
-import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
@@ -132,8 +131,6 @@ class FaceAttributesNode(LifecycleNode):
         self._convert = compressed_to_bgr if config.image_transport == "compressed" else raw_to_bgr
         logger.info(f"loading bundle {config.bundle}")
         bundle = load_bundle(config.bundle)
-        if not config.engine.threads and "OMP_NUM_THREADS" not in os.environ:
-            leave_a_core()
         self._engine = Engine(bundle, config.engine)
         detector = build_detector(config.detector)
         self._pipelines = {
@@ -142,6 +139,7 @@ class FaceAttributesNode(LifecycleNode):
         }
         logger.info(f"warming up {bundle.bundle_id} on {self._engine.device}")
         self._engine.warm_up()
+        self._engine.share_cores()
         self._mailboxes: Mailboxes[Any] = Mailboxes(self._pipelines)
         self._inputs = {
             camera: CameraInput(self, camera, config, self._mailboxes) for camera in self._pipelines
@@ -316,15 +314,6 @@ class FaceAttributesNode(LifecycleNode):
 
 def _under(camera: str, name: str) -> str:
     return f"~/{camera.strip('/')}/{name}" if camera else f"~/{name}"
-
-
-def leave_a_core() -> None:
-    """Leave one core to whoever hears images and publishes.
-
-    The encoder's threads wait for each other after every layer; one that has to share its core
-    holds up all. Two threads on two cores took 29 ms a frame where one took 20.
-    """
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))
 
 
 def start(node: FaceAttributesNode) -> bool:

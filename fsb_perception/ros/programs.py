@@ -46,7 +46,7 @@ PROGRAMS: Mapping[str, Program] = {
             Argument("mode", "lockstep", "lockstep, image by image; realtime; or offline"),
             Argument("rate", "1", "of realtime: times as fast as life, or search"),
             Argument("out", "replay", "folder to write to"),
-            Argument("truth", "", "what is known of the people: .jsonl or .csv"),
+            Argument("truth", "", "what is known of the people: .jsonl, .csv or a bag of boxes"),
             Argument("criteria", "", "YAML list of lines like gender.track_accuracy >= 0.9"),
             Argument("bundle", "", "weight bundle: a name, a folder, or OWNER/NAME"),
             Argument("params_file", "", "YAML file of the node's parameters"),

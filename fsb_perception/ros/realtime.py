@@ -51,7 +51,7 @@ class Realtime(ThroughNode):
     def __init__(self, config: PerceptionConfig, rate: str = "1") -> None:
         super().__init__(config)
         self._rate = None if rate == SEARCH else _number(rate)
-        self.mode = f"realtime x {rate}" if self._rate else f"realtime {SEARCH}"
+        self.mode = f"realtime x {self._rate:g}" if self._rate else f"realtime {SEARCH}"
 
     def answers(self, bag: Bag, topics: Sequence[ImageTopic]) -> Answered:
         """Start a node, play it the images when they are due, and end it."""

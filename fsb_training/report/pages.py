@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from fsb_perception import __version__
+from fsb_perception.templates import environment
 from fsb_training.report import words
 from fsb_training.report.collect import Choices, Section
 from fsb_training.report.figures import Picture, plain
@@ -72,16 +73,8 @@ def _render(name: str, sections: Sequence[Section], choices: Choices, **more: An
 
 @cache
 def _environment() -> Environment:
-    # In Markdown too: what comes from a data set must not become a tag there either.
-    environment = Environment(
-        loader=PackageLoader("fsb_training.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
+    made = environment("fsb_training.report")
+    made.filters |= {
         "plain": plain,
         "number": words.number,
         "span": words.span,
@@ -90,5 +83,5 @@ def _environment() -> Environment:
         "listed": words.listed,
         "cell": lambda text: str(text).replace("|", "/"),
     }
-    environment.globals |= {"summary": words.summary, "labels": words.labels}
-    return environment
+    made.globals |= {"summary": words.summary, "labels": words.labels}
+    return made

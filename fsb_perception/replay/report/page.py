@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from fsb_perception.options import flatten
@@ -14,6 +14,7 @@ from fsb_perception.replay.report import faces, figures, tables, words
 from fsb_perception.replay.report.collect import Replay
 from fsb_perception.replay.report.drawing import Picture, plain
 from fsb_perception.replay.report.lanes import second
+from fsb_perception.templates import environment
 
 # What no page may hold: controls, and halves of characters.
 _NO_TEXT = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -68,25 +69,18 @@ def _ends(seconds: Any) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("fsb_perception.replay.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
+    made = environment("fsb_perception.replay.report")
+    made.filters |= {
         "plain": plain,
         "number": tables.number,
         "inline": _inline,
         "ends": _ends,
     }
-    environment.globals |= {
+    made.globals |= {
         "words": words,
         "tables": tables,
         "most": faces.MOST,
         "most_people": _MOST_PEOPLE,
     }
-    environment.globals["second"] = second
-    return environment
+    made.globals["second"] = second
+    return made
