@@ -37,17 +37,20 @@ def sweep(
 ) -> None:
     """Pretrain, then adapt by every system of a plan, and write docs/results.md from the records.
 
-    Started again after a stop of any kind, it goes on with the runs that have no record yet. Ends
-    with 1 if a run failed; the others are done all the same.
+    Started again after a stop of any kind, it goes on with the runs that have no record yet. The
+    records that ship, in docs/results, count as done: for your own runs give --records and --page.
+    What a run is given, faces, visits and seeds, are entries of the sweep's file. Ends with 1 if a
+    run failed; the others are done all the same.
     """
     from fsb_training.experiments.options import SHIPPED, Sweep
+    from fsb_training.experiments.records import record_path
     from fsb_training.experiments.results import write_page
 
     chosen = Sweep(plan or SHIPPED, tuple(settings or ()))
     cells = [cell for cell in chosen.options.plan() if only in cell.name]
     if list_runs:
         for cell in cells:
-            done = (records / f"{cell.name}.json").is_file()
+            done = record_path(records, cell).is_file()
             CONSOLE.print(f"{'done' if done else 'to do'}  {cell.name}", highlight=False)
         return
     failures = []

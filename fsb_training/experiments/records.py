@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,10 +76,15 @@ def cell_entry(cell: Cell) -> dict[str, Any]:
     }
 
 
+def record_path(folder: Path, cell: Cell) -> Path:
+    """Where the record of a cell is, or will be."""
+    return folder / f"{cell.name}.json"
+
+
 def write(folder: Path, cell: Cell, record: Record) -> Path:
     """Keep a record; to another name first, so that a kill leaves none that is half."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{cell.name}.json"
+    path = record_path(folder, cell)
     partial = path.with_suffix(".partial")
     text = json.dumps(asdict(record), indent=1, sort_keys=True, allow_nan=False)
     partial.write_text(text + "\n", encoding="utf-8")
@@ -106,6 +111,27 @@ def read(path: Path) -> Record:
 def read_all(folder: Path) -> list[Record]:
     """Every record of a folder, by file name."""
     return [read(path) for path in sorted(folder.glob("*.json"))]
+
+
+def require_same(paths: Iterable[Path], part: str, wanted: Mapping[str, Any]) -> None:
+    """Refuse to go on from records that are not to be compared with those to come.
+
+    Args:
+        paths: of the records.
+        part: the attribute of `Record` that holds what must agree.
+        wanted: what it must say.
+
+    Raises:
+        RecordError: a record says something else; names its file, both values and the way out.
+    """
+    for path in paths:
+        said = getattr(read(path), part)
+        for name, value in wanted.items():
+            if said.get(name) != value:
+                raise RecordError(
+                    f"{path}: {part}.{name} is {said.get(name)!r}, this sweep has {value!r}; "
+                    "keep its records in another folder: --records DIR --page FILE"
+                )
 
 
 def pack(hits: NDArray[np.bool_]) -> str:

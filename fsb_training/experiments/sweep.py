@@ -33,7 +33,15 @@ from fsb_training.experiments import measure
 from fsb_training.experiments.options import ADAPT, DEV, PARTS, PRETRAIN, TEST, Sweep
 from fsb_training.experiments.partition import Partition, first, partition
 from fsb_training.experiments.plan import Cell
-from fsb_training.experiments.records import Record, cell_entry, pack, pack_map, write
+from fsb_training.experiments.records import (
+    Record,
+    cell_entry,
+    pack,
+    pack_map,
+    record_path,
+    require_same,
+    write,
+)
 from fsb_training.experiments.towers import pretrained
 from fsb_training.params import size
 from fsb_training.recipe import Recipe
@@ -53,10 +61,18 @@ def run(sweep: Sweep, cells: Sequence[Cell], folder: Path, records: Path, jobs: 
 
     Returns:
         What went wrong, a line each cell; the others were done all the same.
+
+    Raises:
+        RecordError: records that are there are of another budget, or of other pretrained towers.
     """
-    todo = [cell for cell in cells if not (records / f"{cell.name}.json").is_file()]
-    _log.info("%d of %d runs are done", len(cells) - len(todo), len(cells))
+    todo = [cell for cell in cells if not record_path(records, cell).is_file()]
+    done = [record_path(records, cell) for cell in cells if cell not in todo]
+    _log.info("%d of %d runs are done", len(done), len(cells))
+    require_same(done, "budget", _common_budget(sweep))
+    if not todo:
+        return []
     towers = pretrained(sweep.pretraining, parts_of(sweep)[PRETRAIN], folder / PRETRAIN)
+    require_same(done, "origin", {"towers": sha256(towers)})
     failures = []
     with ProcessPoolExecutor(jobs, get_context("spawn"), begin_worker) as pool:
         runs = {pool.submit(_do, sweep, cell, towers, folder, records): cell for cell in todo}
@@ -143,14 +159,17 @@ def _labelled(sources: Sequence[Source], cell: Cell) -> list[Source]:
     return [s for s in sources if set(s.faces.labels) & set(cell.tasks)]
 
 
-def _budget(sweep: Sweep, recipe: Recipe) -> dict[str, Any]:
+def _common_budget(sweep: Sweep) -> dict[str, int]:
+    """What every run of a sweep is given."""
     options = sweep.options
+    return {"faces": options.faces, "visits": options.visits, "rank": options.rank}
+
+
+def _budget(sweep: Sweep, recipe: Recipe) -> dict[str, Any]:
     return {
-        "faces": options.faces,
-        "visits": options.visits,
+        **_common_budget(sweep),
         "views": recipe.data.views,
         "size": recipe.sizes[-1],
-        "rank": options.rank,
         "precision": format_name(choose_dtype(recipe.optimiser.precision, torch.device("cpu"))),
     }
 

@@ -149,7 +149,8 @@ def _largest(results: Sequence[Result]) -> str:
         f"{plain(grouping.name)}: right for {number(gap.best.accuracy, '%')} of the "
         f"{gap.best.count:,} faces of {plain(gap.best.name)}, but for "
         f"{number(gap.worst.accuracy, '%')} of the {gap.worst.count:,} of {plain(gap.worst.name)}, "
-        f"{points(gap.size)} less (95 % interval {span(gap.interval)})."
+        f"{points(gap.size)} less (95 % interval {span(gap.interval)}, of two groups "
+        "named beforehand; these were found to be the best and the worst, so some of it is chance)."
     )
 
 

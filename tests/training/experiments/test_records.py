@@ -67,3 +67,23 @@ def test_a_number_that_is_none_is_not_kept(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nan"):
         records.write(tmp_path, CELL, broken)
     assert not list(tmp_path.glob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("part", "wanted", "why"),
+    [
+        ("budget", {"faces": 8000, "visits": 9}, r"2\.json: budget.visits is 6, this sweep has 9"),
+        ("origin", {"weights": "xyz"}, r"2\.json: origin.weights is 'abc', this sweep has 'xyz'"),
+        ("budget", {"colours": 3}, "budget.colours is None, this sweep has 3"),
+        ("budget", {"faces": 8000, "rank": 8}, None),
+    ],
+)
+def test_records_of_another_sweep_are_refused(
+    part: str, wanted: dict, why: str | None, tmp_path: Path
+) -> None:
+    path = records.write(tmp_path, CELL, record(CELL))
+    if why is None:
+        records.require_same([path], part, wanted)
+        return
+    with pytest.raises(records.RecordError, match=why):
+        records.require_same([path], part, wanted)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,29 @@ def test_the_page_is_the_same_whatever_the_order_of_the_records() -> None:
     ordered = runs()
     turned = Runs(ordered.records[::-1], PLAN)
     assert results_page(ordered, PAGE) == results_page(turned, PAGE)
+
+
+def test_systems_are_paired_with_linear_probing_face_by_face() -> None:
+    better = [record(Cell(MAIN, "LoRA", TASKS, seed), 0.85) for seed in (0, 1, 2)]
+    probe = [record(Cell(MAIN, "linear probing", TASKS, seed), 0.8) for seed in (0, 1, 2)]
+    page = results_page(Runs([*better, *probe], PLAN), "<!-- systems -->")
+    assert "| points over linear probing |" in page
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| LoRA")]
+    assert [row[2] for row in rows] == ["**+5.0 ± 2.1**"] * len(TASKS)
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| linear")]
+    assert [row[2] for row in rows] == [""] * len(TASKS)
+
+
+def test_times_are_the_least_of_the_seeds() -> None:
+    """What else ran on the machine only ever adds."""
+    seeds = [record(Cell(MAIN, "LoRA", TASKS, seed)) for seed in (0, 1)]
+    slow = replace(seeds[1], cost={**seeds[1].cost, "milliseconds_a_face": {"1": 9.9, "8": 1.2}})
+    (row,) = [
+        line
+        for line in results_page(Runs([seeds[0], slow], PLAN), "<!-- cost -->").splitlines()
+        if line.startswith("| LoRA")
+    ]
+    assert "| 3.21 | 1.20 |" in row
 
 
 def test_what_was_not_run_says_so() -> None:

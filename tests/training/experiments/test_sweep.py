@@ -111,9 +111,22 @@ def test_what_is_done_is_not_done_again(done: Path, root: Path, plan: Path) -> N
     command = ["sweep", str(plan), "--records", str(done), "--page", str(done / "page.md")]
     for setting in settings(root):
         command += ["--set", setting]
-    result = CliRunner().invoke(app, [*command, "--run", str(done / "run"), "--only", "zero-shot"])
+    # Nothing is pretrained for it either.
+    run = done / "another run"
+    result = CliRunner().invoke(app, [*command, "--run", str(run), "--only", "zero-shot"])
     assert result.exit_code == 0, result.output
     assert {p.name: p.stat().st_mtime_ns for p in done.glob("*.json")} == before
+    assert not run.exists()
+
+
+def test_records_of_another_budget_are_not_gone_on_from(done: Path, root: Path, plan: Path) -> None:
+    longer = plan.with_name("longer.yaml")
+    longer.write_text(yaml.safe_dump(SWEEP | {"visits": 2}))
+    command = ["sweep", str(longer), "--records", str(done), "--run", str(done / "run")]
+    result = CliRunner().invoke(app, [*command, "--page", str(done / "longer.md")])
+    assert isinstance(result.exception, OptionError)
+    assert "budget.visits is 1, this sweep has 2" in str(result.exception)
+    assert not (done / "longer.md").exists()
 
 
 def test_the_page_is_made_of_the_records_alone(done: Path, plan: Path, tmp_path: Path) -> None:
