@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
+_RECIPE = "recipe.json"
 
 
 @dataclass
@@ -153,16 +154,26 @@ def _bytes(saved: object) -> int:
 
 def claim(recipe: Recipe, run: Path, world: World = ALONE) -> None:
     """Make the folder ``run`` that of ``recipe``, unless it holds the run of another."""
-    path, text = run / "recipe.json", recipe.model_dump_json(indent=2)
-    if path.is_file() and (run / CHECKPOINT).is_file() and not _is_of(recipe, path):
-        raise TrainingError(
-            f"{run} was begun with another recipe (see {path}); "
-            "give another --run, or remove that folder to begin again"
-        )
-    world.wait()  # nobody may read what is only half written
+    require_own(recipe, run)
+    world.wait()  # nobody may read what another writes
     if world.leads:
         run.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        text = recipe.model_dump_json(indent=2).encode()
+        write_whole(run / _RECIPE, lambda file: file.write(text), len(text))
+
+
+def require_own(recipe: Recipe, run: Path) -> None:
+    """Refuse a folder that holds the run of another recipe.
+
+    Raises:
+        TrainingError: names the folder, the file that says so and the ways out.
+    """
+    path = run / _RECIPE
+    if path.is_file() and (run / CHECKPOINT).is_file() and not _is_of(recipe, path):
+        raise TrainingError(
+            f"{run} was begun with another recipe (see {path}): give the settings that it was "
+            "begun with, another --run, or remove that folder to begin again"
+        )
 
 
 def _is_of(recipe: Recipe, path: Path) -> bool:

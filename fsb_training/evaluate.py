@@ -55,13 +55,22 @@ def open_part(spec: str, options: DataOptions) -> Source:
 
 
 def learned_from(manifest: Manifest, specs: Iterable[str]) -> list[str]:
-    """Those of the ``NAME:PART`` in ``specs`` that the bundle learned from, at least in part."""
-    known = {entry.name for entry in manifest.training_data}
+    """Those of the ``NAME:PART`` in ``specs`` that the bundle learned from, at least in part.
+
+    Of a data set that only a bundle before it learned from, that held out faces of its own: so
+    "dev" counts too.
+    """
+    known = {entry.name for entry in manifest.training_data if entry.name in DATASETS}
+    own = manifest.recipe.get("data", {}).get("shares", {})
     pairs = [(spec, *spec.split(":")) for spec in specs if spec.count(":") == 1]
     return [
         spec
         for spec, name, part in pairs
-        if name in known and name in DATASETS and part in (*DATASETS[name].training_parts, "fit")
+        if name in known
+        and (
+            part in (*DATASETS[name].training_parts, "fit", "all")
+            or (part == "dev" and name not in own)
+        )
     ]
 
 

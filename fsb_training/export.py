@@ -9,7 +9,7 @@ from typing import Any
 from fsb_perception import __version__
 from fsb_perception.adapters import adapter_settings
 from fsb_perception.backbones import BACKBONES
-from fsb_perception.bundle import Bundle, save_bundle
+from fsb_perception.bundle import Bundle, load_bundle, save_bundle
 from fsb_perception.engine import Engine, EngineConfig
 from fsb_perception.manifest import FORMAT_VERSION, BundleTask, Manifest, TrainingData
 from fsb_perception.model import MultitaskEncoder
@@ -113,10 +113,7 @@ def manifest_of(
         ),
         preprocessing=preprocessing_of(recipe, recipe.sizes[-1]),
         temperatures=temperatures,
-        training_data=tuple(
-            TrainingData(name=name, count=count, licence=DATASETS[name].licence)
-            for name, count in counts.items()
-        ),
+        training_data=_training_data(recipe, counts),
         recipe={
             "fsb": __version__,
             **_public(recipe),
@@ -126,6 +123,17 @@ def manifest_of(
         intended_use=recipe.intended_use,
         limits=recipe.limits,
     )
+
+
+def _training_data(recipe: Recipe, counts: Mapping[str, int]) -> tuple[TrainingData, ...]:
+    """What this run learned from, and before it the bundle that it went on from."""
+    weights = recipe.weights
+    before = load_bundle(weights.bundle, weights.allow_download) if weights.bundle else None
+    found = {entry.name: entry for entry in (before.manifest.training_data if before else ())}
+    for name, count in counts.items():
+        most = max(count, found[name].count) if name in found else count
+        found[name] = TrainingData(name=name, count=most, licence=DATASETS[name].licence)
+    return tuple(found.values())
 
 
 def _public(recipe: Recipe) -> dict[str, object]:

@@ -24,10 +24,12 @@ from fsb_perception.alignment import whole_picture_box
 from fsb_perception.detection import Detector, DetectorConfig, build_detector
 from fsb_perception.types import Face, Floats, Image
 from fsb_training.datasets import DatasetError, FaceSet, Problems
+from fsb_training.writing import alone, no_room
 
 STORED_SIDE = 128  # px; larger pictures are shrunk to this longer side
 _DETECTION_SIDE = 160  # px; small pictures are enlarged to this for the detector
 _SCORE_THRESHOLD = 0.5  # a data set's picture does hold a face, so a doubtful one is taken
+_PIXELS = "pixels.bin"
 _VERSION = 1  # of the stored layout and of everything above
 
 
@@ -79,17 +81,21 @@ def open_store(faces: FaceSet, folder: Path) -> FaceStore:
 
     Raises:
         DatasetError: none of the pictures can be read.
+        TrainingError: the disk is full.
     """
     folder = folder / f"{faces.name}-{faces.part}-{_fingerprint(faces)}"
     if not _is_made(faces, folder):
-        _make(faces, folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with alone(folder), no_room(folder / _PIXELS):
+            if not _is_made(faces, folder):  # by another run, meanwhile
+                _make(faces, folder)
     index = np.load(folder / "index.npz")
     if not index["offsets"][-1]:
         raise DatasetError(
             f"{faces.name}:{faces.part}: none of {len(faces)} pictures can be read, for instance "
             f"{faces.root / faces.files[0]}"
         )
-    pixels = np.memmap(folder / "pixels.bin", np.uint8, "r")
+    pixels = np.memmap(folder / _PIXELS, np.uint8, "r")
     return FaceStore(pixels, *(index[name] for name in ("offsets", "shapes", "boxes", "landmarks")))
 
 
@@ -119,10 +125,10 @@ def _is_made(faces: FaceSet, folder: Path) -> bool:
 
 
 def _make(faces: FaceSet, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [faces.root / file for file in faces.files]
     shapes, boxes, landmarks = [], [], []
-    with (folder / "pixels.bin").open("wb") as file:
+    pictures = folder / f"{_PIXELS}.partial"
+    with pictures.open("wb") as file:
         rows = _prepare_all(paths, faces.aligned)
         for image, box, points in tqdm(
             rows, f"{faces.name}:{faces.part} faces", len(paths), unit="face"
@@ -140,7 +146,11 @@ def _make(faces: FaceSet, folder: Path) -> None:
         boxes=np.array(boxes, np.float32),
         landmarks=np.array(landmarks, np.float32),
     )
-    os.replace(partial, folder / "index.npz")  # whole or not at all
+    # Whole or not at all, and no index of other pictures. Runs that have the old ones open keep
+    # them: their file has lost its name, not its bytes.
+    (folder / "index.npz").unlink(missing_ok=True)
+    os.replace(pictures, folder / _PIXELS)
+    os.replace(partial, folder / "index.npz")
 
 
 def _prepare_all(paths: Sequence[Path], aligned: bool) -> Iterator[tuple[Image, Floats, Floats]]:

@@ -10,13 +10,11 @@ adds some. A file is whole or not there; a stop costs one view at most. Computed
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -33,7 +31,7 @@ from fsb_perception.preprocessing import normalise
 from fsb_training.batches import Activations, Source, views_of
 from fsb_training.prefix import Prefix
 from fsb_training.recipe import Recipe
-from fsb_training.writing import TrainingError, free_bytes, write_whole
+from fsb_training.writing import TrainingError, alone, free_bytes, write_whole
 
 _log = logging.getLogger(__name__)
 _VERSION = 1  # of the layout and of what is computed
@@ -73,7 +71,7 @@ def cached(prefix: Prefix, recipe: Recipe, sources: Sequence[Source]) -> Activat
     folder = Path(recipe.data.cache) / "prefix"
     folder.mkdir(parents=True, exist_ok=True)
     sets, start = _sets(prefix, recipe, sources, folder), time.monotonic()
-    with _alone(folder):
+    with alone(folder):
         computed = _complete(sets, prefix, recipe, folder)
     views = range(recipe.data.views)
     size = sum(part.bytes for part in sets) * len(views)
@@ -86,14 +84,6 @@ def cached(prefix: Prefix, recipe: Recipe, sources: Sequence[Source]) -> Activat
         (part.source.faces.name, part.size): [np.load(part.path(v), mmap_mode="r") for v in views]
         for part in sets
     }
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Of several runs one computes, and the others find what it has made."""
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # gone with the process, however it ends
-        yield
 
 
 def _complete(sets: Sequence[_Views], prefix: Prefix, recipe: Recipe, folder: Path) -> int:

@@ -84,8 +84,8 @@ class Learner(nn.Module):
         counts = counts or labelled_counts(targets)
         losses = task_losses(logits, targets, counts, self.losses)
         self.last_losses = {task: loss.detach() for task, loss in losses.items()}
-        if not losses:
-            raise ValueError("no face of this batch has a label of any task: check data.shares")
+        if not losses:  # by chance none of its faces has a label: there is nothing to learn
+            return pixels.new_zeros(())
         loss = self.weights(losses)
         penalty = self.encoder.penalty()
         if penalty is not None:
@@ -117,7 +117,9 @@ class Learner(nn.Module):
         buffers = {name: buffer.clone() for name, buffer in self.encoder.named_buffers()}
         with _by_chance(self._chance, pixels.device):
             logits = functional_call(self.encoder, buffers, (pixels, _labelled(targets)))
-        self.weights.after_step(task_losses(logits, targets, labelled_counts(targets), self.losses))
+        losses = task_losses(logits, targets, labelled_counts(targets), self.losses)
+        if losses:
+            self.weights.after_step(losses)
 
 
 def _labelled(targets: Targets) -> dict[str, torch.Tensor]:

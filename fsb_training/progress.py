@@ -13,7 +13,7 @@ from tqdm import tqdm
 from fsb_training import evaluate
 from fsb_training.batches import Batch, size_at, total_steps
 from fsb_training.recipe import Recipe
-from fsb_training.writing import write_whole
+from fsb_training.writing import no_room, write_whole
 
 if TYPE_CHECKING:
     from fsb_training.checkpoints import State
@@ -106,7 +106,10 @@ class Progress:
 
     def _append(self, record: dict[str, Any]) -> None:
         if self._leads:
-            with (self._run / LOG).open("a", encoding="utf-8") as file:
+            with (
+                no_room(self._run / LOG),
+                (self._run / LOG).open("a", encoding="utf-8") as file,
+            ):
                 file.write(json.dumps(record) + "\n")
 
     def _curves(self, name: str, values: Mapping[str, float]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from pydantic import field_validator
 
 from fsb_perception.options import Options, option
@@ -48,6 +50,16 @@ class DataOptions(Options):
         "least share of faces with a label of a task, by task: they are repeated until they make "
         "it up, whichever data sets they are in, and at the cost of all shares alike",
     )
+
+    @field_validator("shares")
+    @classmethod
+    def _check_shares(cls, shares: dict[str, float]) -> dict[str, float]:
+        for name, share in shares.items():
+            if not 0 <= share < inf:
+                raise ValueError(f"got {share} for {name}, must be a number from 0 on")
+        if shares and not any(shares.values()):
+            raise ValueError(f"got {shares}: of nothing there is nothing to learn")
+        return shares
 
     @field_validator("balanced_tasks")
     @classmethod
@@ -113,7 +125,7 @@ class OptimiserOptions(Options):
     gradient_checkpointing: bool = option(
         False, "forget activations inside blocks and compute them again: less memory, more time"
     )
-    clip_norm: float = option(1.0, "largest norm of the gradient", ge=0)
+    clip_norm: float = option(1.0, "largest norm of the gradient", ge=0.001)
     ema_decay: float = option(0.999, "of the averaged weights that are shipped", ge=0, le=0.99999)
     heads_ratio: float = option(1.0, "the heads' rate, as a multiple of learning_rate", ge=0)
     loraplus_ratio: float = option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from fsb_perception.options import OptionError
 from fsb_perception.tasks import TASKS
 from fsb_training.batches import Source
-from fsb_training.datasets import DatasetError, FaceSet, load_training
+from fsb_training.datasets import MISSING, DatasetError, FaceSet, load_training
 from fsb_training.faces import open_store, readable_faces
 from fsb_training.filters import Filter, Outcome, filtered, open_filters
 from fsb_training.recipe import Recipe
@@ -33,7 +34,7 @@ def open_sources(recipe: Recipe) -> tuple[list[Source], list[Source]]:
     # All labels first: what is missing shows before hours are spent on the others' pictures.
     training, filters = open_training(options)
     pairs = [_split(faces, options, filters) for faces in _with_labels(training, recipe.tasks)]
-    return [fit for fit, _ in pairs], [dev for _, dev in pairs]
+    return [_labelled(fit, recipe.tasks) for fit, _ in pairs], [dev for _, dev in pairs]
 
 
 def open_training(options: DataOptions) -> tuple[list[FaceSet], dict[str, Filter]]:
@@ -52,6 +53,24 @@ def _with_labels(training: Sequence[FaceSet], tasks: Sequence[str]) -> list[Face
     for name in sorted({faces.name for faces in training} - {faces.name for faces in chosen}):
         _log.info("%s: left out, since it has no label of %s", name, " or ".join(tasks))
     return chosen
+
+
+def _labelled(source: Source, tasks: Sequence[str]) -> Source:
+    """Its faces that know any of the tasks: of the others there is nothing to learn."""
+    faces = source.faces
+    columns = [faces.labels[task] != MISSING for task in tasks if task in faces.labels]
+    known = np.any(columns, axis=0)
+    if known.all():
+        return source
+    if not known.any():
+        raise DatasetError(f"{faces.name}: no face to fit has a label of {' or '.join(tasks)}")
+    _log.info(
+        "%s: %d of %d faces left out, without a label of %s",
+        faces.name, (~known).sum(), len(faces), " or ".join(tasks),
+    )  # fmt: skip
+    return replace(
+        source, faces=faces.subset(np.flatnonzero(known), faces.part), rows=source.rows[known]
+    )
 
 
 def require_labels(tasks: Sequence[str], sets: Sequence[FaceSet]) -> None:
@@ -93,6 +112,12 @@ def _split(
     store = open_store(faces, Path(options.cache))
     faces, rows = readable_faces(faces, store)
     fit, dev, in_dev = split(faces, store, options.dev_share, options.split_seed, rows)
+    if not len(fit) or not len(dev):
+        raise DatasetError(
+            f"{faces.name}: {len(fit)} faces to fit and {len(dev)} to judge, of {len(faces)}, by "
+            f"data.dev_share {options.dev_share} and near-duplicates together: take another share, "
+            "another data.split_seed, or more pictures"
+        )
     # What judges stays as published: filters are for what is learned from.
     fit, kept, outcomes = filtered(fit, filters)
     cut = "as published" if faces.aligned else f"face found in {100 * store.found:.1f} %"

@@ -40,9 +40,13 @@ class CrossEntropy(nn.Module):
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Losses (n,) of logits and targets (n, classes)."""
-        smoothing, known = self._smoothing, target.sum(dim=1)
-        smoothed = (1 - smoothing) * target + smoothing / target.shape[1] * known[:, None]
+        known = target.sum(dim=1, keepdim=True)
+        smoothed = (1 - self._smoothing) * target + self._smoothing * known * self._spread(target)
         return -(smoothed * F.log_softmax(logits.float(), dim=1)).sum(dim=1)
+
+    def _spread(self, target: torch.Tensor) -> torch.Tensor:
+        """What smoothing mixes in, of each class: (n, classes) or (classes,), sums to 1."""
+        return torch.full_like(target, 1 / target.shape[1])
 
 
 class LogitAdjusted(CrossEntropy):
@@ -50,6 +54,9 @@ class LogitAdjusted(CrossEntropy):
 
     Menon et al., "Long-tail learning via logit adjustment", ICLR 2021; tau = 1 is the balanced
     softmax of Ren et al., "Balanced meta-softmax for long-tailed visual recognition", NeurIPS 2020.
+
+    Smoothing is in the shares of the classes: evenly, it would ask of the bare logits that they
+    prefer a class that is never drawn.
 
     Args:
         options: ``tau``, and those of `CrossEntropy`.
@@ -72,6 +79,11 @@ class LogitAdjusted(CrossEntropy):
         if self.shift is None:
             raise RuntimeError("a logit-adjusted loss needs set_prior before the first step")
         return super().forward(logits.float() + self.shift, target)
+
+    def _spread(self, target: torch.Tensor) -> torch.Tensor:
+        del target
+        assert self.shift is not None
+        return self.shift.softmax(dim=0)
 
 
 class Coral(nn.Module):

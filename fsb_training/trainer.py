@@ -21,7 +21,16 @@ from fsb_training.batches import (
     size_at,
     total_steps,
 )  # fmt: skip
-from fsb_training.checkpoints import CHECKPOINT, State, TrainingError, claim, resume, save, start
+from fsb_training.checkpoints import (
+    CHECKPOINT,
+    State,
+    TrainingError,
+    claim,
+    require_own,
+    resume,
+    save,
+    start,
+)
 from fsb_training.distributed import ALONE, World
 from fsb_training.learner import Targets
 from fsb_training.objectives import build_batches
@@ -32,8 +41,8 @@ from fsb_training.sources import require_labels
 from fsb_training.validation import dev_logits, look, score
 
 __all__ = [
-    "CHECKPOINT", "State", "TrainingError", "begin", "dev_logits", "fit", "learning_rate", "resume",
-    "save", "start", "train_step",
+    "CHECKPOINT", "State", "TrainingError", "begin", "dev_logits", "fit", "learning_rate",
+    "require_own", "resume", "save", "start", "train_step",
 ]  # fmt: skip
 
 _log = logging.getLogger(__name__)
@@ -142,21 +151,27 @@ def train_step(state: State, batches: Sequence[Batch], recipe: Recipe) -> float:
     given = [_on_device(batch, state, recipe) for batch in batches]
     loss = _backward(state, given)
     value = float(state.world.mean(loss))
-    if not math.isfinite(value):
-        raise TrainingError(
-            f"the loss is {value} at step {state.step}; the last checkpoint is sound: "
-            "start again with a lower optimiser.learning_rate"
-        )
-    # Not finite gradients are no error in fp16: the step is left out, and the scale lowered.
-    fabric.clip_gradients(
+    _require_finite("loss", value, state)
+    norm = fabric.clip_gradients(
         state.model, state.optimiser, max_norm=recipe.optimiser.clip_norm, error_if_nonfinite=False
     )
+    # In fp16 that is no error: the step is left out, and the scale lowered.
+    if norm is not None and recipe.optimiser.precision != "fp16":
+        _require_finite("gradient's norm", float(norm), state)
     state.optimiser.step()
     with fabric.autocast():
         state.learner.after_step(*given[-1])
     state.step += 1
     state.average.update(state.learner, step=state.step)
     return value
+
+
+def _require_finite(name: str, value: float, state: State) -> None:
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"the {name} is {value} at step {state.step}; the last checkpoint is sound: "
+            "start again with a lower optimiser.learning_rate"
+        )
 
 
 def _on_device(batch: Batch, state: State, recipe: Recipe) -> tuple[torch.Tensor, Targets]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -42,6 +44,30 @@ def write_whole(path: Path, write: Write, size: int) -> None:
             f"free there: {_reason(error)}. What was there before is whole: make room and start "
             "again"
         ) from error
+
+
+@contextmanager
+def no_room(path: Path) -> Iterator[None]:
+    """Of an error of the disk within, say the file.
+
+    Raises:
+        TrainingError: names it, what is wrong and what is free.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(
+            f"cannot write {path}: {error.strerror or error}; {free_bytes(path.parent):,} bytes "
+            "are free there. Make room and start again, or keep it elsewhere (data.cache, --run)"
+        ) from error
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Of several runs one makes what they share in ``folder``, and the others find it made."""
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # gone with the process, however it ends
+        yield
 
 
 def free_bytes(folder: Path) -> int:

@@ -66,6 +66,7 @@ def export(recipe: RecipeFile, to: Path, settings: Settings = None, run: Run = N
         raise trainer.TrainingError(
             f"there is no {trainer.CHECKPOINT} in {folder}: name it by --run"
         )
+    trainer.require_own(chosen, folder)
     state = trainer.resume(chosen, folder)
     sources, dev = open_sources(chosen)
     bundle = export_bundle(chosen, state.shipped(), to, sources, dev)

@@ -56,6 +56,9 @@ class AgreementOptions(FilterConfig):
         for name in self.datasets:
             if name not in {dataset for dataset, _ in opinions}:
                 raise DatasetError(f"{table} has no opinion on {name} that was asked for")
+        for name in self.tasks:
+            if name not in {judged for _, judged in opinions}:
+                raise DatasetError(f"{table} has no opinion on any face's {name}, as was asked for")
         return Agreement(self, opinions)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import torch
 from fsb_perception.options import OptionError
 from fsb_training import trainer
 from fsb_training.batches import StepBatches
+from fsb_training.checkpoints import State
 from fsb_training.distributed import World, joined
 from fsb_training.recipe import Recipe, load_recipe
 from fsb_training.sources import open_sources
@@ -178,9 +181,23 @@ def test_the_parts_of_a_batch_are_the_batch_of_one(recipe: Recipe, views: int) -
             assert torch.equal(rows, whole.targets[task][rank::3])
 
 
-@pytest.mark.parametrize("more", [[], FRUGAL], ids=["plain", "frugal"])
+def keeping(save: Callable[[State, Path], None], step: int, copy: Path) -> Callable[..., None]:
+    """``save``, which at one step leaves a copy of what a kill would leave of the run there."""
+
+    def saving(state: State, run: Path) -> None:
+        save(state, run)
+        if state.step == step:
+            # The recipe's file names another cache.
+            shutil.copytree(run, copy, ignore=shutil.ignore_patterns("recipe.json", "tensorboard"))
+
+    return saving
+
+
+@pytest.mark.parametrize(
+    ("more", "half_way"), [([], False), (FRUGAL, True)], ids=["plain", "frugal, gone on with"]
+)
 def test_a_run_of_two_processes_ends_as_that_of_one(
-    recipe: Recipe, tmp_path: Path, more: list[str]
+    recipe: Recipe, tmp_path: Path, more: list[str], half_way: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together, alone = tmp_path / "together", tmp_path / "alone"
     # A cache of their own, so that one process makes it while the other waits.
@@ -189,9 +206,15 @@ def test_a_run_of_two_processes_ends_as_that_of_one(
     recipe = load_recipe(NANO, small_recipe(root, "cache") + more)
     pairs = [text for setting in settings for text in ("--set", setting)]
     fit = ["fsb_training.cli", "--", "fit", str(NANO), "--run", str(together), "--device", "cpu"]
+    learn = partial(trainer.fit, recipe, alone, *open_sources(recipe), "cpu")
+    if half_way:
+        monkeypatch.setattr(trainer, "save", keeping(trainer.save, 2, together))
+        learn()
     with torchrun(*fit, *pairs) as said:
-        trainer.fit(recipe, alone, *open_sources(recipe), "cpu")
+        if not half_way:
+            learn()
     assert said[0].count("Measured") == 1
+    assert ("going on from step 2 of 6" in said[0]) == half_way
     one, two = (
         torch.load(run / trainer.CHECKPOINT, weights_only=True) for run in (alone, together)
     )

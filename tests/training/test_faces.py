@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -10,6 +12,7 @@ import pytest
 
 from fsb_perception.alignment import Aligner, whole_picture_box
 from fsb_perception.types import Face
+from fsb_training import faces as store_module
 from fsb_training.datasets import DatasetError, load_part
 from fsb_training.evaluate import open_part
 from fsb_training.faces import open_store, readable_faces
@@ -58,6 +61,36 @@ def test_a_replaced_picture_is_read_again(data: DataOptions) -> None:
     mended = open_store(faces, Path(data.cache))
     assert mended.readable.all()
     assert mended.image(int(row)).shape == (48, 48, 3)
+    # A run that has the old store open goes on with what it had.
+    last = len(faces) - 1
+    assert np.array_equal(broken.image(last), mended.image(last))
+    assert broken.image(last).any()
+
+
+def test_of_two_runs_one_finds_the_faces_and_both_have_them(
+    data: DataOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faces, made, make = load_part(Path(data.root), "UTKFace", "all"), [], store_module._make
+
+    def slow(*arguments: object) -> None:
+        made.append(arguments)
+        time.sleep(0.3)
+        make(*arguments)
+
+    monkeypatch.setattr(store_module, "_make", slow)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda _: open_store(faces, Path(data.cache)), range(2))
+    assert len(made) == 1
+    assert np.array_equal(one.pixels, other.pixels)
+    assert not list(Path(data.cache).rglob("*.partial*"))
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5])
+def test_a_side_of_the_split_without_faces_is_named(share: float, tmp_path: Path) -> None:
+    layouts.utkface(tmp_path, 1)
+    data = DataOptions(root=str(tmp_path), cache=str(tmp_path / "cache"), dev_share=share)
+    with pytest.raises(DatasetError, match=r"UTKFace: \d faces to fit and \d to judge, of 1, by"):
+        open_split("UTKFace", data)
 
 
 def test_without_any_readable_picture_one_is_named(tmp_path: Path) -> None:

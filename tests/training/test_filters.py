@@ -116,6 +116,7 @@ def test_what_the_opinion_is_not_on_stays_unsaid(fairface: FaceSet, tmp_path: Pa
         (PREDICTIONS + opinion("gender", "a", 2, 0), {}, DatasetError, "csv:2: 2, 0 are not prob"),
         (PREDICTIONS + AGREE + AGREE, {}, DatasetError, "csv:3: a second row on gender of train/1"),
         (PREDICTIONS + AGREE, {"datasets": ("LFW",)}, DatasetError, "p.csv has no opinion on LFW"),
+        (PREDICTIONS + AGREE, {"tasks": ("emotion",)}, DatasetError, "on any face's emotion"),
         (PREDICTIONS, {"datasets": ("LFV",)}, UnknownNameError, "Did you mean 'LFW'"),
         (PREDICTIONS, {"tasks": ("gendre",)}, UnknownNameError, "Did you mean 'gender'"),
         (PREDICTIONS, {"unjudged": "maybe"}, OptionError, "unjudged: got 'maybe', must be one of"),
@@ -304,7 +305,9 @@ def test_people_follow_their_faces(tmp_path: Path) -> None:
 
 def test_a_label_that_nobody_has_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     layouts.rafdb(tmp_path, 4)
-    chosen = recipe_over(tmp_path, shares={"RAF-DB": 1.0}).model_copy(update={"tasks": ["emotion"]})
+    chosen = recipe_over(tmp_path, shares={"RAF-DB": 1.0}, split_seed=1).model_copy(
+        update={"tasks": ["emotion"]}
+    )
     with caplog.at_level("WARNING"):
         open_sources(chosen)
     lacking = ("sadness", "anger", "neutral")

@@ -13,6 +13,8 @@ from fsb_perception.manifest import BundleError, Manifest
 from fsb_perception.options import OptionError
 from fsb_perception.registry import UnknownNameError
 from fsb_training.assembly import assemble, deploy
+from fsb_training.evaluate import learned_from
+from fsb_training.export import manifest_of
 from fsb_training.learner import Learner
 from fsb_training.recipe import Recipe
 from tests.bundles import random_bundle
@@ -41,6 +43,27 @@ def test_it_begins_where_the_bundle_ended(adapter: str) -> None:
     before = logits(load_bundle("nano").build_model())
     for task, rows in logits(encoder).items():
         torch.testing.assert_close(rows, before[task], rtol=1e-4, atol=1e-4)
+
+
+def test_what_the_bundle_learned_from_is_said_of_what_goes_on_from_it() -> None:
+    chosen = recipe_from("nano", data={"shares": {"FairFace": 0.5, "CSV": 0.5}})
+    manifest = manifest_of(chosen, {}, {"FairFace": 10, "CSV": 7})
+    before = {entry.name: entry for entry in load_bundle("nano").manifest.training_data}
+    found = {entry.name: entry for entry in manifest.training_data}
+    assert found.keys() == before.keys() | {"CSV"}
+    assert {name: found[name] for name in before} == before
+    assert found["CSV"].count == 7
+    # FairFace it split by itself, UTKFace only the bundle before it, whose dev may be another one.
+    specs = ["FairFace:dev", "FairFace:val", "FairFace:train", "UTKFace:dev", "CSV:test", "LFW:all"]
+    assert learned_from(manifest, specs) == ["FairFace:train", "UTKFace:dev"]
+
+
+@pytest.mark.parametrize("part", ["all", "train", "val", "fit"])
+def test_a_part_that_holds_what_was_learned_is_said(part: str) -> None:
+    manifest = manifest_of(
+        recipe_from("", data={"shares": {"CelebA-HQ": 1.0}}), {}, {"CelebA-HQ": 5}
+    )
+    assert learned_from(manifest, [f"CelebA-HQ:{part}", "CelebA-HQ:test"]) == [f"CelebA-HQ:{part}"]
 
 
 def test_lora_learns_on_it_and_merges_back() -> None:

@@ -21,7 +21,7 @@ from fsb_training import checkpoints, trainer
 from fsb_training.datasets import DatasetError, FaceSet
 from fsb_training.recipe import Recipe
 from fsb_training.sources import open_sources, require_labels
-from fsb_training.writing import TrainingError, write_whole
+from fsb_training.writing import TrainingError, no_room, write_whole
 from tests.towers import MICRO
 from tests.training import layouts, systems
 
@@ -59,6 +59,15 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     assert "\n" not in text
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_of_the_disk_names_the_file(tmp_path: Path) -> None:
+    with (
+        pytest.raises(TrainingError, match=r"cannot write .*log\.jsonl: No space left") as caught,
+        no_room(tmp_path / "log.jsonl"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert "are free there" in str(caught.value)
 
 
 def test_torch_meets_a_disk_that_is_really_full(root: Path, tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -188,3 +191,40 @@ def test_a_run_with_every_option_goes_on_where_it_was(tmp_path: Path) -> None:
     assert one["learner"]["weights.steps"].max() == 4
     for name, rows in one["learner"].items():
         assert torch.equal(rows, two["learner"][name]), name
+
+
+@pytest.mark.parametrize("weighting", ["equal", "uncertainty", "uw-so", "famo"])
+def test_a_batch_without_any_label_teaches_nothing(weighting: str) -> None:
+    chosen = micro("linear", weighting=weighting)
+    model = learner(chosen).train()
+    pixels, targets = batch()
+    nothing = {task: torch.zeros_like(rows) for task, rows in targets.items()}
+    loss = model(pixels, nothing)
+    assert loss == 0
+    assert not loss.requires_grad
+    before = {name: rows.clone() for name, rows in model.weights.named_buffers()}
+    model.after_step(pixels, nothing)
+    for name, rows in model.weights.named_buffers():
+        assert torch.equal(rows, before[name])
+
+
+def test_faces_without_a_label_of_the_tasks_are_not_drawn(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = "".join(f"{n}.jpg,male,{'anger' if n % 4 == 0 else ''}\n" for n in range(24))
+    layouts.own_table(tmp_path, "file,gender,emotion\n" + lines, pictures=24)
+    chosen = recipe(
+        "LoRA", BACKBONE, Path(), tasks=("emotion",),
+        data={
+            "root": str(tmp_path), "cache": str(tmp_path / "c"), "shares": {"CSV": 1.0},
+            "dev_share": 0.3,
+        },
+    )  # fmt: skip
+    with caplog.at_level(logging.INFO):
+        (source,), _ = open_sources(chosen)
+    assert 0 < len(source) < 7
+    assert (source.faces.labels["emotion"] >= 0).all()
+    for row, file in zip(source.rows, source.faces.files, strict=True):
+        written = cv2.imread(str(source.faces.root / file))
+        assert np.array_equal(source.store.image(int(row)), written)
+    assert "faces left out, without a label of emotion" in caplog.text

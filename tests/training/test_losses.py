@@ -249,3 +249,22 @@ def test_losses_that_can_be_are_taken() -> None:
     check_losses(recipe.loss, recipe.data)
     # Sampling that balances another task corrects nothing twice.
     check_losses(LossOptions(by_task={"age_group": "logit-adjusted"}), DataOptions())
+
+
+@pytest.mark.parametrize("tau", [0.5, 1.0, 2.0])
+def test_smoothing_does_not_favour_a_class_that_is_never_drawn(tau: float) -> None:
+    """Where the picture tells nothing, bare logits that serve all classes alike are equal."""
+    prior = [0.5, 0.3, 0.15, 0.05, 0.0]
+    loss = built("logit-adjusted", prior, label_smoothing=0.1, tau=tau)
+    shares = loss.shift.softmax(0)  # labels as they come, of faces that all look the same
+    logits = torch.zeros(1, 5, requires_grad=True)
+    loss(logits, shares[None]).sum().backward()
+    torch.testing.assert_close(logits.grad, torch.zeros(1, 5), rtol=0, atol=1e-6)
+    target = one_hot([0], 5)
+    learned = noise(1, 5).requires_grad_()
+    optimiser = torch.optim.Adam([learned], lr=0.1)
+    for _ in range(600):
+        optimiser.zero_grad()
+        loss(learned, target).sum().backward()
+        optimiser.step()
+    assert learned.argmax() == 0

@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from fsb_perception.bundle import load_bundle
 from fsb_perception.options import OptionError
 from fsb_perception.registry import UnknownNameError
 from fsb_training import trainer
 from fsb_training.batches import StepBatches
+from fsb_training.cli import app
 from fsb_training.metrics import task_metrics
 from fsb_training.recipe import Recipe, load_recipe
 from fsb_training.recipe_options import OptimiserOptions
@@ -88,7 +90,7 @@ def test_a_killed_run_ends_as_an_unbroken_one(root: Path, tmp_path: Path) -> Non
     while not (broken / trainer.CHECKPOINT).is_file() and time.monotonic() < deadline:
         time.sleep(0.01)
     first.send_signal(signal.SIGKILL)
-    first.wait(10)
+    assert first.wait(10) == -signal.SIGKILL  # on its way, not after its end
     subprocess.run(train_command(root, broken), env=environment, check=True, capture_output=True)
     weights = [load_bundle(run / "bundle").manifest.files for run in (unbroken, broken)]
     assert weights[0] == weights[1]
@@ -137,6 +139,12 @@ def test_another_recipe_does_not_take_over_a_run(root: Path, tmp_path: Path) -> 
     (tmp_path / "recipe.json").write_text(recipe.model_dump_json(indent=2))
     with pytest.raises(trainer.TrainingError, match="another recipe"):
         trainer.fit(small_recipe(root, "seed=5"), tmp_path, [], [])
+    # Nor is a bundle made of it under another recipe's name and split.
+    command = ["export", str(RECIPE), str(tmp_path / "bundle"), "--run", str(tmp_path)]
+    result = CliRunner().invoke(app, [*command, "--set", f"data.root={root}"])
+    assert isinstance(result.exception, trainer.TrainingError)
+    assert "another recipe" in str(result.exception)
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_a_run_goes_on_after_an_option_was_invented(root: Path, tmp_path: Path) -> None:
@@ -160,6 +168,22 @@ def test_a_loss_that_is_not_a_number_stops_with_the_step(root: Path) -> None:
         trainer.train_step(state, [StepBatches(sources, recipe)[0]], recipe)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gradient_that_is_not_a_number_never_reaches_the_weights(
+    precision: str, root: Path
+) -> None:
+    recipe = small_recipe(root, f"optimiser.precision={precision}")
+    state = trainer.start(recipe)
+    weight = state.learner.encoder.heads["gender"][-1].bias
+    weight.register_hook(lambda gradient: gradient * float("inf"))
+    before = {name: tensor.clone() for name, tensor in state.learner.named_parameters()}
+    sources, _ = open_sources(recipe)
+    with pytest.raises(trainer.TrainingError, match=r"gradient's norm is .* at step 0"):
+        trainer.train_step(state, [StepBatches(sources, recipe)[0]], recipe)
+    for name, tensor in state.learner.named_parameters():
+        assert torch.equal(tensor, before[name])
+
+
 @pytest.mark.parametrize(
     ("setting", "error", "message"),
     [
@@ -167,6 +191,10 @@ def test_a_loss_that_is_not_a_number_stops_with_the_step(root: Path) -> None:
         ("optimiser.images=0", OptionError, "got 0"),
         ("sizes=[48, 64]", OptionError, "stage_shares"),
         ("alignment=sideways", OptionError, "sideways"),
+        ("data.shares={FairFace: -1, UTKFace: 2}", OptionError, "got -1.0 for FairFace"),
+        ("data.shares={FairFace: .nan}", OptionError, "got nan for FairFace"),
+        ("data.shares={FairFace: 0}", OptionError, "nothing to learn"),
+        ("optimiser.clip_norm=0", OptionError, "got 0"),
         ("seed", OptionError, "NAME=VALUE"),
     ],
 )
