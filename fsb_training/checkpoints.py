@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
 _RECIPE = "recipe.json"
+_WORDS = {"name", "licence", "intended_use", "limits"}
 
 
 @dataclass
@@ -177,9 +178,13 @@ def require_own(recipe: Recipe, run: Path) -> None:
 
 
 def _is_of(recipe: Recipe, path: Path) -> bool:
-    """Whether a run's file says ``recipe``; options that are newer than it have their defaults."""
+    """Whether a run's file says ``recipe``, but for words that nothing is learned by.
+
+    Options that are newer than the file have their defaults.
+    """
     try:
         begun = Recipe.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError:
         return False
-    return begun.model_dump_json() == recipe.model_dump_json()
+    one, other = (each.model_dump_json(exclude=_WORDS) for each in (begun, recipe))
+    return one == other

@@ -154,6 +154,7 @@ def test_a_run_goes_on_after_an_option_was_invented(root: Path, tmp_path: Path) 
     del begun["optimiser"]["accumulate"], begun["tensorboard"]
     (tmp_path / "recipe.json").write_text(json.dumps(begun))
     trainer.begin(recipe, tmp_path, "cpu")
+    trainer.begin(small_recipe(root, "name=other", "limits=none known"), tmp_path, "cpu")
     with pytest.raises(trainer.TrainingError, match="another recipe"):
         trainer.begin(small_recipe(root, "optimiser.accumulate=2"), tmp_path, "cpu")
 
