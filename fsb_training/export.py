@@ -19,7 +19,7 @@ from fsb_training import evaluate
 from fsb_training.assembly import deploy
 from fsb_training.batches import Source
 from fsb_training.datasets import DATASETS
-from fsb_training.metrics import fit_temperature
+from fsb_training.metrics import match_confidence
 from fsb_training.recipe import Recipe
 from fsb_training.sources import filter_records, training_counts
 from fsb_training.validation import dev_logits, preprocessing_of
@@ -36,8 +36,9 @@ def export(
 ) -> Bundle:
     """Calibrate on the validation split, save, and measure what was saved with the robot's engine.
 
-    One temperature a task is fitted on the very faces that the manifest's ECE is then measured on:
-    one number from thousands of faces flatters it little, but it is not a held-out figure.
+    One temperature a task, at which confidence is accuracy on average, is fitted on the very faces
+    that the manifest's ECE is then measured on: one number from thousands of faces flatters it
+    little, but it is not a held-out figure.
     """
     device = next(encoder.parameters()).device
     encoder = deploy(encoder, recipe.adapter).to(device)
@@ -81,9 +82,9 @@ def answers(
 
 
 def _temperature(task: str, logits: dict[str, dict[str, Floats]], dev: Sequence[Source]) -> float:
-    """Fitted over all data sets that have the task, each face counting once."""
+    """Over all data sets that have the task, each face counting once."""
     rows, labels = evaluate.together(logits, dev, task)
-    return round(fit_temperature(rows, labels), 4) if len(labels) else 1.0
+    return round(match_confidence(rows, labels), 4) if len(labels) else 1.0
 
 
 def manifest_of(

@@ -8,6 +8,7 @@ from fsb_training.metrics import (
     expected_calibration_error,
     expected_value,
     fit_temperature,
+    match_confidence,
     task_metrics,
     uncalibrated,
 )
@@ -94,7 +95,23 @@ def test_temperature_is_recovered(temperature: float) -> None:
     logits = rng.normal(0, 2, (20000, 4))
     chance = softmax(logits, axis=1).cumsum(axis=1)
     true = (rng.random((20000, 1)) > chance).sum(axis=1)
-    assert fit_temperature(logits * temperature, true) == pytest.approx(temperature, rel=0.05)
+    for fit in (fit_temperature, match_confidence):
+        assert fit(logits * temperature, true) == pytest.approx(temperature, rel=0.05)
+
+
+@pytest.mark.parametrize(("right", "faces"), [(0, 9), (9, 9), (3, 9), (700, 900)])
+def test_confidence_is_on_average_what_is_right(right: int, faces: int) -> None:
+    """Also of few faces, all of which are right, or none."""
+    rng = np.random.default_rng(1)
+    logits = rng.normal(0, 1, (faces, 5)).astype(np.float32)
+    logits[np.arange(faces), logits.argmax(axis=1)] += 2  # no ties, which no temperature settles
+    true = (logits.argmax(axis=1) + (np.arange(faces) >= right)) % 5
+    temperature = match_confidence(logits, true)
+    confidence = softmax(logits / temperature, axis=1).max(axis=1).mean()
+    expected = max((right + 1) / (faces + 2), confidence if temperature > 19.9 else 0)
+    assert 0.2 <= temperature <= 20
+    assert confidence == pytest.approx(expected, abs=1e-4)
+    assert confidence < 1
 
 
 def test_nothing_to_judge_is_said() -> None:
