@@ -12,6 +12,7 @@ from fsb_perception.detection import (
     DetectorError,
     build_detector,
     shrink,
+    yunet_onnx,
 )
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.samples import clip
@@ -78,6 +79,39 @@ def test_pictures_without_a_face_give_none(image: Image) -> None:
 def test_what_is_no_picture_is_refused(image: Image) -> None:
     with pytest.raises(ValueError, match="image must"):
         build_detector(DetectorConfig()).detect(image)
+
+
+@pytest.mark.parametrize("shape", [(480, 640), (352, 480), (333, 511), (720, 1280), (40, 50)])
+@pytest.mark.parametrize("threshold", [0.3, 0.7])
+def test_onnx_runtime_finds_what_opencv_finds(
+    shape: tuple[int, int], threshold: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To a hundredth of a pixel, whatever the size, also with many faces and doubtful ones."""
+    if not yunet_onnx.available():
+        pytest.skip("onnx and onnxruntime are not installed: requirements/onnx.txt")
+    portraits = [portrait(path) for path in PORTRAITS]
+    sheet = np.vstack([np.hstack([cv2.resize(each, (160, 160)) for each in portraits])] * 3)
+    image = cv2.resize(sheet, shape[::-1], interpolation=cv2.INTER_AREA)
+    config = DetectorConfig(score_threshold=threshold)
+    ours = build_detector(config).detect(image)
+    monkeypatch.setattr(yunet_onnx, "available", lambda: False)
+    theirs = build_detector(config).detect(image)
+    assert len(ours) == len(theirs)
+    assert len(ours) >= 2 or shape[0] < 100
+    for one, other in zip(ours, theirs, strict=True):
+        assert np.allclose(one.box_xyxy, other.box_xyxy, atol=0.01)
+        assert np.allclose(one.landmarks_xy, other.landmarks_xy, atol=0.01)
+        assert one.score == pytest.approx(other.score, abs=1e-4)
+
+
+@pytest.mark.parametrize("text", [b"", b"this is no model"])
+def test_a_file_that_is_no_model_is_named(text: bytes, tmp_path: Path) -> None:
+    if not yunet_onnx.available():
+        pytest.skip("onnx and onnxruntime are not installed: requirements/onnx.txt")
+    path = tmp_path / "other.onnx"
+    path.write_bytes(text)
+    with pytest.raises(DetectorError, match=r"other\.onnx is no (ONNX file|YuNet of 2023)"):
+        build_detector(DetectorConfig(model_file=str(path)))
 
 
 def test_an_unknown_detector_is_answered_with_the_known() -> None:
