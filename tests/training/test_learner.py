@@ -220,7 +220,7 @@ def test_faces_without_a_label_of_the_tasks_are_not_drawn(
             "dev_share": 0.3,
         },
     )  # fmt: skip
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="fsb_training.sources"):
         (source,), _ = open_sources(chosen)
     assert 0 < len(source) < 7
     assert (source.faces.labels["emotion"] >= 0).all()
