@@ -61,7 +61,7 @@ def learned_from(manifest: Manifest, specs: Iterable[str]) -> list[str]:
     "dev" counts too.
     """
     known = {entry.name for entry in manifest.training_data if entry.name in DATASETS}
-    own = manifest.recipe.get("data", {}).get("shares", {})
+    own = _data_settings(manifest).get("shares", {})
     pairs = [(spec, *spec.split(":")) for spec in specs if spec.count(":") == 1]
     return [
         spec
@@ -74,6 +74,12 @@ def learned_from(manifest: Manifest, specs: Iterable[str]) -> list[str]:
     ]
 
 
+def _data_settings(manifest: Manifest) -> Mapping[str, Any]:
+    """Of the recipe; none where a manifest of another's making says nothing of them."""
+    data = manifest.recipe.get("data")
+    return data if isinstance(data, Mapping) else {}
+
+
 def dev_split(manifests: Iterable[Manifest]) -> dict[str, Any]:
     """The settings of `DataOptions` that bundles drew their own dev by, as their recipes say.
 
@@ -82,8 +88,7 @@ def dev_split(manifests: Iterable[Manifest]) -> dict[str, Any]:
     """
     found: dict[tuple[tuple[str, Any], ...], str] = {}
     for manifest in manifests:
-        data = manifest.recipe.get("data")
-        said = data if isinstance(data, Mapping) else {}
+        said = _data_settings(manifest)
         drawn = build(DataOptions, {name: said[name] for name in _DRAWN_BY if name in said})
         found.setdefault(tuple((name, getattr(drawn, name)) for name in _DRAWN_BY), manifest.name)
     if len(found) > 1:

@@ -24,7 +24,7 @@ from fsb_perception.alignment import whole_picture_box
 from fsb_perception.detection import Detector, DetectorConfig, build_detector
 from fsb_perception.types import Face, Floats, Image
 from fsb_training.datasets import DatasetError, FaceSet, Problems
-from fsb_training.writing import alone, no_room
+from fsb_training.writing import alone, writing_to
 
 STORED_SIDE = 128  # px; larger pictures are shrunk to this longer side
 _DETECTION_SIDE = 160  # px; small pictures are enlarged to this for the detector
@@ -86,7 +86,7 @@ def open_store(faces: FaceSet, folder: Path) -> FaceStore:
     folder = folder / f"{faces.name}-{faces.part}-{_fingerprint(faces)}"
     if not _is_made(faces, folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with alone(folder), no_room(folder / _PIXELS):
+        with alone(folder), writing_to(folder / _PIXELS):
             if not _is_made(faces, folder):  # by another run, meanwhile
                 _make(faces, folder)
     index = np.load(folder / "index.npz")

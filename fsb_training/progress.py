@@ -13,7 +13,7 @@ from tqdm import tqdm
 from fsb_training import evaluate
 from fsb_training.batches import Batch, size_at, total_steps
 from fsb_training.recipe import Recipe
-from fsb_training.writing import no_room, write_whole
+from fsb_training.writing import write_whole, writing_to
 
 if TYPE_CHECKING:
     from fsb_training.checkpoints import State
@@ -107,7 +107,7 @@ class Progress:
     def _append(self, record: dict[str, Any]) -> None:
         if self._leads:
             with (
-                no_room(self._run / LOG),
+                writing_to(self._run / LOG),
                 (self._run / LOG).open("a", encoding="utf-8") as file,
             ):
                 file.write(json.dumps(record) + "\n")

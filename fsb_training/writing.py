@@ -47,8 +47,8 @@ def write_whole(path: Path, write: Write, size: int) -> None:
 
 
 @contextmanager
-def no_room(path: Path) -> Iterator[None]:
-    """Of an error of the disk within, say the file.
+def writing_to(path: Path) -> Iterator[None]:
+    """Name the file in an error of the disk, wherever within it comes from.
 
     Raises:
         TrainingError: names it, what is wrong and what is free.

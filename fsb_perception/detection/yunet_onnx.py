@@ -51,7 +51,7 @@ def rows_by_onnx(model: Path, config: DetectorConfig, nms_threshold: float) -> R
         padded = cv2.copyMakeBorder(
             image, 0, height - image.shape[0], 0, width - image.shape[1], cv2.BORDER_CONSTANT
         )
-        pixels = padded.transpose(2, 0, 1)[None].astype(np.float32)
+        pixels = cv2.dnn.blobFromImage(padded)  # (1, 3, height, width), float32, 0 to 255
         said = dict(zip(names, session.run(None, {entry: pixels}), strict=True))
         found = decode(said, width, config.score_threshold)
         return _suppressed(found, config, nms_threshold)

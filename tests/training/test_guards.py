@@ -21,7 +21,7 @@ from fsb_training import checkpoints, trainer
 from fsb_training.datasets import DatasetError, FaceSet
 from fsb_training.recipe import Recipe
 from fsb_training.sources import open_sources, require_labels
-from fsb_training.writing import TrainingError, no_room, write_whole
+from fsb_training.writing import TrainingError, write_whole, writing_to
 from tests.towers import MICRO
 from tests.training import layouts, systems
 
@@ -64,7 +64,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
 def test_an_error_of_the_disk_names_the_file(tmp_path: Path) -> None:
     with (
         pytest.raises(TrainingError, match=r"cannot write .*log\.jsonl: No space left") as caught,
-        no_room(tmp_path / "log.jsonl"),
+        writing_to(tmp_path / "log.jsonl"),
     ):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert "are free there" in str(caught.value)

@@ -47,6 +47,17 @@ def built(name: str, prior: list[float] | None = None, **options: float) -> torc
     return loss
 
 
+def learned(loss: torch.nn.Module, target: torch.Tensor) -> torch.Tensor:
+    """Logits that a while of descent along ``loss`` leads to."""
+    logits = noise(*target.shape).requires_grad_()
+    optimiser = torch.optim.Adam([logits], lr=0.3)
+    for _ in range(200):
+        optimiser.zero_grad()
+        loss(logits, target).sum().backward()
+        optimiser.step()
+    return logits.detach()
+
+
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
@@ -105,14 +116,9 @@ def test_soft_labels_have_the_mean_loss_of_their_hard_ones(name: str) -> None:
 @every_loss
 def test_right_answers_cost_least_and_learning_finds_them(name: str) -> None:
     loss, target = built(name, prior=[0.2] * 5), one_hot([0, 1, 2, 3, 4], 5)
-    logits = noise(5, 5).requires_grad_()
-    optimiser = torch.optim.Adam([logits], lr=0.3)
-    for _ in range(200):
-        optimiser.zero_grad()
-        loss(logits, target).sum().backward()
-        optimiser.step()
+    logits = learned(loss, target)
     assert (logits.argmax(dim=1) == torch.arange(5)).all()
-    assert loss(logits.detach(), target).max() < 0.1
+    assert loss(logits, target).max() < 0.1
 
 
 def test_logit_adjustment_follows_its_formula() -> None:
@@ -260,11 +266,4 @@ def test_smoothing_does_not_favour_a_class_that_is_never_drawn(tau: float) -> No
     logits = torch.zeros(1, 5, requires_grad=True)
     loss(logits, shares[None]).sum().backward()
     torch.testing.assert_close(logits.grad, torch.zeros(1, 5), rtol=0, atol=1e-6)
-    target = one_hot([0], 5)
-    learned = noise(1, 5).requires_grad_()
-    optimiser = torch.optim.Adam([learned], lr=0.1)
-    for _ in range(600):
-        optimiser.zero_grad()
-        loss(learned, target).sum().backward()
-        optimiser.step()
-    assert learned.argmax() == 0
+    assert learned(loss, one_hot([0], 5)).argmax() == 0

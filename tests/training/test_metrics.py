@@ -108,10 +108,10 @@ def test_confidence_is_on_average_what_is_right(right: int, faces: int) -> None:
     true = (logits.argmax(axis=1) + (np.arange(faces) >= right)) % 5
     temperature = match_confidence(logits, true)
     confidence = softmax(logits / temperature, axis=1).max(axis=1).mean()
-    expected = max((right + 1) / (faces + 2), confidence if temperature > 19.9 else 0)
-    assert 0.2 <= temperature <= 20
-    assert confidence == pytest.approx(expected, abs=1e-4)
-    assert confidence < 1
+    if right == 0:  # no answer of five is less sure than one in five
+        assert temperature == pytest.approx(20)
+    else:
+        assert confidence == pytest.approx((right + 1) / (faces + 2), abs=1e-4)
 
 
 def test_nothing_to_judge_is_said() -> None:
