@@ -44,7 +44,7 @@ class CommandRow:
 COMMANDS = (
     CommandRow(
         "demo",
-        "fsb_perception.ros.demo:demo",
+        "fsb_perception.ros.demo.command:demo",
         "Show the whole line at work: camera, ROS 2 node, live table.",
     ),
     CommandRow(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fsb_perception.detection import DetectorConfig
-from fsb_perception.engine import EngineConfig
-from fsb_perception.fusion_options import FusionConfig
+from fsb_perception.detection.base import DetectorConfig
+from fsb_perception.fusion import FusionConfig
+from fsb_perception.inference.engine import EngineConfig
 from fsb_perception.options import Options, option
 from fsb_perception.quality import QualityConfig
 from fsb_perception.tracking import TrackerConfig

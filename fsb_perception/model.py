@@ -9,13 +9,16 @@ A tower that is adapted task by task gives each head a feature of its own, still
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from fsb_perception.adapters.base import AdapterConfig
 from fsb_perception.adapters.streams import TaskTower
+from fsb_perception.heads import build_head
+from fsb_perception.towers.backbones import BACKBONES
 
 
 class MultitaskEncoder(nn.Module):
@@ -86,3 +89,28 @@ class MultitaskEncoder(nn.Module):
             ):
                 module.eval()
         return self
+
+
+def deployed_encoder(
+    backbone: str,
+    adapter: AdapterConfig,
+    head: str,
+    classes: Mapping[str, int],
+    ordered: Collection[str] = (),
+) -> MultitaskEncoder:
+    """An encoder as a robot runs it, with random weights.
+
+    Args:
+        backbone: row of `fsb_perception.towers.backbones`.
+        adapter: the method; what of it merges is not there.
+        head: row of `fsb_perception.heads`.
+        classes: number of labels by task, in the order of the heads.
+        ordered: the tasks whose labels are in order.
+    """
+    row = BACKBONES[backbone]
+    tower = adapter.for_backbone(row).rebuild(row.build(), list(classes))
+    heads = {
+        task: build_head(head, row.width, count, ordered=task in ordered)
+        for task, count in classes.items()
+    }
+    return MultitaskEncoder(tower, heads)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fsb_perception.bundle import Bundle, load_bundle
+from fsb_perception.bundles.bundle import Bundle, load_bundle
+from fsb_perception.bundles.manifest import BundleTask
 from fsb_perception.config import PerceptionConfig
-from fsb_perception.detection import Detector, build_detector
-from fsb_perception.engine import Engine
+from fsb_perception.detection import build_detector
+from fsb_perception.detection.base import Detector
 from fsb_perception.fusion import FaceFusion
-from fsb_perception.manifest import BundleTask
+from fsb_perception.inference.engine import Engine
 from fsb_perception.quality import measure
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.tracking import FaceTracker, Track

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -24,29 +24,21 @@ class UnknownNameError(KeyError):
 
 
 class Registry(Mapping[str, T]):
-    """A read-only mapping that parts enter by decorating themselves.
+    """A table of interchangeable parts; a name that it lacks is an `UnknownNameError`.
 
-    >>> shapes: Registry[type] = Registry("shape")
-    >>> @shapes.register("circle")
-    ... class Circle: ...
-    >>> shapes["circle"].__name__
-    'Circle'
+    >>> shapes = Registry("shape", {"circle": 0, "square": 4})
+    >>> shapes["square"]
+    4
+    >>> shapes["sqare"]
+    Traceback (most recent call last):
+    ...
+    fsb_perception.registry.UnknownNameError: unknown shape 'sqare'. Did you mean 'square'? Known: \
+circle, square.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, parts: Mapping[str, T]) -> None:
         self.kind = kind
-        self._parts: dict[str, T] = {}
-
-    def register(self, name: str) -> Callable[[T], T]:
-        """Decorator that enters the decorated object under ``name``; a name is taken once."""
-
-        def enter(part: T) -> T:
-            if name in self._parts:
-                raise ValueError(f"{self.kind} {name!r} is registered already")
-            self._parts[name] = part
-            return part
-
-        return enter
+        self._parts = dict(parts)
 
     def __getitem__(self, name: str) -> T:
         if name not in self._parts:

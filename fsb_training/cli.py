@@ -29,12 +29,12 @@ for _command in (
 
 def main() -> None:
     """Entry point of ``fsb-train``: our own errors are one line, not a traceback."""
-    from fsb_perception.detection import DetectorError
-    from fsb_perception.manifest import BundleError
+    from fsb_perception.bundles.manifest import BundleError
+    from fsb_perception.detection.base import DetectorError
     from fsb_perception.options import OptionError
     from fsb_perception.registry import UnknownNameError
-    from fsb_perception.weights import WeightsError
-    from fsb_training.datasets import DatasetError
+    from fsb_perception.towers.weights import WeightsError
+    from fsb_training.datasets.faceset import DatasetError
 
     logging.basicConfig(
         level=logging.INFO,

@@ -8,21 +8,21 @@ from typing import Any
 
 from fsb_perception import __version__
 from fsb_perception.adapters import adapter_settings
-from fsb_perception.backbones import BACKBONES
-from fsb_perception.bundle import Bundle, load_bundle, save_bundle
-from fsb_perception.engine import Engine, EngineConfig
-from fsb_perception.manifest import FORMAT_VERSION, BundleTask, Manifest, TrainingData
+from fsb_perception.bundles.bundle import Bundle, load_bundle, save_bundle
+from fsb_perception.bundles.manifest import FORMAT_VERSION, BundleTask, Manifest, TrainingData
+from fsb_perception.inference.engine import Engine, EngineConfig
 from fsb_perception.model import MultitaskEncoder
 from fsb_perception.tasks import TASKS
+from fsb_perception.towers.backbones import BACKBONES
 from fsb_perception.types import Floats
-from fsb_training import evaluate
-from fsb_training.assembly import deploy
-from fsb_training.batches import Source
+from fsb_training.data.batches import Source
+from fsb_training.data.sources import filter_records, training_counts
 from fsb_training.datasets import DATASETS
-from fsb_training.metrics import match_confidence
+from fsb_training.judging import evaluate
+from fsb_training.judging.metrics import match_confidence
+from fsb_training.learning.assembly import deploy
+from fsb_training.learning.validation import dev_logits, preprocessing_of
 from fsb_training.recipe import Recipe
-from fsb_training.sources import filter_records, training_counts
-from fsb_training.validation import dev_logits, preprocessing_of
 
 _FOR_LOGS = ("nll", "brier")
 

@@ -13,12 +13,12 @@ import torch
 from torch import nn
 
 from fsb_perception.adapters.base import AdapterConfig
-from fsb_perception.backbones import BACKBONES
-from fsb_perception.deployed import deployed_encoder
+from fsb_perception.model import deployed_encoder
 from fsb_perception.options import OptionError
 from fsb_perception.tasks import TASKS
-from fsb_perception.text import build_text_tower, text_config
-from fsb_training.assembly import TextSide, adapted_encoder
+from fsb_perception.towers.backbones import BACKBONES
+from fsb_perception.towers.text import build_text_tower, text_config
+from fsb_training.learning.assembly import TextSide, adapted_encoder
 from fsb_training.memory import training_bytes
 from fsb_training.recipe import check_head, check_tasks
 from fsb_training.systems import SYSTEMS

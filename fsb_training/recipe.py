@@ -13,9 +13,9 @@ from fsb_perception.adapters import adapter_config, adapter_settings
 from fsb_perception.adapters.base import AdapterConfig
 from fsb_perception.adapters.full import FullFineTuning
 from fsb_perception.alignment import AlignmentMethod
-from fsb_perception.backbones import BACKBONES, Backbone
+from fsb_perception.bundles.manifest import NAME_PATTERN
+from fsb_perception.bundles.preprocessing import MAX_SIDE, MIN_SIDE
 from fsb_perception.heads import HEADS
-from fsb_perception.manifest import NAME_PATTERN
 from fsb_perception.options import (
     OptionError,
     Options,
@@ -23,9 +23,10 @@ from fsb_perception.options import (
     option,
     walk,
 )
-from fsb_perception.preprocessing import MAX_SIDE, MIN_SIDE
 from fsb_perception.tasks import TASKS, task
+from fsb_perception.towers.backbones import BACKBONES, Backbone
 from fsb_training.datasets import DATASETS
+from fsb_training.losses.by_task import check_losses
 from fsb_training.recipe_files import find_recipe, recipe_values
 from fsb_training.recipe_options import (
     AugmentOptions,
@@ -34,7 +35,6 @@ from fsb_training.recipe_options import (
     OptimiserOptions,
     WeightOptions,
 )
-from fsb_training.task_losses import check_losses
 
 
 class Recipe(Options):
@@ -44,9 +44,9 @@ class Recipe(Options):
     objective: str = option(
         "tasks",
         "what is learned: the labels of tasks, or which captions are true of a picture",
-        choices=("tasks", "captions"),  # built in fsb_training.objectives
+        choices=("tasks", "captions"),  # built in fsb_training.learning.objectives
     )
-    backbone: str = option("nano-vit-80", "row of fsb_perception.backbones")
+    backbone: str = option("nano-vit-80", "row of fsb_perception.towers.backbones")
     head: str = option("linear", "what makes logits of a feature", choices=HEADS)
     weights_precision: str = option("fp16", "of the bundle's weights", choices=("fp16", "fp32"))
     alignment: AlignmentMethod = option("landmarks", "how faces are cut: landmarks or box")

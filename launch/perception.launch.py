@@ -3,7 +3,7 @@
 ros2 launch fsb_perception perception.launch.py image:=/camera/image_raw
 """
 
-from fsb_perception.ros.launching import describe
+from fsb_perception.ros.launching.actions import describe
 
 
 def generate_launch_description():

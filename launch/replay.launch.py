@@ -3,7 +3,7 @@
 ros2 launch fsb_perception replay.launch.py bag:=/data/run1 mode:=realtime
 """
 
-from fsb_perception.ros.launching import describe_program
+from fsb_perception.ros.launching.actions import describe_program
 
 
 def generate_launch_description():

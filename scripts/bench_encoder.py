@@ -21,9 +21,9 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from fsb_perception.backbones import BACKBONES
-from fsb_perception.hardware import choose_device
+from fsb_perception.inference.hardware import choose_device
 from fsb_perception.registry import UnknownNameError
+from fsb_perception.towers.backbones import BACKBONES
 
 BACKBONES_BY_DEFAULT = ("PE-Core-B-16", "ViT-B-16-SigLIP2", "nano-vit-80")
 QUICK = ("PE-Core-micro", "SigLIP2-micro", "nano-vit-80")
@@ -42,7 +42,7 @@ def measure_encoders(
     """Every number that the tables show, by backbone.
 
     Args:
-        backbones: rows of `fsb_perception.backbones`.
+        backbones: rows of `fsb_perception.towers.backbones`.
         systems: names of `SYSTEMS`; the bare tower is always there.
         batches: faces in a forward.
         repeats: rounds; each meets every system once, and the bare tower before and after it.
@@ -114,7 +114,7 @@ def _target(backbone: str, row: Mapping[str, Any], depth: int) -> str:
 
 def main(
     backbones: Annotated[
-        str, typer.Option(help="rows of fsb_perception.backbones, with commas between")
+        str, typer.Option(help="rows of fsb_perception.towers.backbones, with commas between")
     ] = ",".join(BACKBONES_BY_DEFAULT),
     systems: Annotated[str, typer.Option(help="systems, with commas between")] = "all",
     batches: Annotated[str, typer.Option(help="faces in a forward, with commas between")] = "1,8",

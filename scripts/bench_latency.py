@@ -16,8 +16,8 @@ import torch
 from bench_systems import BARE, build_system
 from torch import nn
 
-from fsb_perception.backbones import BACKBONES
-from fsb_perception.hardware import DTYPES
+from fsb_perception.inference.hardware import DTYPES
+from fsb_perception.towers.backbones import BACKBONES
 
 _HOPELESS = 20.0  # times slower than fp32: bf16 is emulated, and no forward ends in time
 _SIDE = 1024  # of the matrices

@@ -17,9 +17,9 @@ from fsb_perception.msg import FaceAttributesArray
 from rclpy.signals import SignalHandlerOptions
 
 from fsb_perception.ros import environment
-from fsb_perception.ros.graph import DEMO_NAMESPACE, GRAPHS, NodeSpec
-from fsb_perception.ros.processes import NodeProcesses
-from fsb_perception.ros.reading import to_nanoseconds
+from fsb_perception.ros.launching.graph import DEMO_NAMESPACE, GRAPHS, NodeSpec
+from fsb_perception.ros.launching.processes import NodeProcesses
+from fsb_perception.ros.messages import to_nanoseconds
 from fsb_perception.ros.spinning import spinning
 
 FACES = 3

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from bench_systems import BARE, build_system
 
-from fsb_perception.backbones import BACKBONES
+from fsb_perception.towers.backbones import BACKBONES
 
 _LIMIT_S = 300
 
@@ -19,7 +19,7 @@ def peaks_mb(backbone: str, systems: Iterable[str], batch: int, device: str) -> 
     """Megabytes that each system adds to a process: its weights, and one forward in float32.
 
     Args:
-        backbone: row of `fsb_perception.backbones`.
+        backbone: row of `fsb_perception.towers.backbones`.
         systems: `BARE`, or names of ``bench_systems.SYSTEMS``.
         batch: faces in the forward.
         device: cpu or cuda; on cuda, what torch allocated there.

@@ -16,9 +16,9 @@ import numpy as np
 
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.options import build
-from fsb_perception.replay.bags import COMPRESSED, Bag, choose_topics
-from fsb_perception.replay.many import one_thread
-from fsb_perception.replay.offline import Offline
+from fsb_perception.replay.bags.reader import COMPRESSED, Bag, choose_topics
+from fsb_perception.replay.running.many import one_thread
+from fsb_perception.replay.running.offline import Offline
 from fsb_perception.samples.clip import FPS, Clip
 
 _FRAMES, _ROUNDS = 300, 5

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
-from fsb_perception.bundle import load_bundle
+from fsb_perception.bundles.bundle import load_bundle
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.detection import build_detector
-from fsb_perception.engine import Engine
+from fsb_perception.inference.engine import Engine
 from fsb_perception.options import build
 from fsb_perception.pipeline import FacePipeline
 from fsb_perception.samples.clip import FPS, Clip

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from fsb_perception._filling import fill
 from fsb_perception.adapters import adapter_config
-from fsb_perception.backbones import BACKBONES
-from fsb_perception.deployed import deployed_encoder
+from fsb_perception.model import deployed_encoder
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.tasks import TASKS
+from fsb_perception.towers.backbones import BACKBONES
+from fsb_perception.towers.filling import fill
 
 BARE = "bare tower"
 

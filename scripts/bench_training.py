@@ -25,17 +25,17 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from fsb_perception.backbones import BACKBONES
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.tasks import TASKS
-from fsb_training.batches import Batch, Source, loader
-from fsb_training.checkpoints import start
-from fsb_training.datasets import FaceSet
-from fsb_training.faces import FaceStore
-from fsb_training.objectives import build_batches
+from fsb_perception.towers.backbones import BACKBONES
+from fsb_training.data.batches import Batch, Source, loader
+from fsb_training.data.faces import FaceStore
+from fsb_training.datasets.faceset import FaceSet
+from fsb_training.learning.checkpoints import start
+from fsb_training.learning.objectives import build_batches
+from fsb_training.learning.trainer import train_step
 from fsb_training.recipe import Recipe
 from fsb_training.systems import SYSTEMS
-from fsb_training.trainer import train_step
 
 BACKBONES_BY_DEFAULT = {"nano-clip-64": 64, "PE-Core-B-16": 4}
 """Pictures in a step, by backbone."""

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import torch
 
-from fsb_perception.bundle import Bundle, save_bundle
-from fsb_perception.deployed import build_encoder
-from fsb_perception.manifest import BundleTask, Manifest
-from fsb_perception.preprocessing import Preprocessing
+from fsb_perception.bundles.bundle import Bundle, build_encoder, save_bundle
+from fsb_perception.bundles.manifest import BundleTask, Manifest
+from fsb_perception.bundles.preprocessing import Preprocessing
 from fsb_perception.tasks import TASKS
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from fsb_perception._torchvision import mend_torchvision
-from fsb_perception.backbones import BACKBONES
-from fsb_perception.prompts import TEMPLATES
 from fsb_perception.tasks import TASKS
-from fsb_perception.text import build_text_tower, tokenizer
+from fsb_perception.towers.backbones import BACKBONES
+from fsb_perception.towers.prompts import TEMPLATES
+from fsb_perception.towers.text import build_text_tower, tokenizer
 
 
 def text_side(name: str, folder: Path) -> tuple[Any, Any]:

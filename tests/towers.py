@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from fsb_perception.backbones import BACKBONES
+from fsb_perception.towers.backbones import BACKBONES
 
 MICRO = ("PE-Core-micro", "SigLIP2-micro")
 

@@ -14,10 +14,34 @@ from collections.abc import Mapping
 from typing import Any
 
 from fsb_perception.adapters.base import AdapterConfig
+from fsb_perception.adapters.full import FullFineTuning
+from fsb_perception.adapters.linear import LinearProbing
+from fsb_perception.adapters.lora import Dora, Lora
+from fsb_perception.adapters.mtlora import Mtlora
+from fsb_perception.adapters.partial import PartialFineTuning
+from fsb_perception.adapters.softcpt import SoftCpt
+from fsb_perception.adapters.v2pt import VariationalVisualPrompts
+from fsb_perception.adapters.vpt import VisualPrompts
+from fsb_perception.adapters.zero_shot import ZeroShot
 from fsb_perception.options import OptionError, build
 from fsb_perception.registry import Registry
 
-ADAPTERS: Registry[type[AdapterConfig]] = Registry("adapter")
+# Their modules import torch and peft only where they build.
+ADAPTERS: Registry[type[AdapterConfig]] = Registry(
+    "adapter",
+    {
+        "zero-shot": ZeroShot,
+        "linear": LinearProbing,
+        "partial": PartialFineTuning,
+        "full": FullFineTuning,
+        "lora": Lora,
+        "dora": Dora,
+        "mtlora": Mtlora,
+        "softcpt": SoftCpt,
+        "vpt": VisualPrompts,
+        "v2pt": VariationalVisualPrompts,
+    },
+)
 
 
 def adapter_config(settings: Mapping[str, Any]) -> AdapterConfig:
@@ -41,36 +65,3 @@ def adapter_settings(config: AdapterConfig) -> dict[str, Any]:
 def method_name(config: AdapterConfig) -> str:
     """The name under which the method of ``config`` is registered."""
     return next(name for name, kind in ADAPTERS.items() if kind is type(config))
-
-
-def _register() -> None:
-    """Enter every method; their modules import torch and peft only where they build."""
-    from fsb_perception.adapters import (
-        full,
-        linear,
-        lora,
-        mtlora,
-        partial,
-        softcpt,
-        v2pt,
-        vpt,
-        zero_shot,
-    )
-
-    table: dict[str, type[AdapterConfig]] = {
-        "zero-shot": zero_shot.ZeroShot,
-        "linear": linear.LinearProbing,
-        "partial": partial.PartialFineTuning,
-        "full": full.FullFineTuning,
-        "lora": lora.Lora,
-        "dora": lora.Dora,
-        "mtlora": mtlora.Mtlora,
-        "softcpt": softcpt.SoftCpt,
-        "vpt": vpt.VisualPrompts,
-        "v2pt": v2pt.VariationalVisualPrompts,
-    }
-    for name, kind in table.items():
-        ADAPTERS.register(name)(kind)
-
-
-_register()

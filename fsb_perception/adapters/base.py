@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from fsb_perception.backbones import Backbone
 from fsb_perception.options import Options
+from fsb_perception.towers.backbones import Backbone
 
 if TYPE_CHECKING:
     from torch import nn

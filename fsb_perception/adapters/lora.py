@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import model_validator
 
 from fsb_perception.adapters.base import AdapterConfig, freeze
-from fsb_perception.backbones import ADAPTER_TARGETS, Backbone
 from fsb_perception.options import OptionError, option
+from fsb_perception.towers.backbones import ADAPTER_TARGETS, Backbone
 
 if TYPE_CHECKING:
     from torch import nn

@@ -34,8 +34,8 @@ from typing import TYPE_CHECKING, cast
 from fsb_perception.adapters.base import AdapterConfig, freeze
 from fsb_perception.adapters.lora import TARGETS_HELP, matched_layers
 from fsb_perception.adapters.partial import last_blocks
-from fsb_perception.backbones import Backbone
 from fsb_perception.options import OptionError, option
+from fsb_perception.towers.backbones import Backbone
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,9 +10,9 @@ from torch import nn
 
 from fsb_perception.adapters.base import freeze
 from fsb_perception.heads import CosineHead, cosine_logits
-from fsb_perception.prompts import Tokenize, text_start
 from fsb_perception.tasks import task
-from fsb_perception.text import encode_embeddings
+from fsb_perception.towers.prompts import Tokenize, text_start
+from fsb_perception.towers.text import encode_embeddings
 
 
 class PrefixedTexts(nn.Module):
@@ -51,7 +51,7 @@ class SoftPrompts(nn.Module):
     Fresh, all learned tokens are about as long as those of the text tower's own table.
 
     Args:
-        tower: of `fsb_perception.text.build_text_tower`, loaded; it is frozen in place.
+        tower: of `fsb_perception.towers.text.build_text_tower`, loaded; it is frozen in place.
         tokenize: for the same backbone.
         tasks: names; their texts fit (`SoftCpt.check_lengths`).
         context: learned tokens before a label.

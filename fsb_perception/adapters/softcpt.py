@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING
 
 from fsb_perception.adapters.zero_shot import TextAdapter
 from fsb_perception.options import option
-from fsb_perception.prompts import Tokenize, check_lengths, check_phrases
 from fsb_perception.tasks import task
+from fsb_perception.towers.prompts import Tokenize, check_lengths, check_phrases
 
 if TYPE_CHECKING:
     from torch import nn

@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from fsb_perception.adapters.base import AdapterConfig, freeze
-from fsb_perception.backbones import BACKBONES, Backbone
 from fsb_perception.options import OptionError
-from fsb_perception.prompts import Tokenize, text_features
+from fsb_perception.towers.backbones import BACKBONES, Backbone
+from fsb_perception.towers.prompts import Tokenize, text_features
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,7 +56,7 @@ class TextAdapter(AdapterConfig):
         Args:
             tasks: in the order of the heads.
             text_tower: of the same backbone, with its published weights, float32.
-            tokenize: of `fsb_perception.text.tokenizer`.
+            tokenize: of `fsb_perception.towers.text.tokenizer`.
 
         Raises:
             OptionError: a text is too long for the tower.
@@ -64,7 +64,7 @@ class TextAdapter(AdapterConfig):
 
 
 class ZeroShot(TextAdapter):
-    """No options: the prompts stand in the table of tasks and in `fsb_perception.prompts`."""
+    """No options: the prompts stand in the table of tasks and in `towers.prompts`."""
 
     def text_heads(
         self, tasks: Sequence[str], text_tower: nn.Module, tokenize: Tokenize

@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from fsb_perception.bundle import Bundle
-    from fsb_perception.hub import HubId
+    from fsb_perception.bundles.bundle import Bundle
+    from fsb_perception.bundles.hub import HubId
 
 _FEW = 7  # columns of numbers that fit 80 characters with lines between them
 
@@ -37,7 +37,7 @@ def show(
     json_text: Annotated[bool, typer.Option("--json", help="Print the manifest instead.")] = False,
 ) -> None:
     """Print tasks, size, training data, measured metrics and intended use."""
-    from fsb_perception.bundle import find_bundle, read_manifest
+    from fsb_perception.bundles.bundle import find_bundle, read_manifest
 
     bundle = read_manifest(find_bundle(name))
     console = Console()
@@ -52,7 +52,7 @@ def show(
 @app.command()
 def verify(name: _Reference = "nano") -> None:
     """Check every file against the manifest's sha256. Status 1 if one differs or is missing."""
-    from fsb_perception.bundle import find_bundle, read_manifest, verify_files
+    from fsb_perception.bundles.bundle import find_bundle, read_manifest, verify_files
 
     bundle = read_manifest(find_bundle(name))
     console = Console()
@@ -73,7 +73,7 @@ def pull(repository: _Repository) -> None:
     The manifest is read before the weights are asked for, and every file is verified. Nothing but
     manifest.json, weights.safetensors and README.md is downloaded.
     """
-    from fsb_perception.bundle import pull_bundle
+    from fsb_perception.bundles.bundle import pull_bundle
 
     hub_id = _hub_id(repository)
     bundle = pull_bundle(hub_id)
@@ -102,8 +102,8 @@ def push(
 
     The bundle is verified first. Log in beforehand with `hf auth login`.
     """
-    from fsb_perception.bundle import load_bundle
-    from fsb_perception.publish import model_card, push_bundle
+    from fsb_perception.bundles.bundle import load_bundle
+    from fsb_perception.bundles.card import model_card, push_bundle
 
     hub_id = _hub_id(repository)
     bundle = load_bundle(name)
@@ -118,7 +118,7 @@ def push(
 
 
 def _hub_id(text: str) -> HubId:
-    from fsb_perception.hub import HubId
+    from fsb_perception.bundles.hub import HubId
 
     hub_id = HubId.parse(text)
     if hub_id is None:
@@ -127,7 +127,7 @@ def _hub_id(text: str) -> HubId:
 
 
 def _uploads(bundle: Bundle, hub_id: HubId, card: str, public: bool) -> Table:
-    from fsb_perception.hub import CARD, MANIFEST, WEIGHTS
+    from fsb_perception.bundles.hub import CARD, MANIFEST, WEIGHTS
 
     reader = "for everybody to read" if public else "private"
     sizes = {name: (bundle.folder / name).stat().st_size for name in (MANIFEST, WEIGHTS)}
@@ -137,7 +137,7 @@ def _uploads(bundle: Bundle, hub_id: HubId, card: str, public: bool) -> Table:
 
 
 def _parts(bundle: Bundle) -> Iterator[Table | str]:
-    from fsb_perception.publish import data_rows, metric_rows, task_rows
+    from fsb_perception.bundles.card import data_rows, metric_rows, task_rows
 
     manifest = bundle.manifest
     yield _facts(bundle)
@@ -150,7 +150,7 @@ def _parts(bundle: Bundle) -> Iterator[Table | str]:
 
 
 def _facts(bundle: Bundle) -> Table:
-    from fsb_perception.publish import fact_rows
+    from fsb_perception.bundles.card import fact_rows
 
     first, *rest = fact_rows(bundle)
     licence = ["licence", bundle.manifest.licence]

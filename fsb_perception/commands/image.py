@@ -72,10 +72,10 @@ def image(
 
 def _pipelines(bundle: str, device: str, settings: Sequence[str]) -> Iterator[FacePipeline]:
     """A new pipeline for every picture, all over one engine and one detector."""
-    from fsb_perception.bundle import load_bundle
+    from fsb_perception.bundles.bundle import load_bundle
     from fsb_perception.config import PerceptionConfig
     from fsb_perception.detection import build_detector
-    from fsb_perception.engine import Engine
+    from fsb_perception.inference.engine import Engine
     from fsb_perception.options import build, parse_settings
     from fsb_perception.pipeline import FacePipeline
 
@@ -108,7 +108,7 @@ def _look_at_all(
 
 
 def _expand(photo: Path) -> tuple[list[Path], str]:
-    from fsb_perception.pictures import PictureError, find_pictures
+    from fsb_perception.images.files import PictureError, find_pictures
 
     try:
         return find_pictures(photo, ignored_ending=_ENDING), ""
@@ -117,8 +117,8 @@ def _expand(photo: Path) -> tuple[list[Path], str]:
 
 
 def _look_at(path: Path, out: Path, pipeline: FacePipeline, taken: set[Path]) -> _Seen:
-    from fsb_perception.annotate import annotate
-    from fsb_perception.pictures import PictureError, read_picture, unused_name, write_picture
+    from fsb_perception.images.annotate import annotate
+    from fsb_perception.images.files import PictureError, read_picture, unused_name, write_picture
 
     try:
         image = read_picture(path)
@@ -144,7 +144,7 @@ def _print(seen: Sequence[_Seen], console: Console) -> None:
 
 
 def _write_json(path: Path, seen: Sequence[_Seen]) -> None:
-    from fsb_perception.pictures import PictureError
+    from fsb_perception.images.files import PictureError
 
     text = json.dumps([_as_json(picture) for picture in seen], indent=2, ensure_ascii=False)
     try:

@@ -22,8 +22,8 @@ def onnx(
     The file takes normalised pixels and gives the logits of every task; labels, temperatures, mean
     and deviation travel inside. See docs/onnx.md.
     """
-    from fsb_perception.bundle import load_bundle
-    from fsb_perception.onnx_export import INPUT, export_onnx
+    from fsb_perception.bundles.bundle import load_bundle
+    from fsb_perception.bundles.onnx import INPUT, export_onnx
 
     console = Console()
     loaded = load_bundle(bundle)

@@ -14,8 +14,8 @@ from fsb_perception.commands.replay_record import record
 
 if TYPE_CHECKING:
     from fsb_perception.config import PerceptionConfig
-    from fsb_perception.replay.many import MakeAnswering, Outcome
-    from fsb_perception.replay.running import Order
+    from fsb_perception.replay.running.many import MakeAnswering, Outcome
+    from fsb_perception.replay.running.replayer import Order
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -47,10 +47,10 @@ def make_sample(
 ) -> None:
     """Write a bag of two cameras and a few people, and what is true of it."""
     from fsb_perception.options import OptionError
-    from fsb_perception.replay.photos import read_people
     from fsb_perception.replay.problems import lines
-    from fsb_perception.replay.rendered import rendered_people
-    from fsb_perception.replay.sample import make_sample as make
+    from fsb_perception.replay.sample.bag import make_sample as make
+    from fsb_perception.replay.sample.photos import read_people
+    from fsb_perception.replay.sample.rendered import rendered_people
 
     if faces and rendered:
         raise OptionError("--faces and --rendered both say who is in the sample: give one of them")
@@ -122,10 +122,10 @@ def run(
     Started again, it keeps the answers that are there, and judges them anew.
     """
     from fsb_perception.options import OptionError
-    from fsb_perception.replay.criteria import MEASURED, load_criteria
-    from fsb_perception.replay.many import replay_all
-    from fsb_perception.replay.running import Order, folders
-    from fsb_perception.replay.truth import read_truth
+    from fsb_perception.replay.running.many import replay_all
+    from fsb_perception.replay.running.replayer import Order, folders
+    from fsb_perception.replay.scoring.criteria import MEASURED, load_criteria
+    from fsb_perception.replay.truth.files import read_truth
 
     demands = load_criteria(criteria) if criteria else ()
     for demand in demands:
@@ -165,8 +165,8 @@ def compare(
     anything became worse beyond chance.
     """
     from fsb_perception.commands.replay_tables import changes_table
-    from fsb_perception.replay.compare import compare as compared
-    from fsb_perception.replay.compare import load_runs
+    from fsb_perception.replay.scoring.compare import compare as compared
+    from fsb_perception.replay.scoring.compare import load_runs
 
     changes = compared(load_runs(first), load_runs(second))
     _CONSOLE.print(changes_table(changes))
@@ -178,7 +178,7 @@ def _on_cluster(
     order: Order, bags: Sequence[Path], out: Iterable[Path], address: str, mode: str
 ) -> Iterator[Outcome]:
     from fsb_perception.options import OptionError
-    from fsb_perception.replay.cluster import replay_on_cluster
+    from fsb_perception.replay.running.cluster import replay_on_cluster
 
     if mode != "offline":
         raise OptionError(f"--cluster: got --mode {mode}, which one machine does; leave it out")
@@ -194,7 +194,7 @@ def _answering(mode: str, rate: str) -> MakeAnswering:
 
 
 def _offline(_: str) -> MakeAnswering:
-    from fsb_perception.replay.offline import Offline
+    from fsb_perception.replay.running.offline import Offline
 
     return Offline
 
@@ -203,7 +203,7 @@ def _lockstep(_: str) -> MakeAnswering:
     from fsb_perception.ros import environment
 
     environment.prepare()  # may start the program anew
-    from fsb_perception.ros.lockstep import Lockstep
+    from fsb_perception.ros.playing.lockstep import Lockstep
 
     return Lockstep
 
@@ -214,7 +214,7 @@ def _realtime(rate: str) -> MakeAnswering:
     from fsb_perception.ros import environment
 
     environment.prepare()  # may start the program anew
-    from fsb_perception.ros.realtime import Realtime
+    from fsb_perception.ros.playing.realtime import Realtime
 
     return partial(Realtime, rate=rate)
 

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from fsb_perception.ros.recorder import State
+    from fsb_perception.ros.recording.session import State
 
 _CONSOLE = Console(soft_wrap=True, highlight=False)
 _MEGABYTE = 1_000_000
@@ -60,8 +60,8 @@ def record(
     if note:
         _say(note)
     # Loaded only now: the transport reads its variables when it is loaded.
-    from fsb_perception.ros.recorder import Wish
-    from fsb_perception.ros.recorder import record as recorded
+    from fsb_perception.ros.recording.session import Wish
+    from fsb_perception.ros.recording.session import record as recorded
 
     most = int(max_size * _MEGABYTE)
     wish = Wish(out, topics or (), nodes or (), storage, seconds, most, wait)
@@ -72,7 +72,7 @@ def record(
 
 
 def _close(out: Path, state: State) -> None:
-    from fsb_perception.ros.recorder_topics import of_images
+    from fsb_perception.ros.recording.topics import of_images
 
     _CONSOLE.print(_table(state))
     _say(f"Ended: {state.ended}.")

@@ -9,10 +9,10 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from fsb_perception.replay.compare import Change
 from fsb_perception.replay.problems import lines
 from fsb_perception.replay.report import REPORT
-from fsb_perception.replay.running import Done
+from fsb_perception.replay.running.replayer import Done
+from fsb_perception.replay.scoring.compare import Change
 
 _SHOWN = ("look_accuracy", "balanced_accuracy", "track_accuracy", "ece", "flips_a_minute")
 _STYLES = {"better": "green", "worse": "bold red", "not sure": "dim", "same": "dim"}

@@ -8,20 +8,13 @@ library where ``detector.allow_download`` permits it.
 from __future__ import annotations
 
 import importlib
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from fsb_perception.detection import (
-    DETECTORS,
-    SMALLEST_SIDE,
-    DetectorConfig,
-    DetectorError,
-    shrink,
-)
+from fsb_perception.detection.base import SMALLEST_SIDE, DetectorConfig, DetectorError, shrink
 from fsb_perception.types import Face, Image, check_image
 
 # How each detector of the library calls its score threshold.
@@ -56,6 +49,11 @@ class FaceAlignmentDetector:
             if row[2] > row[0] and row[3] > row[1]
         ]
         return sorted(faces, key=lambda face: -face.score)[: self._max_faces]
+
+
+def build(config: DetectorConfig) -> FaceAlignmentDetector:
+    """Build the detector that the library calls ``config.name``."""
+    return FaceAlignmentDetector(config.name, config)
 
 
 def _load(module: str, config: DetectorConfig) -> Any:
@@ -94,7 +92,3 @@ def _device(module: str) -> str:
 
     runs_on_cpu = module in ("yunet", "scrfd") or not torch.cuda.is_available()
     return "cpu" if runs_on_cpu else "cuda"
-
-
-for _module in ("sfd", "blazeface", "retinaface", "scrfd"):
-    DETECTORS.register(_module)(partial(FaceAlignmentDetector, _module))

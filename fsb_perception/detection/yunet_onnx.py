@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fsb_perception.detection import DetectorConfig, DetectorError
+from fsb_perception.detection.base import DetectorConfig, DetectorError
 from fsb_perception.types import Floats, Image
 
 Rows = Callable[[Image], Floats]

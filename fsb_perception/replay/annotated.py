@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fsb_perception.replay.bags import Bag, BagError, Frame, ImageTopic
-from fsb_perception.replay.matching import Match
-from fsb_perception.replay.message_types import ANNOTATIONS, FACES, all_types
+from fsb_perception.replay.bags.message_types import ANNOTATIONS, FACES, all_types
+from fsb_perception.replay.bags.reader import Bag, BagError, Frame, ImageTopic
 from fsb_perception.replay.rows import Row, is_answered
+from fsb_perception.replay.scoring.matching import Match
 from fsb_perception.types import UNKNOWN, QualityFlag, TrackState
 
 _SECOND = 1_000_000_000

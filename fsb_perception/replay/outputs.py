@@ -16,7 +16,7 @@ import numpy as np
 
 import fsb_perception
 from fsb_perception.config import PerceptionConfig
-from fsb_perception.replay.offline import Timing
+from fsb_perception.replay.answering import Timing
 from fsb_perception.replay.problems import Problems
 from fsb_perception.replay.rows import Row, is_answered, line
 
@@ -59,7 +59,7 @@ def write_answers(folder: Path, answered: Iterable[tuple[Row, Timing]]) -> tuple
 
     Args:
         folder: is made; what an earlier run left in it is replaced.
-        answered: as an `fsb_perception.replay.offline.Answering` gives it.
+        answered: as an `fsb_perception.replay.running.offline.Answering` gives it.
 
     Returns:
         What was seen, and the sha256 of results.jsonl.

@@ -16,12 +16,12 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from fsb_perception.images.sources import Source, SourceError, open_source
 from fsb_perception.options import OptionError, Options, option
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.ros import environment
 from fsb_perception.ros.conversions import bgr_to_image
 from fsb_perception.ros.parameters import declare_options
-from fsb_perception.ros.sources import Source, SourceError, open_source
 from fsb_perception.types import Image as Picture
 
 _LOG_EVERY = 10.0  # s

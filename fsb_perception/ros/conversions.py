@@ -9,7 +9,7 @@ import numpy as np
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from fsb_perception.decoding import ConversionError, image_to_bgr
+from fsb_perception.images.messages import ConversionError, image_to_bgr
 from fsb_perception.options import OptionError
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.types import Image as Picture

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 from sensor_msgs.msg import CompressedImage
 
-from fsb_perception.annotate import annotate
+from fsb_perception.images.annotate import annotate
 from fsb_perception.types import FaceAttributes, Image
 
 _JPEG_QUALITY = 80

@@ -1,4 +1,4 @@
-"""The core's values as messages; `fsb_perception.ros.reading` is the way back.
+"""The core's values as messages, and back.
 
 Every number is made a plain Python one first: a NumPy scalar in a message field aborts the process
 or silently sends 0.
@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point
 from std_msgs.msg import Header
 
 import fsb_perception.msg as msg
-from fsb_perception.bundle import Bundle
-from fsb_perception.types import AttributeEstimate, FaceAttributes, Quality
+from fsb_perception.bundles.bundle import Bundle
+from fsb_perception.types import (
+    AttributeEstimate,
+    Face,
+    FaceAttributes,
+    Quality,
+    QualityFlag,
+    TrackState,
+)
 
 _SECOND = 1_000_000_000  # ns
 _LAST_SECOND = 2**31 - 1  # of a Time: in the year 2038
@@ -136,4 +145,57 @@ def bundle_to_msg(bundle: Bundle, stamp: int, tasks: Sequence[str] = ()) -> msg.
         bundle_id=bundle.bundle_id,
         tasks=[name for name in names if not tasks or name in tasks],
         manifest=bundle.manifest.to_json(),
+    )
+
+
+def to_nanoseconds(stamp: Any) -> int:
+    """A ``builtin_interfaces/Time`` as whole nanoseconds."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def faces_of(array: Any) -> list[FaceAttributes]:
+    """The faces of a ``FaceAttributesArray``."""
+    return [_face_of(message) for message in array.faces]
+
+
+def _face_of(message: Any) -> FaceAttributes:
+    landmarks = np.array(message.landmarks_xy, np.float32).reshape(5, 2)
+    return FaceAttributes(
+        face_id=message.face_id,
+        state=TrackState(message.state),
+        first_seen=to_nanoseconds(message.first_seen),
+        last_seen=to_nanoseconds(message.last_seen),
+        face=Face(np.array(message.box_xyxy, np.float32), float(message.score), landmarks),
+        quality=_quality_of(message),
+        estimates=tuple(_estimate_of(estimate) for estimate in message.estimates),
+    )
+
+
+def _quality_of(message: Any) -> Quality:
+    roll, pitch, yaw = (float(angle) for angle in message.head_rpy)
+    return Quality(
+        score=float(message.quality),
+        flags=QualityFlag(message.quality_flags),
+        sharpness=float(message.sharpness),
+        brightness=float(message.brightness),
+        head_rpy=(roll, pitch, yaw),
+    )
+
+
+def _estimate_of(message: Any) -> AttributeEstimate:
+    return AttributeEstimate(
+        task=message.task,
+        labels=tuple(message.labels),
+        label=message.label,
+        confidence=float(message.confidence),
+        probabilities=tuple(float(p) for p in message.probabilities),
+        raw_label=message.raw_label,
+        raw_confidence=float(message.raw_confidence),
+        value=float(message.value),
+        value_stddev=float(message.value_stddev),
+        unit=message.unit,
+        stable=bool(message.stable),
+        since=to_nanoseconds(message.since),
+        last_look=to_nanoseconds(message.last_look),
+        looks=int(message.looks),
     )

@@ -27,11 +27,12 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import SetBool, Trigger
 
-from fsb_perception.bundle import load_bundle
-from fsb_perception.decoding import compressed_to_bgr
-from fsb_perception.detection import DetectorError, build_detector
-from fsb_perception.engine import Engine, EngineMemoryError
-from fsb_perception.manifest import BundleError
+from fsb_perception.bundles.bundle import load_bundle
+from fsb_perception.bundles.manifest import BundleError
+from fsb_perception.detection import build_detector
+from fsb_perception.detection.base import DetectorError
+from fsb_perception.images.messages import compressed_to_bgr
+from fsb_perception.inference.engine import Engine, EngineMemoryError
 from fsb_perception.msg import BundleInfo, FaceAttributesArray
 from fsb_perception.options import OptionError
 from fsb_perception.pipeline import FacePipeline

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-from fsb_perception.ros.reading import to_nanoseconds
+from fsb_perception.ros.messages import to_nanoseconds
 
 _IMAGES_KEPT = 8  # at 30 frames a second, older than any answer still to come
 

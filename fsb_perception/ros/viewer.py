@@ -13,13 +13,13 @@ import rclpy
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
-from fsb_perception.annotate import annotate
-from fsb_perception.decoding import image_to_bgr
+from fsb_perception.images.annotate import annotate
+from fsb_perception.images.messages import image_to_bgr
 from fsb_perception.msg import FaceAttributesArray
 from fsb_perception.ros import environment
 from fsb_perception.ros.camera import IMAGE_QOS
+from fsb_perception.ros.messages import faces_of
 from fsb_perception.ros.pairing import Pairing
-from fsb_perception.ros.reading import faces_of
 from fsb_perception.ros.window import display_shortage
 from fsb_perception.types import Image as Picture
 

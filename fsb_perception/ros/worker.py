@@ -14,10 +14,10 @@ from typing import Any
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
-from fsb_perception.decoding import ConversionError
+from fsb_perception.images.messages import ConversionError
 from fsb_perception.pipeline import FacePipeline
 from fsb_perception.ros.mailbox import Letter, Mailboxes
-from fsb_perception.ros.reading import to_nanoseconds
+from fsb_perception.ros.messages import to_nanoseconds
 from fsb_perception.types import FaceAttributes, Image
 
 _WAIT = 0.2  # s: how soon the thread notices that it shall end

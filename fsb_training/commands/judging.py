@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fsb_training import tables
+from fsb_training.commands import tables
 from fsb_training.commands.shared import (
     CONSOLE,
     Cache,
@@ -20,7 +20,7 @@ from fsb_training.commands.shared import (
 )
 
 if TYPE_CHECKING:
-    from fsb_perception.manifest import Manifest
+    from fsb_perception.bundles.manifest import Manifest
 
 
 def evaluate(
@@ -44,12 +44,12 @@ def evaluate(
     threads: Threads = 0,
 ) -> None:
     """Judge a bundle on data sets in their published layouts, as the robot would see the faces."""
-    from fsb_perception.bundle import load_bundle
-    from fsb_perception.engine import EngineConfig
+    from fsb_perception.bundles.bundle import load_bundle
+    from fsb_perception.inference.engine import EngineConfig
     from fsb_perception.options import OptionError, build
-    from fsb_training import evaluate as judging
-    from fsb_training import results
     from fsb_training.export import answers
+    from fsb_training.judging import evaluate as judging
+    from fsb_training.judging import results
     from fsb_training.recipe_options import DataOptions
 
     loaded = load_bundle(bundle)
@@ -109,10 +109,10 @@ def report(
 
     Of the people in the data sets it shows numbers alone. docs/report.md tells how to read one.
     """
-    from fsb_perception.bundle import load_bundle
-    from fsb_perception.engine import EngineConfig
+    from fsb_perception.bundles.bundle import load_bundle
+    from fsb_perception.inference.engine import EngineConfig
     from fsb_perception.options import build
-    from fsb_training.evaluate import dev_split, open_parts
+    from fsb_training.judging.evaluate import dev_split, open_parts
     from fsb_training.recipe_options import DataOptions
     from fsb_training.report import Choices, check_folder, write_report
 
@@ -131,7 +131,7 @@ def report(
 
 def _warn_of_training_data(manifest: Manifest, specs: list[str]) -> None:
     """A number on faces that were learned from is no held-out number, and says so."""
-    from fsb_training.evaluate import learned_from
+    from fsb_training.judging.evaluate import learned_from
 
     for spec in learned_from(manifest, specs):
         CONSOLE.print(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from fsb_training import tables
+from fsb_training.commands import tables
 from fsb_training.commands.shared import (
     CONSOLE,
     Device,
@@ -30,10 +30,10 @@ def fit(
 
     Several processes share every batch: torchrun --nproc_per_node 2 -m fsb_training.cli -- fit ...
     """
-    from fsb_training import distributed, trainer
+    from fsb_training.data.sources import open_sources
     from fsb_training.export import export as export_bundle
+    from fsb_training.learning import distributed, trainer
     from fsb_training.recipe import load_recipe
-    from fsb_training.sources import open_sources
 
     chosen = load_recipe(recipe, settings or ())
     folder = run or Path("runs") / chosen.name
@@ -55,10 +55,10 @@ def fit(
 
 def export(recipe: RecipeFile, to: Path, settings: Settings = None, run: Run = None) -> None:
     """Make a calibrated bundle in folder TO from a run as far as it has come."""
-    from fsb_training import trainer
+    from fsb_training.data.sources import open_sources
     from fsb_training.export import export as export_bundle
+    from fsb_training.learning import trainer
     from fsb_training.recipe import load_recipe
-    from fsb_training.sources import open_sources
 
     chosen = load_recipe(recipe, settings or ())
     folder = run or Path("runs") / chosen.name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fsb_training import tables
+from fsb_training.commands import tables
 from fsb_training.commands.shared import (
     CONSOLE,
     Settings,
@@ -39,8 +39,8 @@ def data(
     Ends with 1 if something cannot be read, if what was asked for is absent, or if nothing is
     there. docs/datasets.md tells the folder of each data set.
     """
-    from fsb_training import survey
-    from fsb_training.survey_report import check_picture, report
+    from fsb_training.commands.data_tables import check_picture, report
+    from fsb_training.data import survey
 
     if picture:
         check_picture(picture)
@@ -55,14 +55,16 @@ def data(
 
 
 def _preview(recipe: str, settings: list[str]) -> list[Outcome]:
+    from fsb_training.data.sources import preview
     from fsb_training.recipe import load_recipe
-    from fsb_training.sources import preview
 
     return preview(load_recipe(recipe, settings))
 
 
 def params(
-    backbone: Annotated[str, typer.Option(help="row of fsb_perception.backbones")] = "PE-Core-B-16",
+    backbone: Annotated[
+        str, typer.Option(help="row of fsb_perception.towers.backbones")
+    ] = "PE-Core-B-16",
     rank: Annotated[int, typer.Option(help="of the low-rank adapters")] = 64,
     tasks: Annotated[list[str] | None, typer.Option(help="repeatable; all if not said")] = None,
     batch_size: Annotated[int, typer.Option(min=2, help="pictures in a step of training")] = 16,

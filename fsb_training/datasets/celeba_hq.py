@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from fsb_training.datasets import DATASETS, DatasetError, FaceSet, Problems, label_column
+from fsb_training.datasets.faceset import DatasetError, FaceSet, Problems
+from fsb_training.datasets.labels import label_column
 from fsb_training.datasets.tables import data_folder, known_label, read_words
 
 # CelebA's partition is by the number of the picture; these are the last ones of train and val.
@@ -111,6 +112,3 @@ def _part(number: int) -> str:
     if number <= _LAST_TRAIN:
         return "train"
     return "val" if number <= _LAST_VAL else "test"
-
-
-DATASETS.register("CelebA-HQ")(CelebAHQ())

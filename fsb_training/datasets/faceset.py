@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +104,24 @@ class FaceSet:
             traits={name: column[rows] for name, column in self.traits.items()},
             people=tuple(self.people[row] for row in rows) if self.people else (),
         )
+
+
+class Loader(Protocol):
+    """Reads one data set.
+
+    Attributes:
+        licence: of pictures and labels, in a few words.
+        parts: as published; where there are others, one called "all" holds them together.
+        training_parts: those to learn from; empty if the data set is for judging alone.
+    """
+
+    licence: str
+    parts: tuple[str, ...]
+    training_parts: tuple[str, ...]
+
+    def load(self, root: Path, part: str) -> FaceSet:
+        """The faces of ``part`` below the data root ``root``."""
+        ...
 
 
 def joined(parts: Sequence[FaceSet], part: str) -> FaceSet:

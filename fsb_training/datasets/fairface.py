@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from fsb_perception.tasks import TASKS
-from fsb_training.datasets import DATASETS, FaceSet, Problems, label_column
+from fsb_training.datasets.faceset import FaceSet, Problems
+from fsb_training.datasets.labels import label_column
 from fsb_training.datasets.tables import data_folder, known_label, read_csv
 
 _GENDERS = {"Male": "male", "Female": "female"}
@@ -54,6 +55,3 @@ class FairFace:
             traits={"race": np.array(races, np.str_)},
             problems=problems,
         )
-
-
-DATASETS.register("FairFace")(FairFace())

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from fsb_perception.tasks import TASKS
-from fsb_training.datasets import DATASETS, DatasetError, FaceSet, Problems
+from fsb_training.datasets.faceset import DatasetError, FaceSet, Problems
 from fsb_training.datasets.tables import data_folder, read_csv
 
 _PARTS = {
@@ -97,6 +97,3 @@ def _picture(folder: Path, pictures: str, name: str) -> str:
         if (folder / file).is_file():
             return str(file)
     return ""
-
-
-DATASETS.register("FERPlus")(FERPlus())

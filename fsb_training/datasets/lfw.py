@@ -15,7 +15,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from fsb_training.datasets import DATASETS, FaceSet, Problems, label_column
+from fsb_training.datasets.faceset import FaceSet, Problems
+from fsb_training.datasets.labels import label_column
 from fsb_training.datasets.tables import data_folder, read_words
 
 _NAME = re.compile(r"^(?P<person>.+)_\d{4}\.jpg$", re.ASCII)
@@ -75,6 +76,3 @@ def _listed(folder: Path, problems: Problems) -> dict[str, tuple[str, str]]:
 def _file(name: str) -> str:
     match = _NAME.match(name)
     return f"{match['person']}/{name}" if match else f"*/{name}"
-
-
-DATASETS.register("LFW")(LFW())

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fsb_training.datasets import DATASETS, FaceSet, Problems, label_column
-from fsb_training.datasets.faceset import DatasetError
+from fsb_training.datasets.faceset import DatasetError, FaceSet, Problems
+from fsb_training.datasets.labels import label_column
 from fsb_training.datasets.tables import data_folder, known_label, read_words
 
 _EMOTIONS = {
@@ -62,6 +62,3 @@ class RAFDB:
             problems=problems,
             aligned=True,
         )
-
-
-DATASETS.register("RAF-DB")(RAFDB())

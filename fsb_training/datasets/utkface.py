@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fsb_training.datasets import DATASETS, FaceSet, Problems, age_columns
+from fsb_training.datasets.faceset import FaceSet, Problems
+from fsb_training.datasets.labels import age_columns
 from fsb_training.datasets.tables import OLDEST, data_folder
 
 _NAME = re.compile(
@@ -55,6 +56,3 @@ class UTKFace:
             traits={"race": np.array([_RACES[int(match["race"])] for match in matches], np.str_)},
             problems=problems,
         )
-
-
-DATASETS.register("UTKFace")(UTKFace())

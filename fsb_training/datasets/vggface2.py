@@ -17,15 +17,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from fsb_training.datasets import (
-    DATASETS,
-    AbsentError,
-    FaceSet,
-    Problems,
-    age_columns,
-    label_column,
-)
-from fsb_training.datasets.faceset import DatasetError
+from fsb_training.datasets.faceset import AbsentError, DatasetError, FaceSet, Problems
+from fsb_training.datasets.labels import age_columns, label_column
 from fsb_training.datasets.tables import data_folder, known_label, read_csv, read_rows, years
 
 _GENDERS = {"m": "male", "f": "female"}
@@ -108,6 +101,3 @@ def _ages(table: Path, pictures: set[str], problems: Problems) -> dict[str, floa
         else:
             problems.note("picture is not there", where)
     return ages
-
-
-DATASETS.register("VGGFace2")(VGGFace2())

@@ -54,3 +54,14 @@ def points(estimate: Estimate) -> str:
 def megabytes(size: float) -> str:
     """Bytes as MB."""
     return f"{size / 1e6:.1f}"
+
+
+def percent(share: float) -> str:
+    """Three figures, and no powers of ten.
+
+    >>> percent(0.20651), percent(0.0099), percent(1e-8), percent(1.0)
+    ('20.7 %', '0.99 %', '< 0.01 %', '100 %')
+    """
+    if 0 < share < 5e-5:
+        return "< 0.01 %"
+    return f"{100 * share:.{0 if share == 1 else 1 if share >= 0.1 else 2}f} %"

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from torch.utils.benchmark import Timer
 
-from fsb_perception.backbones import BACKBONES
 from fsb_perception.model import MultitaskEncoder
-from fsb_perception.text import build_text_tower
+from fsb_perception.towers.backbones import BACKBONES
+from fsb_perception.towers.text import build_text_tower
 from fsb_perception.types import Floats
-from fsb_training.batches import Source
-from fsb_training.evaluate import together
-from fsb_training.metrics import fit_temperature, task_metrics
+from fsb_training.data.batches import Source
+from fsb_training.judging.evaluate import together
+from fsb_training.judging.metrics import fit_temperature, task_metrics
+from fsb_training.learning.validation import dev_logits, preprocessing_of
 from fsb_training.recipe import Recipe
 from fsb_training.report.features import FeatureMap, Tower, feature_maps
-from fsb_training.validation import dev_logits, preprocessing_of
 
 Answers = dict[str, tuple[Floats, NDArray[np.int64]]]
 """Logits (n, classes) and true labels (n,) by task, of all data sets together."""

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsb_perception.options import OptionError
-from fsb_training.batches import Source
+from fsb_training.data.batches import Source
+from fsb_training.data.faces import open_store, readable_faces
+from fsb_training.data.splits import draws
 from fsb_training.datasets import load_training
-from fsb_training.faces import open_store, readable_faces
 from fsb_training.recipe_options import DataOptions
-from fsb_training.splits import draws
 
 Partition = dict[str, list[Source]]
 """Sources by part, one a data set."""
@@ -22,7 +22,7 @@ Partition = dict[str, list[Source]]
 def partition(options: DataOptions, names: Sequence[str], shares: Mapping[str, float]) -> Partition:
     """The faces of data sets in parts that share no picture.
 
-    A part holds the faces whose draw (`fsb_training.splits.draws`) falls into its stretch of
+    A part holds the faces whose draw (`fsb_training.data.splits.draws`) falls into its stretch of
     [0, 1), so that making the last part smaller moves no face into another.
 
     Args:

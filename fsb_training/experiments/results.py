@@ -11,9 +11,9 @@ from fsb_perception.tasks import TASKS
 from fsb_training.experiments import markdown
 from fsb_training.experiments.estimates import accuracy, difference, metric
 from fsb_training.experiments.maps import FOLDER, draw_maps, map_table
+from fsb_training.experiments.markdown import percent
 from fsb_training.experiments.plan import MAIN, Cell
 from fsb_training.experiments.records import Record, read_all
-from fsb_training.tables import percent
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,11 @@ import cv2
 import torch
 from tqdm import tqdm
 
-from fsb_perception.bundle import sha256
-from fsb_perception.hardware import choose_dtype, format_name
+from fsb_perception.bundles.bundle import sha256
+from fsb_perception.inference.hardware import choose_dtype, format_name
 from fsb_perception.model import MultitaskEncoder
 from fsb_perception.workers import end_with_parent
-from fsb_training import trainer
-from fsb_training.assembly import deploy
-from fsb_training.batches import Source
+from fsb_training.data.batches import Source
 from fsb_training.experiments import measure
 from fsb_training.experiments.options import ADAPT, DEV, PARTS, PRETRAIN, TEST, Sweep
 from fsb_training.experiments.partition import Partition, first, partition
@@ -43,6 +41,8 @@ from fsb_training.experiments.records import (
     write,
 )
 from fsb_training.experiments.towers import pretrained
+from fsb_training.learning import trainer
+from fsb_training.learning.assembly import deploy
 from fsb_training.params import size
 from fsb_training.recipe import Recipe
 

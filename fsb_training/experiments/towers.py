@@ -7,8 +7,8 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from fsb_training import trainer
-from fsb_training.batches import Source
+from fsb_training.data.batches import Source
+from fsb_training.learning import trainer
 from fsb_training.recipe import Recipe
 from fsb_training.writing import write_whole
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsb_perception.options import Options
-from fsb_training.datasets import DatasetError, FaceSet, Problems
+from fsb_training.datasets.faceset import DatasetError, FaceSet, Problems
 from fsb_training.filters.agreement import AgreementOptions
 from fsb_training.filters.base import Filter, FilterConfig
 from fsb_training.filters.celebrities import CelebrityOptions

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from fsb_perception.options import option
 from fsb_perception.tasks import TASKS, task
-from fsb_training.datasets import DATASETS, MISSING, DatasetError, FaceSet
+from fsb_training.datasets import DATASETS
+from fsb_training.datasets.faceset import MISSING, DatasetError, FaceSet
 from fsb_training.datasets.tables import known_label, read_csv
 from fsb_training.filters.base import KEEP, FilterConfig, Verdict
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from fsb_perception.options import Options
-from fsb_training.datasets import FaceSet
+from fsb_training.datasets.faceset import FaceSet
 
 
 class Verdict(NamedTuple):

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsb_perception.options import OptionError, option
-from fsb_training.datasets import DATASETS, DatasetError, FaceSet, load_part
+from fsb_training.datasets import DATASETS, load_part
 from fsb_training.datasets.celeba_hq import originals
+from fsb_training.datasets.faceset import DatasetError, FaceSet
 from fsb_training.datasets.tables import read_words
 from fsb_training.filters.base import KEEP, FilterConfig, Verdict
 

@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass
 
 import cv2
 
-from fsb_perception.bundle import Bundle
-from fsb_perception.engine import EngineConfig
+from fsb_perception.bundles.bundle import Bundle
+from fsb_perception.inference.engine import EngineConfig
 from fsb_perception.options import OptionError
-from fsb_training.batches import Source
-from fsb_training.evaluate import learned_from
+from fsb_training.data.batches import Source
 from fsb_training.export import answers
+from fsb_training.judging.evaluate import learned_from
+from fsb_training.judging.results import Result, results, to_json
+from fsb_training.judging.subgroups import MIN_COUNT
 from fsb_training.report import figures
 from fsb_training.report.efficiency import Efficiency, measure
 from fsb_training.report.features import (
@@ -25,8 +27,6 @@ from fsb_training.report.features import (
     tower_of,
 )
 from fsb_training.report.figures import Picture
-from fsb_training.results import Result, results, to_json
-from fsb_training.subgroups import MIN_COUNT
 
 _log = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from fsb_perception.backbones import BACKBONES, Backbone
-from fsb_perception.bundle import Bundle
-from fsb_perception.engine import Engine, EngineConfig
-from fsb_perception.text import build_text_tower, text_config
+from fsb_perception.bundles.bundle import Bundle
+from fsb_perception.inference.engine import Engine, EngineConfig
+from fsb_perception.towers.backbones import BACKBONES, Backbone
+from fsb_perception.towers.text import build_text_tower, text_config
 
 BATCHES = (1, 8)
 _REPEATS = 15

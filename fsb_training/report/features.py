@@ -23,16 +23,17 @@ from tqdm import tqdm
 
 from fsb_perception import samples
 from fsb_perception.adapters.streams import TaskTower
-from fsb_perception.backbones import BACKBONES
-from fsb_perception.bundle import Bundle, load_bundle
-from fsb_perception.detection import DetectorConfig, build_detector
-from fsb_perception.preprocessing import Preprocessing
+from fsb_perception.bundles.bundle import Bundle, load_bundle
+from fsb_perception.bundles.preprocessing import Preprocessing
+from fsb_perception.detection import build_detector
+from fsb_perception.detection.base import DetectorConfig
 from fsb_perception.samples.scenario import STILLS
+from fsb_perception.towers.backbones import BACKBONES
+from fsb_perception.towers.weights import RANDOM, load_tower
 from fsb_perception.types import Face, Floats, Image
-from fsb_perception.weights import RANDOM, load_tower
-from fsb_training.batches import Source
-from fsb_training.datasets import MISSING, DatasetError
-from fsb_training.faces import find_face, read_picture
+from fsb_training.data.batches import Source
+from fsb_training.data.faces import find_face, read_picture
+from fsb_training.datasets.faceset import MISSING, DatasetError
 
 MOST_FACES = 2000
 """In a t-SNE map: more take minutes and hide each other."""

@@ -20,9 +20,9 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from fsb_perception.tasks import TASKS
 from fsb_perception.types import Floats
+from fsb_training.judging.results import Bin, Result
+from fsb_training.judging.subgroups import Grouping
 from fsb_training.report.features import FeatureMap
-from fsb_training.results import Bin, Result
-from fsb_training.subgroups import Grouping
 
 _INK, _INK_IN_THE_DARK = "#404040", "#d4d4d4"
 _BEFORE, _AFTER = "#d9822b", "#3b7dd8"

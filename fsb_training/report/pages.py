@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment
 
 from fsb_perception import __version__
-from fsb_perception.templates import environment
+from fsb_perception.pages.templates import environment
 from fsb_training.report import words
 from fsb_training.report.collect import Choices, Section
 from fsb_training.report.figures import Picture, plain

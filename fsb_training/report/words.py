@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fsb_perception.tasks import TASKS
-from fsb_training.intervals import Interval
+from fsb_training.judging.intervals import Interval
+from fsb_training.judging.results import Result
+from fsb_training.judging.subgroups import largest_gap
 from fsb_training.report.collect import Section
 from fsb_training.report.figures import plain
-from fsb_training.results import Result
-from fsb_training.subgroups import largest_gap
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.paths import ROOT
 
 
 def bench(*arguments: str, script: str = "bench_encoder") -> subprocess.CompletedProcess[str]:

@@ -14,7 +14,8 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.paths import ROOT
+
 FILES = sorted(path for path in (ROOT / "requirements").glob("*.txt") if path.stem != "lock")
 SOURCED = bool(os.environ.get("ROS_DISTRO"))
 

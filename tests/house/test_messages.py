@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from fsb_perception import msg
 from fsb_perception.types import UNKNOWN, QualityFlag, TrackState
+from tests.paths import ROOT
 
-FILES = sorted((Path(__file__).resolve().parents[2] / "msg").glob("*.msg"))
+FILES = sorted((ROOT / "msg").glob("*.msg"))
 
 FIELDS = {
     "AttributeEstimate": {

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fsb_perception.ros.graph import GRAPHS
+from fsb_perception.ros.launching.graph import GRAPHS
+from tests.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 INSTALLED = Path("install", "fsb_perception")
 
 # One worker builds for all of them; the first of them waits for the compiler.

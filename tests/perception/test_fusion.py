@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsb_perception.fusion import FaceFusion
-from fsb_perception.fusion_options import FusionConfig
+from fsb_perception.fusion import FaceFusion, FusionConfig
 from fsb_perception.options import build
 from fsb_perception.tasks import TASKS, Task
 from fsb_perception.types import UNKNOWN, AttributeEstimate

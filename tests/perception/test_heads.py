@@ -10,11 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsb_perception.backbones import BACKBONES
-from fsb_perception.engine import Engine, EngineConfig
+from fsb_perception.bundles.onnx import export_onnx
+from fsb_perception.bundles.preprocessing import Preprocessing
 from fsb_perception.heads import HEADS, Ordinal, build_head
-from fsb_perception.onnx_export import export_onnx
-from fsb_perception.preprocessing import Preprocessing
+from fsb_perception.inference.engine import Engine, EngineConfig
+from fsb_perception.towers.backbones import BACKBONES
 from tests.bundles import random_bundle
 
 WIDTH, CLASSES = 16, 9

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fsb_perception.config import PerceptionConfig
-from fsb_perception.engine import Engine
+from fsb_perception.inference.engine import Engine
 from fsb_perception.options import build
 from fsb_perception.pipeline import FacePipeline
 from fsb_perception.registry import UnknownNameError

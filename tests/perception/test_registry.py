@@ -7,10 +7,7 @@ from fsb_perception.registry import Registry, UnknownNameError
 
 @pytest.fixture
 def shapes() -> Registry[int]:
-    registry: Registry[int] = Registry("shape")
-    registry.register("circle")(1)
-    registry.register("square")(2)
-    return registry
+    return Registry("shape", {"circle": 1, "square": 2})
 
 
 def test_it_reads_like_a_mapping(shapes: Registry[int]) -> None:
@@ -34,11 +31,6 @@ def test_an_unknown_name_is_answered_with_the_known_ones(
     assert str(caught.value) == said
 
 
-def test_a_name_is_taken_once(shapes: Registry[int]) -> None:
-    with pytest.raises(ValueError, match="'circle' is registered already"):
-        shapes.register("circle")(3)
-
-
 def test_an_empty_registry_says_so() -> None:
     with pytest.raises(UnknownNameError, match="Known: none"):
-        Registry("shape")["circle"]
+        Registry("shape", {})["circle"]

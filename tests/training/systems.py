@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from fsb_perception.backbones import BACKBONES
 from fsb_perception.tasks import TASKS
-from fsb_training.groups import parameter_groups
-from fsb_training.learner import Learner
+from fsb_perception.towers.backbones import BACKBONES
+from fsb_training.learning.groups import parameter_groups
+from fsb_training.learning.learner import Learner
 from fsb_training.recipe import Recipe
 from fsb_training.recipe_options import OptimiserOptions
 from fsb_training.systems import SYSTEMS

@@ -13,12 +13,14 @@ from safetensors.torch import save_file
 
 from fsb_perception.adapters.lora import Lora
 from fsb_perception.adapters.vpt import VisualPrompts
-from fsb_perception.backbones import BACKBONES
-from fsb_perception.bundle import load_bundle
+from fsb_perception.bundles.bundle import load_bundle
 from fsb_perception.options import OptionError
-from fsb_training import cli, sources, trainer
+from fsb_perception.towers.backbones import BACKBONES
+from fsb_training import cli
+from fsb_training.data import sources
+from fsb_training.learning import trainer
 from fsb_training.recipe import load_recipe
-from tests.training import layouts
+from tests.training.datasets import layouts
 
 LORA = {
     "name": "small",
@@ -287,7 +289,7 @@ def test_what_a_tower_cannot_do_is_said_before_its_weights_are_fetched(
     def fetch(*_: object) -> None:
         pytest.fail("asked for the weights first")
 
-    monkeypatch.setattr("fsb_perception.weights.load_tower", fetch)
+    monkeypatch.setattr("fsb_perception.towers.weights.load_tower", fetch)
     wanted = ("weights.allow_download=true", "weights.tower=", "head=mlp")
     with pytest.raises(OptionError, match=message):
         load_recipe(written(tmp_path), ["backbone=PE-Core-B-16", "sizes=[224]", *wanted, *settings])

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from fsb_perception.bundle import load_bundle
+from fsb_perception.bundles.bundle import load_bundle
 from fsb_training.cli import app
 from fsb_training.recipe import load_recipe
 from fsb_training.recipe_files import find_recipe, shipped_recipes
-from tests.test_readme import assert_accepted
-from tests.training import layouts
+from tests.house.test_readme import assert_accepted
+from tests.paths import ROOT
+from tests.training.datasets import layouts
 
-ROOT = Path(__file__).resolve().parents[2]
 PHOTO = ROOT / "fsb_perception/samples/hopper.jpg"
 # Appended to what a guide has people type: the same work in seconds.
 TINY = {
@@ -34,15 +34,20 @@ SERVES_FOR_EVER = ("demo",)
 
 
 # One process a guide: torch is imported once. What a guide adds to the code comes first.
-RUN = """
+RUN = r"""
 import importlib, json, sys
 code, typed = json.loads(sys.argv[1])
 if code.startswith("Task("):
     import fsb_perception.tasks as tasks
     row = eval(code, vars(tasks))
     tasks.TASKS = tasks.MappingProxyType({**tasks.TASKS, row.name: row})
-else:
-    exec(code)
+elif code:
+    import fsb_training.datasets as datasets
+    from fsb_perception.registry import Registry
+    loader, row = code.rsplit("\0", 1)
+    exec(loader)
+    table = {**datasets.DATASETS, **eval("{" + row + "}")}
+    datasets.DATASETS = Registry("data set", table)
 modules = {"fsb": "fsb_perception.cli", "fsb-train": "fsb_training.cli"}
 for words in typed:
     sys.argv = words
@@ -121,7 +126,7 @@ def test_adding_a_data_set(tmp_path: Path) -> None:
     for part in ("train", "test"):
         for n, emotion in enumerate(("happiness", "sadness") * 6):
             layouts.picture(tmp_path / f"data/Moods/{part}/{emotion}/{n}.jpg", seed=n)
-    (code,) = blocks("add-a-dataset.md", "python")
+    code = "\0".join(blocks("add-a-dataset.md", "python"))
     said = follow("add-a-dataset.md", tmp_path, code)
     assert re.search(r"Moods +│ train +│ +12 │ +0 │ emotion", said)
     entries = load_bundle(tmp_path / "runs/yours/bundle").manifest.training_data

@@ -6,10 +6,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from fsb_perception.backbones import BACKBONES
 from fsb_perception.tasks import TASKS
-from fsb_training.assembly import adapted_encoder
+from fsb_perception.towers.backbones import BACKBONES
 from fsb_training.cli import app
+from fsb_training.learning.assembly import adapted_encoder
 from fsb_training.memory import activation_bytes, saved_bytes
 from fsb_training.params import sizes
 from fsb_training.systems import SYSTEMS

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from fsb_perception.backbones import BACKBONES
-from fsb_perception.bundle import Bundle, save_bundle
+from fsb_perception.bundles.bundle import Bundle, save_bundle
 from fsb_perception.tasks import TASKS
-from fsb_training.assembly import deploy
+from fsb_perception.towers.backbones import BACKBONES
 from fsb_training.export import manifest_of
-from fsb_training.learner import Learner
+from fsb_training.learning.assembly import deploy
+from fsb_training.learning.learner import Learner
 from fsb_training.recipe import Recipe
 from fsb_training.systems import SYSTEMS
 from tests.texts import word_tokenizer

@@ -13,8 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from fsb_perception.replay.report.collect import Camera, Replay, Track
-from fsb_perception.replay.report.drawing import (
+from fsb_perception.pages.drawing import (
     BLUE,
     COLOURS,
     GREY,
@@ -27,6 +26,7 @@ from fsb_perception.replay.report.drawing import (
     picture,
     stack,
 )
+from fsb_perception.replay.report.collect import Camera, Replay, Track
 from fsb_perception.replay.report.lanes import Lane, Piece, Values, pieces, rates
 from fsb_perception.tasks import TASKS
 from fsb_perception.types import UNKNOWN, TrackState

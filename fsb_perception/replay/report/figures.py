@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from fsb_perception.replay.report.collect import Camera, Replay
-from fsb_perception.replay.report.drawing import (
+from fsb_perception.pages.drawing import (
     BLUE,
     COLOURS,
     INK,
@@ -21,6 +20,7 @@ from fsb_perception.replay.report.drawing import (
     picture,
     stack,
 )
+from fsb_perception.replay.report.collect import Camera, Replay
 from fsb_perception.replay.report.lanes import Values, envelope, medians
 
 _MARKERS = "osD^vP"

@@ -10,11 +10,11 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from fsb_perception.options import flatten
+from fsb_perception.pages.drawing import Picture, plain
+from fsb_perception.pages.templates import environment
 from fsb_perception.replay.report import faces, figures, tables, words
 from fsb_perception.replay.report.collect import Replay
-from fsb_perception.replay.report.drawing import Picture, plain
 from fsb_perception.replay.report.lanes import second
-from fsb_perception.templates import environment
 
 # What no page may hold: controls, and halves of characters.
 _NO_TEXT = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

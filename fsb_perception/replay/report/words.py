@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fsb_perception.pages.drawing import plain
 from fsb_perception.replay.problems import lines
 from fsb_perception.replay.report.collect import Replay
-from fsb_perception.replay.report.drawing import plain
 from fsb_perception.replay.report.tables import FEW, number, slices, span, tasks
 
 _Json = Mapping[str, Any]

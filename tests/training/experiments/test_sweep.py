@@ -18,15 +18,16 @@ from fsb_training.cli import app
 from fsb_training.experiments.options import PARTS, SHIPPED, Sweep
 from fsb_training.experiments.partition import first, partition
 from fsb_training.experiments.plan import MAIN
-from fsb_training.experiments.pretraining import CaptionBatches, CaptionLearner
 from fsb_training.experiments.records import read_all
 from fsb_training.experiments.sweep import parts_of
+from fsb_training.learning.captions.learner import CaptionBatches, CaptionLearner
 from fsb_training.recipe import load_recipe
 from fsb_training.recipe_options import DataOptions
-from tests.training import layouts
+from tests.paths import ROOT
+from tests.training.datasets import layouts
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.long]  # the sweep is run once, for all of them
-RECIPES = Path(__file__).parents[3] / "fsb_training" / "recipes"
+RECIPES = ROOT / "fsb_training" / "recipes"
 SHARES = {"pretrain": 0.4, "adapt": 0.2, "dev": 0.2, "test": 0.2}
 SWEEP = {
     "pretrain": "clip.yaml",

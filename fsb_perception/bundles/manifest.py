@@ -1,0 +1,98 @@
+"""What a bundle says of itself: ``manifest.json``, field by field. See docs/bundles.md."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+
+from fsb_perception.bundles.hub import WEIGHTS
+from fsb_perception.bundles.preprocessing import Preprocessing
+
+FORMAT_VERSION = 2  # 1 knew neither adapter nor head
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
+"""Of a bundle's name: it stands in ids and in folders."""
+
+
+class BundleError(RuntimeError):
+    """A bundle that cannot be used; the message names the file, the fault and what to do."""
+
+
+def _the_only_file(name: str) -> str:
+    if name != WEIGHTS:
+        raise ValueError(f"a bundle holds {WEIGHTS} and no other file, not {name!r}")
+    return name
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BundleTask(_Entry):
+    """A task as the weights know it; the order of ``labels`` is the order of the logits."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    labels: tuple[str, ...] = Field(min_length=2)
+    ordered: bool = False
+
+
+class TrainingData(_Entry):
+    """One data set that took part in training: where its share came from and what binds its use."""
+
+    name: str
+    count: int = Field(ge=0)
+    licence: str
+
+
+class Manifest(_Entry):
+    """What a bundle says of itself.
+
+    Attributes:
+        format_version: of this layout; a newer one is refused.
+        name: of the bundle.
+        backbone: row of `fsb_perception.towers.backbones`.
+        adapter: the method that adapted it, and its settings; see `fsb_perception.adapters`.
+        head: row of `fsb_perception.heads`; of "text" heads the prompts' features are weights.
+        tasks: in the order of the heads.
+        preprocessing: how faces become pixels.
+        temperatures: by task; logits are divided by it before the softmax (Guo et al., ICML 2017).
+        metrics: ``{data set: {task: {metric: number}}}`` as measured, with counts.
+        training_data: what the weights were trained on.
+        recipe: what `fsb-train fit` was told, and how far it went.
+        licence: of the weights.
+        intended_use: what they are for.
+        limits: what they are not for, and what was measured to be weak.
+        files: sha256 by file name.
+    """
+
+    format_version: int = Field(FORMAT_VERSION, ge=1, le=FORMAT_VERSION, strict=True)
+    name: str = Field(pattern=NAME_PATTERN)
+    backbone: str
+    adapter: dict[str, Any] = {"method": "full"}
+    head: str = "linear"
+    tasks: tuple[BundleTask, ...]
+    preprocessing: Preprocessing
+    temperatures: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+    metrics: dict[str, dict[str, dict[str, float | int]]] = {}
+    training_data: tuple[TrainingData, ...] = ()
+    recipe: dict[str, Any] = {}
+    licence: str
+    intended_use: str
+    limits: str
+    files: dict[
+        Annotated[str, AfterValidator(_the_only_file)],
+        Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")],
+    ] = {}
+
+    @field_validator("tasks")
+    @classmethod
+    def _one_head_each(cls, tasks: tuple[BundleTask, ...]) -> tuple[BundleTask, ...]:
+        names = [task.name for task in tasks]
+        if len(set(names)) < max(len(names), 1):
+            raise ValueError(f"a bundle has one head or more, each of another task, not {names}")
+        return tasks
+
+    def to_json(self) -> str:
+        """The text of ``manifest.json``."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,134 @@
+"""Sample bags with exact truth, drawn from photographs: those that ship with FSB, or one's own.
+
+Two cameras look at the same people, the second some seconds later: faces come near, leave and
+return, are blurred, hidden and dimmed. Who somebody is and where the face stands is known to the
+pixel; of gender, age and emotions what is known of the person and the photograph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import cv2
+import numpy as np
+from rich.progress import track
+
+from fsb_perception.replay.bags.reader import COMPRESSED, RAW, BagError, require_packages
+from fsb_perception.replay.sample.people import Person, clip_of, shipped_people
+from fsb_perception.replay.truth.files import write_truth
+from fsb_perception.replay.truth.statements import Statement
+from fsb_perception.samples.clip import FPS, HEIGHT, WIDTH, Clip, Drawn
+from fsb_perception.types import Image
+
+BAG, TRUTH = "bag", "truth.jsonl"
+CAMERAS = MappingProxyType({"front": 0.0, "side": 7.0})
+"""How many seconds each camera is ahead in the clip."""
+
+_START = 1_700_000_000_000_000_000  # ns
+_QUALITY = 90  # of the JPEGs
+_MOST_OUTSIDE = 0.5  # of a face's width: beyond it, nobody would call it in the picture
+
+
+def make_sample(
+    folder: Path,
+    people: Sequence[Person] = (),
+    *,
+    seconds: float = 20.0,
+    raw: bool = False,
+    storage: str = "mcap",
+) -> tuple[Path, Path]:
+    """Write a bag and its truth.
+
+    Args:
+        folder: is made; the bag in it must not be there yet.
+        people: who is in it, 1 to 6; those whose photographs ship with FSB if empty.
+        seconds: how long.
+        raw: images as they are, 0.9 MB each; else as JPEG.
+        storage: mcap or sqlite3.
+
+    Returns:
+        The bag and the truth file.
+
+    Raises:
+        BagError: there is such a bag already, or it cannot be written.
+    """
+    require_packages()
+    from rosbags.rosbag2 import StoragePlugin, Writer
+    from rosbags.rosbag2.errors import WriterError
+
+    plugins = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
+    if storage not in plugins:
+        raise BagError(f"storage: got {storage!r}, must be {' or '.join(plugins)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    count = max(1, round(seconds * FPS))
+    people = people or shipped_people()
+    clip = clip_of(people)
+    try:
+        with Writer(folder / BAG, version=9, storage_plugin=plugins[storage]) as writer:
+            _write_images(writer, clip, count, raw)
+    except (WriterError, OSError) as error:
+        raise BagError(f"{folder / BAG} cannot be written: {error}") from error
+    write_truth(folder / TRUTH, _truth(clip, people, count))
+    return folder / BAG, folder / TRUTH
+
+
+def _write_images(writer: Any, clip: Clip, count: int, raw: bool) -> None:
+    from rosbags.typesys import Stores, get_typestore
+
+    types = get_typestore(Stores.ROS2_KILTED)
+    kind, ending = (RAW, "image_raw") if raw else (COMPRESSED, "image_raw/compressed")
+    topics = {
+        camera: writer.add_connection(f"/{camera}/{ending}", kind, typestore=types)
+        for camera in CAMERAS
+    }
+    for index in track(range(count), "Drawing frames"):
+        for camera, ahead in CAMERAS.items():
+            picture = clip.frame(_index(index, ahead))
+            message = _message(types.types, picture, stamp_of(index), camera, raw)
+            data = types.serialize_cdr(message, kind)
+            writer.write(topics[camera], stamp_of(index), data)
+
+
+def stamp_of(index: int) -> int:
+    """Of a frame of the sample, in nanoseconds."""
+    return _START + index * 1_000_000_000 // FPS
+
+
+def _index(index: int, ahead: float) -> int:
+    return index + round(ahead * FPS)
+
+
+def _message(types: Any, picture: Image, stamp: int, camera: str, raw: bool) -> Any:
+    time = types["builtin_interfaces/msg/Time"](*divmod(stamp, 1_000_000_000))
+    header = types["std_msgs/msg/Header"](time, f"{camera}_camera")
+    if raw:
+        height, width = picture.shape[:2]
+        return types[RAW](header, height, width, "bgr8", 0, 3 * width, picture.ravel())
+    _, packed = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    return types[COMPRESSED](header, "bgr8; jpeg compressed bgr8", np.asarray(packed).ravel())
+
+
+def _truth(clip: Clip, people: Sequence[Person], count: int) -> Iterator[Statement]:
+    known = {person.name: person for person in people}
+    for index in range(count):
+        for camera, ahead in CAMERAS.items():
+            for face in clip.faces(_index(index, ahead)):
+                if _is_there(face):
+                    yield Statement(
+                        camera=camera,
+                        stamp=stamp_of(index),
+                        identity=face.still,
+                        box_xyxy=face.box_xyxy,
+                        attributes=known[face.still].attributes_in(face.portraits),
+                        hidden=face.hidden,
+                    )
+
+
+def _is_there(face: Drawn) -> bool:
+    left, top, right, bottom = face.box_xyxy
+    across = max(0.0, min(right, WIDTH) - max(left, 0)) / (right - left)
+    down = max(0.0, min(bottom, HEIGHT) - max(top, 0)) / (bottom - top)
+    return across * down >= 1 - _MOST_OUTSIDE

@@ -1,0 +1,154 @@
+"""All that is measured of a bundle's answers on one task of one data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsb_perception.tasks import TASKS
+from fsb_perception.types import Floats
+from fsb_training.data.batches import Source
+from fsb_training.datasets.faceset import MISSING
+from fsb_training.judging.intervals import Interval, metric_intervals
+from fsb_training.judging.metrics import ECE_BINS, confidence_bins, task_metrics, uncalibrated
+from fsb_training.judging.subgroups import MIN_COUNT, Grouping, as_json, attributes_of, groupings
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Faces whose confidence lies between ``low`` and ``high``."""
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """One task on the labelled faces of one data set.
+
+    Attributes:
+        data: name of the data set.
+        part: of it.
+        task: name of the task.
+        metrics: of `fsb_training.judging.metrics.task_metrics`.
+        intervals: (low, high) of each metric; see `fsb_training.judging.intervals`.
+        confusion: faces (classes, classes) by true label, then by the label that was said.
+        before, after: bins of confidence that are not empty, at temperature 1 and as calibrated.
+        groupings: faces by group of people; empty where nothing is known of them.
+    """
+
+    data: str
+    part: str
+    task: str
+    metrics: dict[str, float | int]
+    intervals: dict[str, Interval]
+    confusion: NDArray[np.int64]
+    before: tuple[Bin, ...]
+    after: tuple[Bin, ...]
+    groupings: tuple[Grouping, ...]
+
+    @property
+    def spec(self) -> str:
+        """Data set and part, as the command line takes them."""
+        return f"{self.data}:{self.part}"
+
+
+def results(
+    answers: Mapping[str, Mapping[str, Floats]],
+    sources: Iterable[Source],
+    temperatures: Mapping[str, float],
+    min_count: int = MIN_COUNT,
+) -> list[Result]:
+    """A result for every task that both the answers and a data set's labels have.
+
+    Args:
+        answers: calibrated probabilities (n, classes) by data set and task.
+        sources: the data sets, with the same n faces.
+        temperatures: of the calibration, by task.
+        min_count: faces that a group of people must have to be judged.
+    """
+    return [
+        _result(source, task, answers[source.faces.name][task], temperatures, min_count)
+        for source in sources
+        for task in labelled_tasks(source, answers[source.faces.name])
+    ]
+
+
+def labelled_tasks(source: Source, said: Iterable[str]) -> list[str]:
+    """The tasks among ``said`` of which ``source`` has a label."""
+    labels = source.faces.labels
+    return [task for task in said if task in labels and (labels[task] != MISSING).any()]
+
+
+def _result(
+    source: Source,
+    task: str,
+    probabilities: Floats,
+    temperatures: Mapping[str, float],
+    min_count: int,
+) -> Result:
+    faces = source.faces
+    known = faces.labels[task] != MISSING
+    rows, true = probabilities[known], faces.labels[task][known]
+    values = faces.values[task][known] if task in faces.values else None
+    temperature = temperatures.get(task, 1.0)
+    attributes = [each.at(known) for each in attributes_of(faces)]
+    ordered = TASKS[task].ordered
+    return Result(
+        data=faces.name,
+        part=faces.part,
+        task=task,
+        metrics=task_metrics(task, rows, true, values, temperature),
+        intervals=metric_intervals(task, rows, true, values, temperature),
+        confusion=_confusion(rows, true),
+        before=reliability(uncalibrated(rows, temperature), true),
+        after=reliability(rows, true),
+        groupings=groupings(rows, true, attributes, ordered=ordered, min_count=min_count),
+    )
+
+
+def _confusion(probabilities: Floats, true: NDArray[np.int64]) -> NDArray[np.int64]:
+    from sklearn.metrics import confusion_matrix
+
+    labels = range(probabilities.shape[1])
+    return np.asarray(confusion_matrix(true, probabilities.argmax(axis=1), labels=labels))
+
+
+def reliability(probabilities: Floats, true: NDArray[np.int64]) -> tuple[Bin, ...]:
+    """How often answers of each confidence are right; bins without a face are left out."""
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == true
+    which = confidence_bins(probabilities)
+    return tuple(
+        Bin(
+            low=number / ECE_BINS,
+            high=(number + 1) / ECE_BINS,
+            count=int(here.sum()),
+            confidence=float(confidence[here].mean()),
+            accuracy=float(right[here].mean()),
+        )
+        for number in range(ECE_BINS)
+        if (here := which == number).any()
+    )
+
+
+def to_json(found: Sequence[Result]) -> dict[str, dict[str, dict[str, object]]]:
+    """Plain values by data set and task: the metrics by name, and beside them all the rest."""
+    tree: dict[str, dict[str, dict[str, object]]] = {}
+    for each in found:
+        tree.setdefault(each.data, {})[each.task] = {
+            **each.metrics,
+            "part": each.part,
+            "intervals": {name: list(pair) for name, pair in each.intervals.items()},
+            "labels": list(TASKS[each.task].labels),
+            "confusion": each.confusion.tolist(),
+            "reliability_before": [asdict(each) for each in each.before],
+            "reliability": [asdict(each) for each in each.after],
+            "subgroups": [as_json(grouping) for grouping in each.groupings],
+        }
+    return tree

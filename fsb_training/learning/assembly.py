@@ -1,0 +1,171 @@
+"""From a recipe to an encoder that trains, and from that to the one that a robot runs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fsb_perception.adapters.base import AdapterConfig
+from fsb_perception.adapters.soft_prompts import SoftPromptHead
+from fsb_perception.adapters.zero_shot import TextAdapter
+from fsb_perception.heads import CosineHead, build_head
+from fsb_perception.model import MultitaskEncoder
+from fsb_perception.options import OptionError
+from fsb_perception.tasks import TASKS
+from fsb_perception.towers.backbones import BACKBONES
+from fsb_perception.towers.prompts import Tokenize, text_features
+from fsb_training.recipe import Recipe
+from fsb_training.recipe_options import WeightOptions
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class TextSide:
+    """What reads prompts: a text tower, and the tokenizer that it was trained with."""
+
+    tower: nn.Module
+    tokenize: Tokenize
+
+
+def assemble(recipe: Recipe) -> MultitaskEncoder:
+    """The encoder of a recipe, in its training form; its parameters say whether they train.
+
+    Raises:
+        WeightsError: weights that are named are not there, or do not fit.
+        OptionError: the backbone cannot do what the recipe asks.
+    """
+    from fsb_perception.towers.weights import load_tower
+
+    # The text first: it is what is most often missing, and is dropped again unless it trains.
+    text = open_text(recipe.backbone, recipe.weights) if recipe.head == "text" else None
+    weights = recipe.weights
+    before = earlier(recipe) if weights.bundle else None
+    tower = (
+        before.tower
+        if before
+        else load_tower(recipe.backbone, weights.tower, weights.allow_download)
+    )
+    encoder = adapted_encoder(
+        recipe.backbone, recipe.adapter, recipe.head, recipe.tasks, tower, text, recipe.loss.dropout
+    )
+    if before:
+        take_heads(encoder, before)
+    return encoder
+
+
+def earlier(recipe: Recipe) -> MultitaskEncoder:
+    """The encoder of the bundle that a recipe goes on from.
+
+    Raises:
+        BundleError: the bundle is not here, or damaged.
+        OptionError: it is of another backbone, or its method leaves no plain tower.
+    """
+    from fsb_perception.adapters import adapter_config
+    from fsb_perception.bundles.bundle import load_bundle
+
+    bundle = load_bundle(recipe.weights.bundle, recipe.weights.allow_download)
+    manifest = bundle.manifest
+    if manifest.backbone != recipe.backbone:
+        raise OptionError(
+            f"weights.bundle: {bundle.name} is a {manifest.backbone}, the recipe's backbone is "
+            f"{recipe.backbone}: make them the same"
+        )
+    if not adapter_config(manifest.adapter).merges:
+        raise OptionError(
+            f"weights.bundle: {bundle.name} was made by {manifest.adapter['method']}, which leaves "
+            "no plain tower to go on from: take a bundle of another method"
+        )
+    return bundle.build_model()
+
+
+def take_heads(encoder: MultitaskEncoder, before: MultitaskEncoder) -> None:
+    """Give the heads of ``encoder`` the weights of those of ``before`` that are built alike."""
+    for task, head in encoder.heads.items():
+        if task in before.heads:
+            state = before.heads[task].state_dict()
+            shapes = {name: tensor.shape for name, tensor in state.items()}
+            if shapes == {name: tensor.shape for name, tensor in head.state_dict().items()}:
+                head.load_state_dict(state)
+
+
+def open_text(backbone: str, weights: WeightOptions) -> TextSide:
+    """The text side of a backbone; raises `WeightsError` where it is not at hand."""
+    from fsb_perception.towers.text import tokenizer
+    from fsb_perception.towers.weights import load_text_tower
+
+    tokenize = tokenizer(BACKBONES[backbone], weights.tokenizer, weights.allow_download)
+    tower = load_text_tower(backbone, weights.text or weights.tower, weights.allow_download)
+    return TextSide(tower.requires_grad_(False).eval(), tokenize)
+
+
+def adapted_encoder(
+    backbone: str,
+    adapter: AdapterConfig,
+    head: str,
+    tasks: Sequence[str],
+    tower: nn.Module,
+    text: TextSide | None = None,
+    dropout: float = 0.0,
+) -> MultitaskEncoder:
+    """An encoder in its training form.
+
+    Args:
+        backbone: row of `BACKBONES`, of which ``tower`` is.
+        adapter: the method.
+        head: row of `fsb_perception.heads`.
+        tasks: in the order of the heads.
+        tower: float32; changed in place.
+        text: for "text" heads.
+        dropout: of the heads.
+    """
+    row = BACKBONES[backbone]
+    adapter.check(row, tasks)
+    adapted = adapter.for_backbone(row).adapt(tower, tasks)
+    if head != "text":
+        rows = [TASKS[task] for task in tasks]
+        heads = {
+            task.name: build_head(head, row.width, len(task.labels), dropout, task.ordered)
+            for task in rows
+        }
+        return MultitaskEncoder(adapted, heads)
+    assert text is not None, "text heads need a text side"
+    return _with_text(adapted, adapter, tasks, text)
+
+
+def _with_text(
+    tower: nn.Module, adapter: AdapterConfig, tasks: Sequence[str], text: TextSide
+) -> MultitaskEncoder:
+    """The text tower stays only if the method still learns with it."""
+    if isinstance(adapter, TextAdapter):
+        shared, heads = adapter.text_heads(tasks, text.tower, text.tokenize)
+        return MultitaskEncoder(tower, heads, shared)
+    features = text_features(text.tower, text.tokenize, tasks)
+    return MultitaskEncoder(tower, {task: CosineHead(rows) for task, rows in features.items()})
+
+
+def deploy(encoder: MultitaskEncoder, adapter: AdapterConfig) -> MultitaskEncoder:
+    """A copy as the robot runs it: merged in float32, text frozen into features, in evaluation.
+
+    Args:
+        encoder: in its training form; left as it is.
+        adapter: the method that made it.
+    """
+    trained = copy.deepcopy(encoder).cpu().float().eval()
+    ready = with_frozen_heads(trained)
+    ready.tower = adapter.merge(trained.tower)
+    return ready.requires_grad_(False).eval()
+
+
+def with_frozen_heads(encoder: MultitaskEncoder) -> MultitaskEncoder:
+    """The same tower, and heads that need no text tower: for many forwards without learning."""
+    heads = {task: _frozen(head) for task, head in encoder.heads.items()}
+    return MultitaskEncoder(encoder.tower, heads)
+
+
+def _frozen(head: nn.Module) -> nn.Module:
+    """A head without a text tower behind it."""
+    return head.frozen() if isinstance(head, SoftPromptHead) else head

@@ -1,0 +1,195 @@
+"""What a frozen prefix makes of every view of every picture: on disk, once for many runs.
+
+    data.cache/prefix/NAME-KEY/view-000.npy     (faces, ...) float16 or float32, one file a view
+
+The key is a hash of all that the numbers depend on: the prefix and its weights, preprocessing,
+augmentation, `data.view_seed`, the faces. Method, heads, optimiser and the training's seed are not
+in it, nor the number of views: runs of a comparison read the same files, and a run with more views
+adds some. A file is whole or not there; a stop costs one view at most. Computed in float32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from fsb_perception.alignment import Aligner
+from fsb_perception.bundles.preprocessing import normalise
+from fsb_perception.towers.backbones import BACKBONES
+from fsb_training.data.batches import Activations, Source, views_of
+from fsb_training.learning.prefix import Prefix
+from fsb_training.recipe import Recipe
+from fsb_training.writing import TrainingError, alone, free_bytes, write_whole
+
+_log = logging.getLogger(__name__)
+_VERSION = 1  # of the layout and of what is computed
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class _Views:
+    """Where the views of one source at one picture size lie, and how to make them."""
+
+    source: Source
+    size: int
+    folder: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def path(self, view: int) -> Path:
+        return self.folder / f"view-{view:03}.npy"
+
+    @property
+    def bytes(self) -> int:
+        """Of one view."""
+        return len(self.source) * int(np.prod(self.shape)) * self.dtype.itemsize
+
+
+def cached(prefix: Prefix, recipe: Recipe, sources: Sequence[Source]) -> Activations:
+    """The activations of all views of ``sources``; what is not on disk yet is computed.
+
+    Args:
+        prefix: of the run's encoder, before `Prefix.skip`.
+        recipe: with `data.views` of 1 or more.
+        sources: what is learned from.
+
+    Raises:
+        TrainingError: the disk has no room for them, or float16 no range.
+    """
+    folder = Path(recipe.data.cache) / "prefix"
+    folder.mkdir(parents=True, exist_ok=True)
+    sets, start = _sets(prefix, recipe, sources, folder), time.monotonic()
+    with alone(folder):
+        computed = _complete(sets, prefix, recipe, folder)
+    views = range(recipe.data.views)
+    size = sum(part.bytes for part in sets) * len(views)
+    _log.info(
+        "%s does not learn: %d views of %d pictures, %s MB in %s, %s",
+        prefix.name, len(views), sum(map(len, sources)), f"{size / 1e6:,.1f}", folder,
+        f"{computed:,} made in {time.monotonic() - start:.0f} s" if computed else "found there",
+    )  # fmt: skip
+    return {
+        (part.source.faces.name, part.size): [np.load(part.path(v), mmap_mode="r") for v in views]
+        for part in sets
+    }
+
+
+def _complete(sets: Sequence[_Views], prefix: Prefix, recipe: Recipe, folder: Path) -> int:
+    """Compute what is not on disk yet; how many activations that were."""
+    views = range(recipe.data.views)
+    missing = [(part, view) for part in sets for view in views if not part.path(view).is_file()]
+    _make_room(folder, sum(part.bytes for part, _ in missing))
+    total = sum(len(part.source) for part, _ in missing)
+    with tqdm(total=total, desc=f"frozen {prefix.name}", unit="view", disable=not total) as bar:
+        for part, view in missing:
+            _write(part, view, prefix, recipe, bar)
+    return total
+
+
+def _make_room(folder: Path, needed: int) -> None:
+    if needed > (free := free_bytes(folder)):
+        raise TrainingError(
+            f"{folder}: the activations of the frozen part take {needed:,} bytes, and {free:,} are "
+            "free: make room, put data.cache elsewhere, or lower data.views (0 caches nothing)"
+        )
+    if needed:
+        _log.info("writing %s MB of activations to %s", f"{needed / 1e6:,.1f}", folder)
+
+
+def _sets(prefix: Prefix, recipe: Recipe, sources: Sequence[Source], folder: Path) -> list[_Views]:
+    dtype = np.dtype({"fp16": np.float16, "fp32": np.float32}[recipe.data.view_precision])
+    device, weights = next(prefix.tower.parameters()).device, prefix.fingerprint()
+    sets = []
+    for size in sorted(set(recipe.sizes)):
+        shape = prefix.run(torch.zeros(1, 3, size, size, device=device)).shape[1:]
+        said = f"{_VERSION} {weights} {_circumstances(recipe, size)}"
+        for source in sources:
+            place = folder / f"{source.faces.name}-{_key(said, source)}"
+            sets.append(_Views(source, size, place, tuple(shape), dtype))
+    return sets
+
+
+def _key(said: str, source: Source) -> str:
+    key = hashlib.sha256("\n".join([said, source.faces.name, *source.faces.files]).encode())
+    store = source.store
+    for column in (store.shapes, store.boxes, store.landmarks):
+        key.update(column[source.rows].tobytes())
+    return key.hexdigest()[:16]
+
+
+def _circumstances(recipe: Recipe, size: int) -> str:
+    row, data = BACKBONES[recipe.backbone], recipe.data
+    return repr(
+        (recipe.backbone, size, recipe.alignment, row.mean, row.std, data.view_seed,
+         data.view_precision, recipe.augment.model_dump_json())
+    )  # fmt: skip
+
+
+def _write(part: _Views, view: int, prefix: Prefix, recipe: Recipe, bar: tqdm) -> None:
+    part.folder.mkdir(exist_ok=True)
+    shape = (len(part.source), *part.shape)
+
+    def write(file: IO[bytes]) -> None:
+        # Written, not mapped: on a full disk a mapping ends the process, and a write says so.
+        header = {"descr": part.dtype.str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for rows in _computed(part, view, prefix, recipe):
+            file.write(_stored(rows, part.dtype).tobytes())
+            bar.update(len(rows))
+
+    write_whole(part.path(view), write, part.bytes)
+
+
+def _stored(rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        stored = rows.astype(dtype)
+    if not np.isfinite(stored).all():
+        raise TrainingError(
+            f"an activation of the frozen part is {abs(rows).max():.3g}, out of {dtype}'s range: "
+            "set data.view_precision=fp32"
+        )
+    return stored
+
+
+def _computed(part: _Views, view: int, prefix: Prefix, recipe: Recipe) -> Iterator[np.ndarray]:
+    row, device = BACKBONES[recipe.backbone], next(prefix.tower.parameters()).device
+    for pictures in _ahead(_Chunks(part, view, recipe)):
+        pixels = normalise(pictures.to(device), row.mean, row.std)
+        rows = prefix.run(pixels.contiguous(memory_format=torch.channels_last))
+        yield rows.float().cpu().numpy()
+
+
+class _Chunks(Dataset[torch.Tensor]):
+    """One view of a source's pictures, `_BATCH` at a time: uint8 (n, 3, s, s), BGR."""
+
+    def __init__(self, part: _Views, view: int, recipe: Recipe) -> None:
+        self._views = views_of(part.source, recipe)
+        self._view = view
+        self._aligner = Aligner(part.size, recipe.alignment)
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._views) / _BATCH)
+
+    def __getitem__(self, chunk: int) -> torch.Tensor:
+        rows = range(len(self._views))[chunk * _BATCH : (chunk + 1) * _BATCH]
+        pictures = [self._views.picture(row, self._view, self._aligner) for row in rows]
+        return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+
+
+def _ahead(chunks: _Chunks) -> Any:
+    return DataLoader(
+        chunks, batch_size=None, num_workers=1, prefetch_factor=4,
+        worker_init_fn=lambda _: cv2.setNumThreads(1), multiprocessing_context="fork",
+    )  # fmt: skip

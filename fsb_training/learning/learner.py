@@ -1,0 +1,142 @@
+"""What a run trains: the encoder in its training form, and what only training needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.func import functional_call
+
+from fsb_perception.tasks import TASKS
+from fsb_perception.towers.backbones import BACKBONES
+from fsb_training.learning.assembly import assemble
+from fsb_training.learning.stem import StemFeature
+from fsb_training.losses.by_task import DEFAULT, build_loss, set_priors
+from fsb_training.losses.masked import labelled_counts, task_losses
+from fsb_training.losses.weighting import build_weights
+from fsb_training.recipe import Recipe
+from fsb_training.recipe_options import LossOptions
+
+Targets = Mapping[str, torch.Tensor]
+
+
+class Learner(nn.Module):
+    """Encoder, loss weights, and throw-away heads on the mean feature of the stem.
+
+    A transformer on a fresh stem sits at chance for long; a loss on the stem itself starts it.
+    Pictures go in and the loss comes out, so that a wrapper for many processes sees all of it.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.encoder = assemble(recipe)
+        self._options: LossOptions = recipe.loss
+        self.losses = nn.ModuleDict(
+            {t: build_loss(recipe.loss.by_task.get(t, DEFAULT), recipe.loss) for t in recipe.tasks}
+        )
+        self.weights = build_weights(recipe.loss, recipe.tasks)
+        self._chance: list[torch.Tensor] = []
+        width = BACKBONES[recipe.backbone].width
+        tasks = recipe.tasks if recipe.loss.stem else ()
+        self.stem_heads = nn.ModuleDict(
+            {task: nn.Linear(width, len(TASKS[task].labels)) for task in tasks}
+        )
+        self._stem = StemFeature(self.encoder.tower) if recipe.loss.stem else None
+        self.last_losses: dict[str, torch.Tensor] = {}
+
+    def set_priors(self, priors: Mapping[str, NDArray]) -> None:
+        """Say how often each class is drawn, (classes,) by task; losses may want to know.
+
+        Call it before the first step, also of a resumed run.
+        """
+        set_priors(self.losses, priors, next(self.parameters()).device)
+
+    def counts(self, batches: Sequence[Targets]) -> Targets:
+        """What the losses of several batches of one step divide by, by task.
+
+        Each batch's losses divide by the labels of all, as those of several processes do. Nothing
+        is said where task weights follow each batch's own losses: then each has its own counts.
+        """
+        if self.weights.follows:
+            return {}
+        joint = {task: torch.cat([own[task] for own in batches]) for task in batches[0]}
+        return {task: count / len(batches) for task, count in labelled_counts(joint).items()}
+
+    def forward(
+        self,
+        pixels: torch.Tensor,
+        targets: Mapping[str, torch.Tensor],
+        counts: Mapping[str, torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        """The loss of a batch, a scalar.
+
+        Args:
+            pixels: (n, 3, s, s), normalised RGB.
+            targets: (n, classes) by task; rows sum to 1, or to 0 where the label is missing.
+            counts: by task, what its loss divides by; this batch's labels if empty or not said.
+        """
+        if self.weights.looks_back:
+            self._chance = _chance(pixels.device)
+        logits = self.encoder(pixels, _labelled(targets))
+        counts = counts or labelled_counts(targets)
+        losses = task_losses(logits, targets, counts, self.losses)
+        self.last_losses = {task: loss.detach() for task, loss in losses.items()}
+        if not losses:  # by chance none of its faces has a label: there is nothing to learn
+            return pixels.new_zeros(())
+        loss = self.weights(losses)
+        penalty = self.encoder.penalty()
+        if penalty is not None:
+            loss = loss + penalty
+        if self._stem:
+            stem_loss = self._stem_loss(self._stem.take(), targets, counts)
+            loss = loss + self._options.stem * stem_loss
+        return loss
+
+    def _stem_loss(self, feature: torch.Tensor, targets: Targets, counts: Targets) -> torch.Tensor:
+        logits = {task: head(feature) for task, head in self.stem_heads.items()}
+        plain = dict.fromkeys(targets, build_loss(DEFAULT, self._options))
+        return torch.stack(list(task_losses(logits, targets, counts, plain).values())).sum()
+
+    @torch.no_grad()
+    def after_step(self, pixels: torch.Tensor, targets: Targets) -> None:
+        """Show the task weights what the optimiser's step did to the losses of its batch.
+
+        Only weights that look back cost anything: a forward without backward. It is as the one
+        before the step was, down to what dropout hides, and batch statistics do not count it.
+        Every process must call it, under the same autocast as the forward.
+
+        Args:
+            pixels: what the last forward got.
+            targets: likewise.
+        """
+        if not self.weights.looks_back:
+            return
+        buffers = {name: buffer.clone() for name, buffer in self.encoder.named_buffers()}
+        with _by_chance(self._chance, pixels.device):
+            logits = functional_call(self.encoder, buffers, (pixels, _labelled(targets)))
+        losses = task_losses(logits, targets, labelled_counts(targets), self.losses)
+        if losses:
+            self.weights.after_step(losses)
+
+
+def _labelled(targets: Targets) -> dict[str, torch.Tensor]:
+    return {task: rows.sum(1) > 0 for task, rows in targets.items()}
+
+
+def _chance(device: torch.device) -> list[torch.Tensor]:
+    """The states of the generators that a forward on ``device`` draws from."""
+    states = [torch.get_rng_state()]
+    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
+
+
+@contextmanager
+def _by_chance(states: list[torch.Tensor], device: torch.device) -> Iterator[None]:
+    """Draw as from ``states``, and go on afterwards as if nothing had been drawn."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.set_rng_state(states[0])
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(states[1], device)
+        yield

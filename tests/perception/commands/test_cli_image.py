@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+
+from fsb_perception import cli
+from fsb_perception.bundles.bundle import MANIFEST, WEIGHTS
+from fsb_perception.images.files import read_picture
+from fsb_perception.tasks import TASKS
+from tests.builders import frame
+from tests.bundles import random_bundle
+
+ASTRONAUT = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return random_bundle(
+        tmp_path_factory.mktemp("bundle"),
+        metrics={"FairFace:val": {"gender": {"accuracy": 0.875, "count": 1234}}},
+        training_data=[{"name": "FairFace", "count": 36000, "licence": "CC BY 4.0"}],
+    ).folder
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    cv2.imwrite("photo.jpg", ASTRONAUT)
+    return tmp_path
+
+
+def fsb(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of ``fsb`` with these arguments."""
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(argument) for argument in arguments])
+    out, err = capfd.readouterr()
+    return int(ended.value.code or 0), out, err
+
+
+def test_a_face_is_named_drawn_and_written(
+    capfd: pytest.CaptureFixture[str], bundle: Path, folder: Path
+) -> None:
+    before = (folder / "photo.jpg").read_bytes()
+    status, out, _ = fsb(capfd, "image", "photo.jpg", "--bundle", bundle, "--json", "sub/all.json")
+    assert status == 0
+    for word in ("photo.jpg", "face_1", "gender", "age group", "emotion", "photo_fsb.jpg"):
+        assert word in out
+    assert (folder / "photo.jpg").read_bytes() == before
+    assert (read_picture(folder / "photo_fsb.jpg") != ASTRONAUT).any()
+    (picture,) = json.loads((folder / "sub/all.json").read_text())
+    assert (picture["width"], picture["height"]) == (512, 512)
+    (face,) = picture["faces"]
+    left, top, right, bottom = face["box_xyxy"]
+    assert left < 222 < right, "her nose"
+    assert top < 128 < bottom, "her nose"
+    assert face["quality_flags"] == []
+    for task, row in TASKS.items():
+        said = face["estimates"][task]
+        assert list(said["probabilities"]) == list(row.labels)
+        assert math.fsum(said["probabilities"].values()) == pytest.approx(1.0, abs=1e-5)
+        assert said["confidence"] == max(said["probabilities"].values())
+        assert (said["value"] is None) == (not row.edges)
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_goes_on(
+    capfd: pytest.CaptureFixture[str], bundle: Path, folder: Path
+) -> None:
+    (folder / "empty.png").touch()
+    cv2.imwrite("wall.png", frame(64, 48, level=100))
+    status, out, _ = fsb(
+        capfd, "image", "empty.png", "photo.jpg", "wall.png", "no.jpg", "--bundle", bundle
+    )
+    assert status == 1
+    assert "Failed: empty.png: the file is empty" in out
+    assert "Failed: no.jpg: there is no such file" in out
+    assert "face_1" in out
+    assert "none" in out
+    assert sorted(p.name for p in folder.glob("*_fsb.jpg")) == ["photo_fsb.jpg", "wall_fsb.jpg"]
+
+
+def test_a_folder_may_be_given_twice_and_no_source_is_overwritten(
+    capfd: pytest.CaptureFixture[str], bundle: Path, folder: Path
+) -> None:
+    other = folder / "other"
+    other.mkdir()
+    shutil.copy("photo.jpg", other / "photo.jpg")
+    small = np.asarray(cv2.resize(ASTRONAUT, (128, 128)), np.uint8)
+    cv2.imwrite("photo_fsb.jpg", small)
+    source = (folder / "photo_fsb.jpg").read_bytes()
+    for _ in range(2):
+        status, *_ = fsb(capfd, "image", "photo_fsb.jpg", "photo.jpg", other, "--bundle", bundle)
+        assert status == 0
+    assert (folder / "photo_fsb.jpg").read_bytes() == source
+    assert sorted(p.name for p in folder.glob("*.jpg")) == [
+        "photo.jpg", "photo_fsb.jpg", "photo_fsb_2.jpg", "photo_fsb_3.jpg", "photo_fsb_fsb.jpg"
+    ]  # fmt: skip
+
+
+def test_out_names_the_folder_and_set_any_option(
+    capfd: pytest.CaptureFixture[str], bundle: Path, folder: Path
+) -> None:
+    status, out, _ = fsb(
+        capfd, "image", "photo.jpg", "--bundle", bundle, "--out", "seen/here",
+        "--set", "quality.min_size=500", "--set", "tasks=[emotion]",
+    )  # fmt: skip
+    assert status == 0
+    assert "SMALL" in out
+    assert "gender" not in out
+    assert (folder / "seen/here/photo_fsb.jpg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--bundle", "nanno"], "nanno"),
+        (["--set", "fusion.emotion.enter=7"], "fusion.emotion.enter: got 7"),
+        (["--set", "tracker.max_cost=7"], "Did you mean 'tracker.max_coast'"),
+        (["--set", "nonsense"], "NAME=VALUE"),
+        (["--device", "tpu"], "got 'tpu', must be one of auto, cuda, cpu"),
+        (["--set", "detector.name=yunett"], "Did you mean 'yunet'"),
+        (["--set", "tasks=[gendre]"], "Did you mean 'gender'"),
+        (["--json", "photo.jpg/all.json"], "photo.jpg/all.json: cannot be written"),
+    ],
+)
+def test_an_error_is_one_line_that_says_what_to_do(
+    capfd: pytest.CaptureFixture[str], bundle: Path, arguments: list[str], said: str
+) -> None:
+    given = [] if "--bundle" in arguments else ["--bundle", str(bundle)]
+    status, _, err = fsb(capfd, "image", "photo.jpg", *given, *arguments)
+    assert status == 2
+    assert said in err
+    assert err.startswith("fsb: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+
+
+def test_debug_shows_where_it_came_from(bundle: Path) -> None:
+    with pytest.raises(RuntimeError, match="nanno"):
+        cli.main(["--debug", "bundle", "show", "nanno"])
+
+
+def test_every_metric_fits_eighty_characters(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = (
+        "accuracy", "balanced_accuracy", "macro_f1", "within_one_accuracy", "mae_years", "ece",
+    )  # fmt: skip
+    row = {name: 0.1 * number + 0.012 for number, name in enumerate(names)} | {"count": 12345}
+    bundle = random_bundle(tmp_path / "full", metrics={"FairFace:dev": {"age_group": row}})
+    monkeypatch.setenv("COLUMNS", "80")
+    status, out, _ = fsb(capfd, "bundle", "show", str(bundle.folder))
+    assert status == 0
+    assert "FairFace:dev age_group" in out
+    assert all(f"{row[name]:.3f}" in out for name in names)
+    assert "12,345" in out
+
+
+def test_show_tells_what_a_bundle_is(capfd: pytest.CaptureFixture[str], bundle: Path) -> None:
+    status, out, _ = fsb(capfd, "bundle", "show", bundle)
+    assert status == 0
+    for word in ("random@", "MB", "nano-vit-80", "gender", "age_group", "emotion", "male, female",
+                 "36,000", "CC BY 4.0", "0.875", "1,234", "Intended use", "Limits"):  # fmt: skip
+        assert word in out
+    status, out, _ = fsb(capfd, "bundle", "show", bundle, "--json")
+    assert json.loads(out) == json.loads((bundle / MANIFEST).read_text())
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("harm", "status", "said"),
+    [
+        (lambda folder: None, 0, "is whole"),
+        (lambda folder: _flip(folder / WEIGHTS), 1, "expected"),
+        (lambda folder: (folder / WEIGHTS).unlink(), 1, "is missing"),
+    ],
+    ids=["whole", "changed", "missing"],
+)
+def test_verify_names_the_file_that_differs(
+    capfd: pytest.CaptureFixture[str],
+    bundle: Path,
+    folder: Path,
+    harm: object,
+    status: int,
+    said: str,
+) -> None:
+    copy = shutil.copytree(bundle, folder / "copy")
+    harm(copy)  # type: ignore[operator]
+    ended, out, _ = fsb(capfd, "bundle", "verify", copy)
+    assert ended == status
+    assert said in out
+    assert WEIGHTS in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--version"], 0, "fsb 0."),
+        (["image"], 2, "PHOTO"),
+        (["imge"], 2, "Did you mean 'image'"),
+        (["image", "--help"], 0, "NAME=VALUE"),
+        (["bundle", "--help"], 0, "verify"),
+    ],
+)
+def test_usage(
+    capfd: pytest.CaptureFixture[str], arguments: list[str], status: int, said: str
+) -> None:
+    ended, out, err = fsb(capfd, *arguments)
+    assert ended == status
+    assert said in out + err
+
+
+def test_help_names_every_command_and_imports_none() -> None:
+    code = (
+        "import sys\n"
+        "from fsb_perception.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'cv2', 'numpy', 'pydantic', 'rclpy', 'supervision'} & set(sys.modules)\n"
+        "print('heavy:', sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "heavy: []" in done.stdout
+    for row in cli.COMMANDS:
+        assert row.name in done.stdout

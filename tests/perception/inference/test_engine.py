@@ -1,0 +1,359 @@
+from __future__ import annotations
+
+import logging
+import platform
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fsb_perception.bundles.bundle import Bundle
+from fsb_perception.bundles.preprocessing import Preprocessing
+from fsb_perception.heads import build_head
+from fsb_perception.inference import graphs, hardware
+from fsb_perception.inference.engine import Engine, EngineConfig, EngineMemoryError, batch_sizes
+from fsb_perception.inference.graphs import Compiled, fused
+from fsb_perception.model import MultitaskEncoder
+from fsb_perception.options import OptionError
+from fsb_perception.tasks import TASKS
+from fsb_perception.towers.backbones import BACKBONES
+from fsb_perception.types import Image
+from tests.bundles import random_bundle
+
+# Where auto takes bfloat16, the size of a batch shows in the third digit.
+EXACT = EngineConfig(precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return random_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="module")
+def engine(bundle: Bundle) -> Engine:
+    return Engine(bundle)
+
+
+def faces(count: int, seed: int = 0, side: int = 80) -> list[Image]:
+    return list(np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), np.uint8))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 16, 17, 40])
+def test_one_row_a_face_that_sums_to_one(engine: Engine, count: int) -> None:
+    said = engine.encode(faces(count))
+    assert {task: rows.shape for task, rows in said.items()} == {
+        name: (count, len(task.labels)) for name, task in TASKS.items()
+    }
+    for rows in said.values():
+        assert rows.dtype == np.float32
+        np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_face_is_read_alike_alone_and_in_company(bundle: Bundle) -> None:
+    pictures = faces(5)
+    together = Engine(bundle, EngineConfig(max_batch=2)).encode(pictures)
+    for index, picture in enumerate(pictures):
+        alone = Engine(bundle).encode([picture])
+        for task, rows in alone.items():
+            np.testing.assert_allclose(rows[0], together[task][index], atol=1e-4)
+
+
+def test_threads_may_share_an_engine(engine: Engine) -> None:
+    expected = engine.encode(faces(2))
+    with ThreadPoolExecutor(4) as pool:
+        for said in pool.map(lambda _: engine.encode(faces(2)), range(12)):
+            for task, rows in said.items():
+                np.testing.assert_allclose(rows, expected[task], atol=1e-5)
+
+
+def test_a_temperature_softens_but_keeps_the_order(tmp_path: Path) -> None:
+    sharp = Engine(random_bundle(tmp_path / "sharp")).encode(faces(4))
+    soft = Engine(random_bundle(tmp_path / "soft", temperature=4.0)).encode(faces(4))
+    for task, rows in sharp.items():
+        np.testing.assert_array_equal(rows.argmax(axis=1), soft[task].argmax(axis=1))
+        assert (soft[task].max(axis=1) < rows.max(axis=1)).all()
+        logits = np.log(rows.astype(np.float64)) / 4
+        expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(soft[task], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_the_fused_encoder_says_the_same(bundle: Bundle, count: int) -> None:
+    fused, plain = Engine(bundle), Engine(bundle, EngineConfig(fuse=False))
+    assert fused._model is not plain._model
+    assert isinstance(fused._model, torch.jit.ScriptModule)
+    for task, rows in fused.encode(faces(count)).items():
+        np.testing.assert_allclose(rows, plain.encode(faces(count))[task], atol=1e-5)
+
+
+def test_a_projection_that_norms_of_several_heads_read_is_fused_right() -> None:
+    """torch would fold it into all of these norms at once, and each head would get them all."""
+    torch.manual_seed(0)
+    row = BACKBONES["PE-Core-micro"]
+    heads = {task: build_head("mlp", row.width, 3) for task in ("one", "other")}
+    for norm in (head[0] for head in heads.values()):
+        norm.running_mean.normal_()
+    encoder = MultitaskEncoder(row.build(), heads).requires_grad_(False).eval()
+    graph = fused(encoder, row.size, torch.float32)
+    assert isinstance(graph, torch.jit.ScriptModule)
+    pixels = torch.randn(3, 3, row.size, row.size)
+    said = graph(pixels)
+    for task, rows in encoder(pixels).items():
+        torch.testing.assert_close(said[task], rows, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"device": "cuda"}, "finds no GPU"),
+        ({"device": "cpu", "precision": "fp16"}, "fp16 is for GPUs"),
+    ],
+)
+def test_what_the_machine_cannot_do_is_said(
+    bundle: Bundle, config: dict[str, str], message: str
+) -> None:
+    if config["device"] == "cuda" and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(OptionError, match=message):
+        Engine(bundle, EngineConfig(**config))
+
+
+@pytest.mark.parametrize("face", [np.zeros((80, 80), np.uint8), np.zeros((80, 80, 3), np.float32)])
+def test_what_is_no_face_is_refused(engine: Engine, face: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="image must"):
+        engine.encode([face])
+
+
+class Small:
+    """Stands in for a model on a device whose memory takes ``room`` faces, and no more."""
+
+    def __init__(self, model: Callable, room: int, error: type[Exception] = RuntimeError) -> None:
+        self.model, self.room, self.error = model, room, error
+        self.asked: list[int] = []
+
+    def __call__(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        self.asked.append(len(pixels))
+        if len(pixels) > self.room:
+            raise self.error("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return self.model(pixels)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 12, 16, 1024])
+def test_batch_sizes_end_at_the_largest_and_at_most_double(most: int) -> None:
+    sizes = batch_sizes(most)
+    assert sizes[0] == 1
+    assert sizes[-1] == most
+    assert all(a < b <= 2 * a for a, b in pairwise(sizes))
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError, MemoryError])
+def test_where_memory_runs_out_batches_are_halved_for_good(
+    bundle: Bundle, error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = Engine(bundle, EXACT).encode(faces(20))
+    engine = Engine(bundle, EXACT)
+    engine._model = small = Small(engine._model, room=5, error=error)
+    with caplog.at_level(logging.WARNING):
+        said = engine.encode(faces(20))
+    assert small.asked == [16, 8, 4, 4, 4, 4, 4]
+    assert engine.max_batch == 4
+    assert [record.getMessage()[:60] for record in caplog.records] == [
+        "memory does not suffice for 16 faces at once; from now on 8 ",
+        "memory does not suffice for 8 faces at once; from now on 4 (",
+    ]
+    for task, rows in said.items():
+        np.testing.assert_allclose(rows, expected[task], atol=1e-5)
+    small.asked.clear()
+    engine.encode(faces(9))
+    assert small.asked == [4, 4, 1]
+
+
+def test_warming_up_finds_what_memory_takes(bundle: Bundle) -> None:
+    engine = Engine(bundle)
+    engine._model = small = Small(engine._model, room=4)
+    engine.warm_up()
+    assert engine.max_batch == 4
+    small.asked.clear()
+    engine.encode(faces(16))
+    assert small.asked == [4] * 4
+
+
+def test_no_memory_for_one_face_is_said(bundle: Bundle) -> None:
+    engine = Engine(bundle)
+    engine._model = Small(engine._model, room=0)
+    for _ in range(2):
+        with pytest.raises(EngineMemoryError, match=r"one face of 80 px in random@\w+: CUDA out"):
+            engine.encode(faces(3))
+
+
+def test_what_is_no_lack_of_memory_is_raised_as_it_is(bundle: Bundle) -> None:
+    engine = Engine(bundle)
+
+    def broken(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    engine._model = broken
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        engine.encode(faces(3))
+    assert engine.max_batch == 16
+
+
+def test_torch_says_that_memory_is_lacking_as_expected() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 50)
+    assert hardware.is_out_of_memory(caught.value)
+    assert not hardware.is_out_of_memory(ValueError("out of memory"))
+
+
+@pytest.mark.parametrize(("gain", "dtype"), [(8.0, torch.bfloat16), (1.1, torch.float32)])
+def test_bf16_is_taken_where_it_is_faster(
+    monkeypatch: pytest.MonkeyPatch, gain: float, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(hardware, "bf16_gain", lambda: gain)
+    assert hardware.choose_dtype("auto", torch.device("cpu")) == dtype
+
+
+@pytest.mark.parametrize(
+    ("micro_seconds", "gain"),
+    [
+        pytest.param({64: (4.5, 23.7), 512: (1577, 222)}, 7.1, id="AMX, slow to set up"),
+        pytest.param({64: (4.5, 1750)}, 0.003, id="emulated, found out by the small one"),
+    ],
+)
+def test_a_processor_made_for_bf16_is_told_from_one_that_emulates_it(
+    monkeypatch: pytest.MonkeyPatch, micro_seconds: dict[int, tuple[float, float]], gain: float
+) -> None:
+    def seconds(side: int, dtype: torch.dtype) -> float:
+        return micro_seconds[side][dtype == torch.bfloat16]
+
+    monkeypatch.setattr(hardware, "_seconds", seconds)
+    assert hardware.bf16_gain.__wrapped__() == pytest.approx(gain, rel=0.2)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="torch knows the flags of x86 alone")
+def test_emulated_bf16_is_measured_to_be_slow() -> None:
+    made_for_it = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    assert hardware.bf16_gain() > 0
+    assert made_for_it or hardware.bf16_gain() < 1
+
+
+def test_slow_bf16_is_obeyed_with_a_word(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(hardware, "bf16_gain", lambda: 0.01)
+    assert hardware.choose_dtype("bf16", torch.device("cpu")) == torch.bfloat16
+    assert "100 times slower" in caplog.text
+
+
+@pytest.mark.parametrize("count", [1, 3, 5, 11])
+def test_a_compiled_encoder_meets_prepared_sizes_only(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    expected = Engine(bundle).encode(faces(count))
+    met: list[int] = []
+
+    def compile_by_noting(model: torch.nn.Module, **_: object) -> Callable:
+        def noting(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+            met.append(len(pixels))
+            return model(pixels)
+
+        return noting
+
+    monkeypatch.setattr(torch, "compile", compile_by_noting)
+    engine = Engine(bundle, EngineConfig(compile=True, max_batch=8))
+    engine.warm_up()
+    prepared = set(met)
+    assert prepared == {1, 2, 4, 8}
+    met.clear()
+    said = engine.encode(faces(count))
+    assert sum(met) >= count
+    assert set(met) <= prepared
+    for task, rows in said.items():
+        assert rows.shape == expected[task].shape
+        np.testing.assert_allclose(rows, expected[task], atol=1e-5)
+
+
+def test_a_compiled_encoder_that_says_otherwise_is_not_used(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = Engine(bundle, EXACT).encode(faces(2))
+    other = random_bundle(bundle.folder.parent / "other", seed=1).build_model()
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: other)
+    said = Engine(bundle, EngineConfig(compile=True, precision="fp32")).encode(faces(2))
+    assert [record.message for record in caplog.records] == [
+        "torch.compile is of no use here (it differs from the plain encoder); "
+        "the encoder runs without it"
+    ]
+    for task, rows in said.items():
+        np.testing.assert_allclose(rows, expected[task], atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def micro(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return random_bundle(
+        tmp_path_factory.mktemp("micro"),
+        backbone="SigLIP2-micro",
+        preprocessing=Preprocessing(size=32),
+    )
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_torch_compiles(caplog: pytest.LogCaptureFixture) -> None:
+    # Not a tower, however small: that takes a minute.
+    tower = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 8), torch.nn.GELU())
+    model = MultitaskEncoder(tower, {"gender": torch.nn.Linear(8, 2)}).eval()
+    compiled = Compiled(model, model, sizes=1)
+    with torch.inference_mode():
+        pixels = torch.rand(2, 3, 4, 4)
+        torch.testing.assert_close(compiled(pixels), model(pixels), atol=1e-5, rtol=0)
+    assert compiled.works
+    # Ours: torch itself may warn, of a CUDA toolkit without a GPU for instance.
+    ours = [record for record in caplog.records if record.name.startswith("fsb_perception")]
+    assert not [record for record in ours if record.levelno >= logging.WARNING]
+
+
+def test_without_a_compiler_the_plain_encoder_answers(
+    micro: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = Engine(micro).encode(faces(3, side=32))
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("no-such-compiler",))
+    monkeypatch.setattr(torch._inductor.config, "force_disable_caches", True)
+    engine = Engine(micro, EngineConfig(compile=True))
+    for _ in range(2):
+        said = engine.encode(faces(3, side=32))
+        for task, rows in said.items():
+            np.testing.assert_allclose(rows, expected[task], atol=1e-5)
+    (record,) = [
+        record for record in caplog.records if record.name == "fsb_perception.inference.graphs"
+    ]
+    assert "torch.compile is of no use here (InductorError: InvalidCxxCompiler" in record.message
+
+
+@pytest.mark.parametrize("head", ["text", "mlp"])
+def test_half_precision_is_for_the_tower_alone(tmp_path: Path, head: str) -> None:
+    """A cosine times 100 would be off by half a logit if text features were rounded too."""
+    bundle = random_bundle(
+        tmp_path, backbone="PE-Core-micro", head=head, preprocessing=Preprocessing(size=32)
+    )
+    engine = Engine(bundle, EngineConfig(precision="bf16", device="cpu", fuse=False))
+    assert isinstance(engine._model, MultitaskEncoder)
+    kept = bundle.build_model().heads.state_dict()
+    for name, tensor in engine._model.heads.state_dict().items():
+        assert torch.equal(tensor, kept[name])
+    assert {p.dtype for p in engine._model.tower.parameters()} == {torch.bfloat16}
+    said = engine.encode(faces(3, side=32))
+    for rows in said.values():
+        np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
+
+
+def test_forms_of_a_model_are_compared_by_their_largest_logit() -> None:
+    logits = {"emotion": torch.tensor([[90.0, -40.0]])}
+    off = {"emotion": torch.tensor([[91.0, -40.5]])}
+    assert graphs._agree(logits, off, torch.bfloat16)
+    assert not graphs._agree(logits, off, torch.float32)
+    assert not graphs._agree(logits, {"emotion": torch.full((1, 2), torch.nan)}, torch.bfloat16)

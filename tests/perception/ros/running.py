@@ -1,0 +1,167 @@
+"""The node in this process, beside a robot's node that sends it images and hears its answers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from fsb_perception.msg import FaceAttributesArray
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+from std_srvs.srv import SetBool, Trigger
+
+from fsb_perception.ros import environment
+from fsb_perception.ros.conversions import bgr_to_image
+from fsb_perception.ros.messages import to_nanoseconds
+from fsb_perception.ros.node import FaceAttributesNode
+from fsb_perception.ros.spinning import spinning
+from fsb_perception.types import Image as Picture
+from tests.builders import SECOND, START, frame
+from tests.perception.ros.harness import until
+
+RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
+PICTURE = frame(160, 120)
+
+
+def header(stamp: int, frame_id: str = "eye") -> Header:
+    made = Header(frame_id=frame_id)
+    made.stamp.sec, made.stamp.nanosec = divmod(stamp, SECOND)
+    return made
+
+
+def image(number: int, picture: Picture = PICTURE, stamp: int | None = None) -> Image:
+    """Image ``number`` of a steady stream at ten a second."""
+    return bgr_to_image(picture, header(START + number * SECOND // 10 if stamp is None else stamp))
+
+
+def stamp_of(message: Any) -> int:
+    return to_nanoseconds(message.header.stamp)
+
+
+class Line:
+    """A robot with the node; everything that the node says is kept.
+
+    Attributes:
+        node: under test.
+        robot: another node, to publish, subscribe and call with.
+        arrays: heard on ``~/faces``, oldest first.
+        diagnostics: heard on ``/diagnostics`` from this node.
+    """
+
+    def __init__(self, node: FaceAttributesNode, robot: Any, executor: Any) -> None:
+        self.node, self.robot, self._executor = node, robot, executor
+        self.arrays: list[FaceAttributesArray] = []
+        self.diagnostics: list[DiagnosticArray] = []
+        self._publishers: dict[tuple[Any, ...], Any] = {}
+        self.hear(FaceAttributesArray, "face_attributes/faces", self.arrays)
+        self.hear(DiagnosticArray, "/diagnostics", self.diagnostics)
+
+    def hear(self, kind: Any, topic: str, into: list[Any], qos: Any = 50) -> Any:
+        return self.robot.create_subscription(kind, topic, into.append, qos)
+
+    def step(self, *names: str) -> bool:
+        """Take lifecycle steps in the executor's thread, as the services do; whether all went."""
+        for name in names:
+            done = self.run(getattr(self.node, f"trigger_{name}"))
+            if done != TransitionCallbackReturn.SUCCESS:
+                return False
+        return True
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """The result of a function that runs in the executor's thread."""
+        future = self._executor.create_task(function, *arguments)
+        until(future.done, 60, function)
+        return future.result()
+
+    def activate(self) -> Line:
+        assert self.step("configure", "activate"), self.node.failure
+        return self
+
+    def publisher(
+        self,
+        topic: str = "image",
+        kind: Any = Image,
+        reliability: ReliabilityPolicy = RELIABLE,
+        wait: bool = True,
+    ) -> Any:
+        """The robot's publisher of a topic; waits until the node listens."""
+        key = (topic, kind, reliability)
+        if key not in self._publishers:
+            qos = QoSProfile(depth=50, reliability=reliability)
+            self._publishers[key] = self.robot.create_publisher(kind, topic, qos)
+        if wait:
+            until(self._publishers[key].get_subscription_count, what=f"nobody hears {topic}")
+        return self._publishers[key]
+
+    def ask(self, message: Any, topic: str = "image", count: int = 1) -> FaceAttributesArray:
+        """Send an image and wait for ``count`` further answers; the newest."""
+        kind = CompressedImage if isinstance(message, CompressedImage) else Image
+        before = len(self.arrays)
+        self.publisher(topic, kind).publish(message)
+        until(lambda: len(self.arrays) >= before + count, what=lambda: f"no answer on {topic}")
+        return self.arrays[-1]
+
+    def await_dropped(self, count: int) -> None:
+        """Wait until the node has given up so many frames of its only camera."""
+        worker = self.node._worker
+        assert worker is not None
+        until(lambda: worker.dropped("") >= count, what=lambda: str(worker.counts))
+
+    def call(self, name: str, data: bool | None = None) -> Any:
+        """Call one of the node's services."""
+        kind = Trigger if data is None else SetBool
+        client = self.robot.create_client(kind, f"face_attributes/{name}")
+        assert client.wait_for_service(10), name
+        request = Trigger.Request() if data is None else SetBool.Request(data=data)
+        future = client.call_async(request)
+        until(future.done, what=name)
+        self.robot.destroy_client(client)
+        return future.result()
+
+    def status(self, camera: str = "") -> DiagnosticStatus | None:
+        """The newest diagnostic status of a camera, or of the node."""
+        title = self.node.get_fully_qualified_name() + (f": {camera}" if camera else "")
+        found = [s for array in list(self.diagnostics) for s in array.status if s.name == title]
+        return found[-1] if found else None
+
+    def await_status(self, text: str, level: bytes, camera: str = "") -> DiagnosticStatus:
+        """Wait for a diagnostic status that says ``text``."""
+
+        def said() -> bool:
+            status = self.status(camera)
+            return status is not None and text in status.message and status.level == level
+
+        until(said, what=lambda: f"{text!r} was not said: {self.status(camera)}")
+        found = self.status(camera)
+        assert found is not None
+        return found
+
+
+def parameters(values: dict[str, Any]) -> Sequence[rclpy.parameter.Parameter]:
+    return [rclpy.parameter.Parameter(name, value=value) for name, value in values.items()]
+
+
+@contextlib.contextmanager
+def running(namespace: str, **values: Any) -> Iterator[Line]:
+    """The node, unconfigured, and its robot in a namespace; ``__`` in a name stands for a dot."""
+    os.environ.update(environment.prefixes(os.environ))
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    options = {name.replace("__", "."): value for name, value in values.items()}
+    node = FaceAttributesNode(
+        context=context, namespace=namespace, parameter_overrides=parameters(options)
+    )
+    robot = rclpy.create_node("robot", context=context, namespace=namespace)
+    with spinning(node, robot) as executor:
+        yield Line(node, robot, executor)
+
+
+def grey(level: int, width: int = 64, height: int = 48) -> Picture:
+    return np.full((height, width, 3), level, np.uint8)

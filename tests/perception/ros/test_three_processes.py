@@ -1,0 +1,157 @@
+"""Camera, node and a subscriber as processes of their own, and how the node process ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from fsb_perception.ros import environment
+from fsb_perception.ros.launching.graph import NodeSpec
+from fsb_perception.ros.launching.processes import NodeProcess, NodeProcesses
+from fsb_perception.tasks import TASKS
+from tests.bundles import random_bundle
+from tests.perception.ros.harness import until
+
+# All that a behaviour node needs: rclpy and the messages.
+SUBSCRIBER = """
+import json, sys
+import rclpy
+from fsb_perception.msg import FaceAttributesArray
+
+rclpy.init()
+node = rclpy.create_node("behaviour")
+arrays = []
+node.create_subscription(FaceAttributesArray, "/three/face_attributes/faces", arrays.append, 10)
+while len([a for a in arrays if len(a.faces) == 3]) < 10:
+    rclpy.spin_once(node, timeout_sec=0.5)
+print(json.dumps({
+    "modules": [m for m in ("torch", "cv2", "fsb_perception.pipeline") if m in sys.modules],
+    "sequence": [a.sequence for a in arrays],
+    "stamps": [a.header.stamp.sec * 10**9 + a.header.stamp.nanosec for a in arrays],
+    "size": [arrays[-1].width, arrays[-1].height],
+    "frame_ids": sorted({a.header.frame_id for a in arrays}),
+    "bundle_id": arrays[-1].bundle_id,
+    "faces": [
+        {"id": f.face_id, "estimates": {e.task: [e.raw_label, sum(e.probabilities)]
+                                        for e in f.estimates}}
+        for f in arrays[-1].faces
+    ],
+}))
+node.destroy_node()
+rclpy.try_shutdown()
+"""
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(random_bundle(tmp_path_factory.mktemp("bundle")).folder)
+
+
+def node(bundle: str, **parameters: Any) -> NodeSpec:
+    return NodeSpec(
+        "face_attributes",
+        "fsb_perception.ros.node",
+        namespace="three",
+        parameters={"bundle": bundle, "engine.device": "cpu", **parameters},
+    )
+
+
+def environ() -> dict[str, str]:
+    return environment.children(os.environ)[0]
+
+
+def test_attributes_cross_three_processes(bundle: str) -> None:
+    camera = NodeSpec(
+        "camera",
+        "fsb_perception.ros.camera",
+        namespace="three",
+        parameters={"source": "sample:steady", "fps": 15.0, "frame_id": "eye"},
+    )
+    with NodeProcesses([camera, node(bundle)], environ()) as processes:
+        try:
+            heard = subprocess.run(
+                [sys.executable, "-c", SUBSCRIBER],
+                env=environ(),
+                capture_output=True,
+                text=True,
+                timeout=80,
+                check=True,
+            )
+        except subprocess.SubprocessError as error:
+            words = [processes[name].last_lines(12) for name in ("camera", "face_attributes")]
+            pytest.fail(f"{error}\n{getattr(error, 'stderr', '')}\n{words}")
+    told = json.loads(heard.stdout)
+    assert told["modules"] == []
+    assert told["frame_ids"] == ["eye"]
+    assert told["size"] == [640, 480]
+    assert told["stamps"] == sorted(set(told["stamps"]))
+    first = told["sequence"][0]
+    assert told["sequence"] == [*range(first, first + len(told["sequence"]))]
+    assert told["bundle_id"].startswith("random@")
+    assert len({face["id"] for face in told["faces"]}) == 3
+    for face in told["faces"]:
+        assert face["estimates"].keys() == TASKS.keys()
+        for task, (label, total) in face["estimates"].items():
+            assert label in TASKS[task].labels
+            assert total == pytest.approx(1.0, abs=1e-4)
+
+
+def has_said(process: NodeProcess, text: str) -> Any:
+    return lambda: text in "\n".join(process.last_lines(50))
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)],
+    ids=["ctrl-c twice, as under launch", "terminate"],
+)
+def test_it_ends_in_good_order(bundle: str, signals: tuple[signal.Signals, ...]) -> None:
+    with NodeProcesses([node(bundle)], environ()) as processes:
+        process = processes["face_attributes"]
+        until(has_said(process, "active:"), 60, lambda: process.last_lines(20))
+        for number in signals:
+            process.send(number)
+            time.sleep(0.05)
+        assert process.wait_until(time.monotonic() + 15), process.last_lines(20)
+        assert process.status == 0, process.last_lines(20)
+        assert "Traceback" not in "\n".join(process.last_lines(50))
+
+
+def test_it_ends_in_good_order_while_it_starts(bundle: str) -> None:
+    with NodeProcesses([node(bundle)], environ()) as processes:
+        process = processes["face_attributes"]
+        until(has_said(process, "loading bundle"), 60, lambda: process.last_lines(20))
+        process.send(signal.SIGTERM)
+        assert process.wait_until(time.monotonic() + 30), process.last_lines(20)
+        assert process.status == 0, process.last_lines(20)
+        assert "Traceback" not in "\n".join(process.last_lines(50))
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["-p", "bundle:=nanoo"], "unknown bundle 'nanoo'"),
+        (["-p", "trakcer.max_coast:=1.0"], "Did you mean 'tracker.max_coast'"),
+        (["--params-file", "no/such.yaml"], "no/such.yaml"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_it_says_why_it_cannot_start(words: list[str], text: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "fsb_perception.ros.node", "--ros-args", *words],
+        env=environ(),
+        capture_output=True,
+        text=True,
+        timeout=80,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr

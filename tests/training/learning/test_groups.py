@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from fsb_training.learning.groups import is_b_matrix, parameter_groups
+from fsb_training.recipe_options import OptimiserOptions
+from fsb_training.systems import SYSTEMS
+from tests.texts import word_tokenizer
+from tests.towers import MICRO
+from tests.training.systems import learner, recipe
+
+OPTIONS = OptimiserOptions(learning_rate=1e-5, heads_ratio=10.0, loraplus_ratio=6.0)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return word_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.mark.parametrize(
+    ("system", "backbone"), [(name, MICRO[n % 2]) for n, name in enumerate(SYSTEMS)]
+)
+def test_every_parameter_that_trains_is_in_one_group_and_no_other_is(
+    system: str, backbone: str, tokenizer: Path
+) -> None:
+    model = learner(recipe(system, backbone, tokenizer))
+    grouped = [
+        p for group in parameter_groups(model.named_parameters(), OPTIONS) for p in group["params"]
+    ]
+    trains = {id(p) for p in model.parameters() if p.requires_grad}
+    assert sorted(map(id, grouped)) == sorted(trains)
+
+
+@pytest.mark.parametrize("system", ["LoRA", "DoRA", "PiSSA", "MTLoRA matrix", "MTLoRA exact"])
+@pytest.mark.parametrize("backbone", MICRO)
+def test_the_high_rate_is_for_b_matrices_alone(system: str, backbone: str, tokenizer: Path) -> None:
+    model = learner(recipe(system, backbone, tokenizer))
+    names = {id(p): name for name, p in model.named_parameters()}
+    rates: dict[float, set[str]] = {}
+    for group in parameter_groups(model.named_parameters(), OPTIONS):
+        rates.setdefault(round(group["lr"], 9), set()).update(names[id(p)] for p in group["params"])
+    # By their shapes: of a low-rank pair, B is the one with as many columns as the rank.
+    columns = {
+        name
+        for name, p in model.encoder.tower.named_parameters()
+        if p.requires_grad and p.ndim == 2 and p.shape[1] == 4
+    }
+    columns = {f"encoder.tower.{name}" for name in columns}
+    assert rates[6e-5] == columns
+    assert all(is_b_matrix(name) for name in columns)
+    assert rates[1e-4] == {name for name in names.values() if name.startswith("encoder.heads.")}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_tokens_vectors_and_loss_weights_do_not_decay(system: str, tokenizer: Path) -> None:
+    model = learner(recipe(system, "PE-Core-micro", tokenizer))
+    names = {id(p): name for name, p in model.named_parameters()}
+    decayed = {
+        names[id(p)]
+        for group in parameter_groups(model.named_parameters(), OPTIONS)
+        for p in group["params"]
+        if group["weight_decay"]
+    }
+    kinds = (
+        "prompt",
+        "context",
+        "magnitude",
+        "log_variance",
+        "log_scale",
+        "bias",
+        "norm",
+        "latent",
+    )
+    own = {
+        name: p for name, p in model.named_parameters() if p.requires_grad and name not in decayed
+    }
+    assert {name for name, p in own.items() if p.ndim >= 2} <= {
+        name for name in own if any(kind in name for kind in (*kinds, "pos_embed", "cls_token"))
+    }
+    vectors = {name for name, p in model.named_parameters() if p.ndim < 2}
+    assert not decayed & vectors
+    tokens = {"prompt", "task_context"}
+    assert not {name for name in decayed if tokens & set(name.split("."))}
+    assert "weights.log_variance.gender" in own
+
+
+def test_a_frozen_tower_leaves_the_optimiser_nothing_of_it(tokenizer: Path) -> None:
+    model = learner(recipe("linear probing", "PE-Core-micro", tokenizer))
+    tower = {id(p) for p in model.encoder.tower.parameters()}
+    groups = parameter_groups(model.named_parameters(), OPTIONS)
+    assert not tower & {id(p) for group in groups for p in group["params"]}
+    assert isinstance(torch.optim.AdamW(groups), torch.optim.Optimizer)

@@ -1,0 +1,220 @@
+"""A full disk, a kill at any moment, a task without labels: nothing is lost, and all is named."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from fsb_training.data.sources import open_sources, require_labels
+from fsb_training.datasets.faceset import DatasetError, FaceSet
+from fsb_training.learning import checkpoints, trainer
+from fsb_training.recipe import Recipe
+from fsb_training.writing import TrainingError, write_whole, writing_to
+from tests.towers import MICRO
+from tests.training import systems
+from tests.training.datasets import layouts
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return layouts.everything(tmp_path_factory.mktemp("data"), count=8)
+
+
+def small(root: Path, views: int = 0, **rest: object) -> Recipe:
+    data = {"root": str(root), "cache": str(root / "cache"), "dev_share": 0.3, "views": views}
+    data["shares"] = {"FairFace": 0.5, "FERPlus": 0.5}
+    recipe = systems.recipe(
+        "partial fine-tuning", MICRO[0], Path(), data=data,
+        checkpoint_images=8, evaluate_images=16, **rest,
+    )  # fmt: skip
+    update = {"batch_size": 4, "images": 40 * 4, "schedule": "plateau", "patience": 40}
+    return recipe.model_copy(update={"optimiser": recipe.optimiser.model_copy(update=update)})
+
+
+def full_disk(file: IO[bytes]) -> None:
+    file.write(b"half of it")
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(TrainingError) as caught:
+        write_whole(path, full_disk, 123456)
+    text = str(caught.value)
+    assert str(path) in text
+    assert "123,456 bytes" in text
+    assert "No space left" in text
+    assert "\n" not in text
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_of_the_disk_names_the_file(tmp_path: Path) -> None:
+    with (
+        pytest.raises(TrainingError, match=r"cannot write .*log\.jsonl: No space left") as caught,
+        writing_to(tmp_path / "log.jsonl"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert "are free there" in str(caught.value)
+
+
+def test_torch_meets_a_disk_that_is_really_full(root: Path, tmp_path: Path) -> None:
+    recipe = small(root)
+    state = trainer.start(recipe)
+    trainer.save(state, tmp_path)
+    before = (tmp_path / trainer.CHECKPOINT).read_bytes()
+    (tmp_path / f"{trainer.CHECKPOINT}.partial").symlink_to("/dev/full")
+    state.step = 1
+    with pytest.raises(TrainingError, match=r"checkpoint\.pt, which takes [\d,]+ bytes.*No space"):
+        trainer.save(state, tmp_path)
+    assert (tmp_path / trainer.CHECKPOINT).read_bytes() == before
+    assert trainer.resume(recipe, tmp_path).step == 0
+
+
+def in_a_fork(work: Callable[[], object], seconds: float | None = None) -> int:
+    """Its exit status; killed after so many seconds, if any are said."""
+    child = os.fork()
+    if not child:
+        try:
+            work()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    if seconds is not None:
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def killed_while_saving(rng: random.Random) -> Callable[[object, IO[bytes]], None]:
+    """torch.save, but within one of the next few saves the process dies at some byte."""
+    left, save = rng.randrange(3, 9), torch.save
+
+    def dying(saved: object, file: IO[bytes]) -> None:
+        nonlocal left
+        left -= 1
+        save(saved, file)
+        if not left:
+            file.truncate(rng.randrange(file.tell()))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return dying
+
+
+@pytest.mark.parametrize("views", [0, 2])
+def test_a_run_killed_anywhere_ends_as_an_unbroken_one(
+    views: int, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, rng = small(root, views), random.Random(views)
+    sources, dev = open_sources(recipe)
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    start = time.monotonic()
+    assert in_a_fork(lambda: trainer.fit(recipe, unbroken, sources, dev, "cpu")) == 0
+    length = time.monotonic() - start
+
+    def fit() -> None:
+        trainer.fit(recipe, broken, sources, dev, "cpu")
+
+    statuses = []
+    for kill in range(4):
+        with monkeypatch.context() as patch:
+            if kill % 2:
+                patch.setattr(checkpoints.torch, "save", killed_while_saving(rng))
+            seconds = None if kill % 2 else rng.uniform(0, length / 2)
+            statuses.append(in_a_fork(fit, seconds))
+        if (broken / trainer.CHECKPOINT).is_file():
+            trainer.resume(recipe, broken)  # always whole
+    assert -signal.SIGKILL in statuses
+    assert in_a_fork(fit) == 0
+
+    one, two = (
+        torch.load(run / trainer.CHECKPOINT, weights_only=True) for run in (unbroken, broken)
+    )
+    assert one["step"] == 40
+    assert one["looks"] == two["looks"]
+    for part in ("learner", "average", "best"):
+        assert one[part].keys() == two[part].keys()
+        assert all(torch.equal(two[part][name], rows) for name, rows in one[part].items())
+    told = [[told_of(line) for line in lines(run)] for run in (unbroken, broken)]
+    assert told[0] == told[1]
+    assert len(set(told[0])) == len(told[0]) == 20 + 10
+    curves = [curve(run / "tensorboard") for run in (unbroken, broken)]
+    assert curves[0] == curves[1]
+    assert [step for step, _ in curves[0]["loss"]] == [20, 40]
+    assert [step for step, _ in curves[0]["dev/score"]] == list(range(4, 41, 4))
+
+
+def lines(run: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def told_of(line: dict[str, object]) -> str:
+    return json.dumps({name: value for name, value in line.items() if name != "time"})
+
+
+def curve(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """All but what depends on the clock, as TensorBoard shows it."""
+    events = EventAccumulator(str(folder), purge_orphaned_data=True)
+    events.Reload()
+    return {
+        tag: [(event.step, event.value) for event in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+        if not tag.startswith("speed")
+    }
+
+
+def test_curves_name_everything_and_can_be_left_out(root: Path, tmp_path: Path) -> None:
+    recipe = small(root, 1)
+    for name, wanted in (("with", True), ("without", False)):
+        one = recipe.model_copy(update={"tensorboard": wanted})
+        trainer.fit(one, tmp_path / name, *open_sources(one), "cpu")
+    assert not (tmp_path / "without/tensorboard").exists()
+    events = EventAccumulator(str(tmp_path / "with/tensorboard"))
+    events.Reload()
+    tags = set(events.Tags()["scalars"])
+    assert tags >= {
+        "loss", "loss/gender", "loss/emotion", "learning_rate", "speed/images_per_second",
+        "speed/waiting_for_data", "dev/score", "dev/FairFace/gender/accuracy",
+    }  # fmt: skip
+    (first, *_) = events.Scalars("speed/waiting_for_data")
+    assert 0 < first.value < 1
+
+
+def test_an_empty_task_is_named_before_pictures_are_opened(root: Path) -> None:
+    recipe = small(root)
+    data = recipe.data.model_copy(update={"shares": {"FairFace": 1.0}, "cache": "/nowhere"})
+    with pytest.raises(
+        DatasetError, match="no face of FairFace has a label of emotion: leave it out"
+    ):
+        open_sources(recipe.model_copy(update={"data": data}))
+
+
+@pytest.mark.parametrize(("labels", "empty"), [({}, True), ([-1, -1], True), ([-1, 0], False)])
+def test_a_column_without_a_label_is_none(labels: object, empty: bool) -> None:
+    columns = {"gender": np.array(labels)} if isinstance(labels, list) else {}
+    faces = FaceSet("Mine", "train", Path(), ["a", "b"], columns)
+    if empty:
+        with pytest.raises(DatasetError, match="gender"):
+            require_labels(["gender"], [faces])
+    else:
+        require_labels(["gender"], [faces])
+
+
+def test_fit_refuses_a_task_that_the_split_left_empty(root: Path, tmp_path: Path) -> None:
+    recipe = small(root)
+    sources, dev = open_sources(recipe)
+    with pytest.raises(DatasetError, match="emotion"):
+        trainer.fit(recipe, tmp_path, [s for s in sources if s.faces.name == "FairFace"], dev)
