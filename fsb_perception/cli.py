@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from fsb_perception import __version__
+from fsb_perception.errors import errors_in_one_line
 
 
 @dataclass(frozen=True)
@@ -68,21 +68,6 @@ COMMANDS = (
         "Write a bundle's encoder as one ONNX file, for other runtimes.",
     ),
 )
-
-# Errors that say what to do. By name: importing their modules here would cost what laziness saves.
-_EXPLAINED = {
-    "BagError",
-    "BundleError",
-    "ConversionError",
-    "DetectorError",
-    "EngineMemoryError",
-    "HubError",
-    "OnnxError",
-    "OptionError",
-    "PictureError",
-    "TruthError",
-    "UnknownNameError",
-}
 
 
 class _LazyCommand(TyperCommand):
@@ -146,17 +131,10 @@ def _fsb(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``fsb``; never returns. An error that explains itself is one line and status 2."""
+    """Run ``fsb`` and end the program; an error that a user can mend is one line and status 2."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    try:
+    with errors_in_one_line("fsb", debug="--debug" in given):
         app(given, prog_name="fsb")
-    except Exception as error:
-        if "--debug" in given or not _EXPLAINED & {kind.__name__ for kind in type(error).__mro__}:
-            raise
-        Console(stderr=True, soft_wrap=True).print(
-            f"[bold red]fsb:[/] {escape(str(error))}", highlight=False
-        )
-        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fsb_perception.errors import FsbError
 from fsb_perception.registry import UnknownNameError
 
 
-class OptionError(ValueError):
+class OptionError(FsbError, ValueError):
     """A value that an option cannot take; the message names option, value and limits."""
 
 

@@ -6,10 +6,12 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
+from fsb_perception.errors import FsbError
+
 T = TypeVar("T")
 
 
-class UnknownNameError(KeyError):
+class UnknownNameError(FsbError, KeyError):
     """A name that is not registered. Says which are, and which one was probably meant."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:

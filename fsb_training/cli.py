@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.logging import RichHandler
-from rich.markup import escape
 
+from fsb_perception.errors import errors_in_one_line
 from fsb_training.commands import judging, learning, looking, sweeping
 from fsb_training.commands.shared import CONSOLE
 
@@ -27,32 +27,24 @@ for _command in (
     app.command()(_command)
 
 
-def main() -> None:
-    """Entry point of ``fsb-train``: our own errors are one line, not a traceback."""
-    from fsb_perception.bundles.manifest import BundleError
-    from fsb_perception.detection.base import DetectorError
-    from fsb_perception.options import OptionError
-    from fsb_perception.registry import UnknownNameError
-    from fsb_perception.towers.weights import WeightsError
-    from fsb_training.datasets.faceset import DatasetError
+@app.callback()
+def _fsb_train(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where an error came from, not only what it says.")
+    ] = False,
+) -> None:
+    del debug  # main() reads it
 
+
+def main() -> None:
+    """Run ``fsb-train``; an error that a user can mend is one line and status 2."""
     logging.basicConfig(
         level=logging.INFO,
         format="%(message)s",
         handlers=[RichHandler(console=CONSOLE, show_path=False)],
     )
-    ours = (
-        BundleError, DetectorError, OptionError, UnknownNameError, WeightsError, DatasetError,
-    )  # fmt: skip
-    try:
+    with errors_in_one_line("fsb-train", debug="--debug" in sys.argv):
         app()
-    except (*ours, RuntimeError, ValueError) as error:
-        if not isinstance(error, ours) and type(error).__name__ != "TrainingError":
-            raise
-        Console(stderr=True, soft_wrap=True).print(
-            f"[bold red]fsb-train:[/] {escape(str(error))}", highlight=False
-        )
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from fsb_perception.errors import FsbError
+
 Write = Callable[[IO[bytes]], object]
 
 
-class TrainingError(RuntimeError):
+class TrainingError(FsbError):
     """Training cannot go on; the message says at which step, and what to change."""
 
 

@@ -16,6 +16,7 @@ import rclpy
 from fsb_perception.msg import FaceAttributesArray
 from rclpy.signals import SignalHandlerOptions
 
+from fsb_perception.errors import FsbError
 from fsb_perception.ros import environment
 from fsb_perception.ros.launching.graph import DEMO_NAMESPACE, GRAPHS, NodeSpec
 from fsb_perception.ros.launching.processes import NodeProcesses
@@ -29,7 +30,7 @@ _MEMORY_SETTLED = 1000  # frames after which the allocator's pools are filled
 _FASTEST_FPS = 240.0  # more than the node can do, so that it never waits
 
 
-class BenchError(RuntimeError):
+class BenchError(FsbError):
     """The benchmark did not measure what it should; the message says why."""
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fsb_perception.errors import FsbError
+
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
@@ -31,7 +33,7 @@ _PART = r"[A-Za-z0-9](?:[\w.-]{0,94}\w)?"
 _REFERENCE = re.compile(rf"({_PART}/{_PART})(?:@([A-Za-z0-9](?:[\w./-]*\w)?))?", re.ASCII)
 
 
-class HubError(RuntimeError):
+class HubError(FsbError):
     """The hub could not do what was asked; the message says why and what to do."""
 
 

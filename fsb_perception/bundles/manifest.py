@@ -9,13 +9,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from fsb_perception.bundles.hub import WEIGHTS
 from fsb_perception.bundles.preprocessing import Preprocessing
+from fsb_perception.errors import FsbError
 
 FORMAT_VERSION = 2  # 1 knew neither adapter nor head
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
 """Of a bundle's name: it stands in ids and in folders."""
 
 
-class BundleError(RuntimeError):
+class BundleError(FsbError):
     """A bundle that cannot be used; the message names the file, the fault and what to do."""
 
 

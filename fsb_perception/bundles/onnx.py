@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsb_perception.bundles.bundle import Bundle
+from fsb_perception.errors import FsbError
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +31,7 @@ _PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 _ROOM = 2**31 - 2**24  # bytes: protobuf ends at 2 GiB, and the graph needs a little
 
 
-class OnnxError(RuntimeError):
+class OnnxError(FsbError):
     """A bundle that cannot be exported; the message says why and what to do."""
 
 

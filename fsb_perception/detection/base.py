@@ -7,6 +7,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from fsb_perception.errors import FsbError
 from fsb_perception.options import Options, option
 from fsb_perception.types import Face, Floats, Image
 
@@ -38,7 +39,7 @@ class DetectorConfig(Options):
     allow_download: bool = option(False, "let a library fetch its model from the network")
 
 
-class DetectorError(RuntimeError):
+class DetectorError(FsbError):
     """A detector that cannot be built; the message says what is missing and how to get it."""
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from fsb_perception.errors import FsbError
 from fsb_perception.types import Image
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
-class PictureError(ValueError):
+class PictureError(FsbError):
     """A picture that cannot be read or written; the message names the file and the reason."""
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from fsb_perception.errors import FsbError
 from fsb_perception.images.claims import claimed_size
 from fsb_perception.images.encodings import ENCODINGS, Encoding
 from fsb_perception.registry import UnknownNameError
@@ -40,7 +41,7 @@ class PackedImage(Protocol):
     """bytes, or an array of them"""
 
 
-class ConversionError(ValueError):
+class ConversionError(FsbError):
     """A message that is not a picture we can read; the message names the value that is wrong."""
 
 

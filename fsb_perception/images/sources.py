@@ -13,13 +13,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from fsb_perception.errors import FsbError
 from fsb_perception.samples.clip import FPS, Clip
 from fsb_perception.types import Image
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
 
-class SourceError(RuntimeError):
+class SourceError(FsbError):
     """A source that gives no pictures; the message names it and says what to do."""
 
 

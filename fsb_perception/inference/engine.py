@@ -12,6 +12,7 @@ import torch
 
 from fsb_perception.alignment import Aligner
 from fsb_perception.bundles.bundle import Bundle
+from fsb_perception.errors import FsbError
 from fsb_perception.inference.graphs import Compiled, Encode, fused
 from fsb_perception.inference.hardware import (
     choose_device,
@@ -28,7 +29,7 @@ _FACES_BEFORE_A_ROBOT = 3  # in most frames, at most
 _PATIENCE = 3.0  # s of warming up, after which no further size is begun
 
 
-class EngineMemoryError(RuntimeError):
+class EngineMemoryError(FsbError):
     """Memory does not suffice for a single face; the message says what to do."""
 
 

@@ -6,8 +6,10 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from fsb_perception.errors import FsbError
 
-class WeightsError(RuntimeError):
+
+class WeightsError(FsbError):
     """Weights or a tokenizer that cannot be had, or do not fit; says what is wanted and where."""
 
 

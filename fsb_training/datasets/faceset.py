@@ -11,10 +11,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fsb_perception.errors import FsbError
+
 MISSING = -1
 
 
-class DatasetError(RuntimeError):
+class DatasetError(FsbError):
     """A data set that is not where or what it should be; the message names the path and line."""
 
 

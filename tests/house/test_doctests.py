@@ -9,6 +9,7 @@ MODULES = (
     "fsb_perception.adapters.variational",
     "fsb_perception.images.annotate",
     "fsb_perception.config",
+    "fsb_perception.errors",
     "fsb_perception.inference.engine",
     "fsb_perception.options",
     "fsb_perception.images.files",

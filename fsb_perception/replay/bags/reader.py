@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fsb_perception.errors import FsbError
 from fsb_perception.images.messages import compressed_to_bgr, image_to_bgr
 from fsb_perception.replay.bags.salvage import SALVAGE, Record
 from fsb_perception.replay.problems import Problems
@@ -28,7 +29,7 @@ _SECOND = 1_000_000_000
 _NOT_COLOUR = ("compressedDepth", "theora", "ffmpeg")  # transports that are no still colour picture
 
 
-class BagError(ValueError):
+class BagError(FsbError):
     """A recording that cannot be judged at all; the message says why, and what to do."""
 
 

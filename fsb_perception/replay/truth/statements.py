@@ -20,12 +20,13 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fsb_perception.errors import FsbError
 from fsb_perception.tasks import TASKS
 
 Corners = tuple[float, float, float, float]
 
 
-class TruthError(ValueError):
+class TruthError(FsbError):
     """A truth file that cannot be used; the message names file, line and value."""
 
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 
+from fsb_perception.errors import FsbError
 from fsb_perception.ros import environment
 from fsb_perception.ros.demo import live_table
 from fsb_perception.ros.launching.graph import DEMO_NAMESPACE, GRAPHS, NodeSpec
@@ -34,7 +35,7 @@ _LOG_HEAD = re.compile(r"^\[\w+\] \[[\d.]+\] \[[^\]]*\]: ")  # level, time and n
 _LIVE_EVERY = 0.25  # s between pictures of the table where there is one
 
 
-class DemoError(RuntimeError):
+class DemoError(FsbError):
     """The demo cannot go on; the message says why."""
 
 

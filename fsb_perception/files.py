@@ -1,0 +1,78 @@
+"""Files that are written whole or not at all, and their sha256."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from fsb_perception.errors import FsbError, error_line
+
+Write = Callable[[IO[bytes]], object]
+
+
+class FileError(FsbError):
+    """A file that cannot be written; the message names it and the bytes that are free there."""
+
+
+def write_whole(path: Path, content: bytes | str | Write) -> None:
+    """Write a file under another name, then rename it: readers see the old file or the new one.
+
+    A kill at any moment, a full disk or a power cut leaves the earlier file as it was.
+
+    Args:
+        path: of the file; its folder must exist.
+        content: the bytes, a text (written as UTF-8), or a function that writes to an open file.
+
+    Raises:
+        FileError: the file cannot be written.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            if callable(content):
+                content(file)
+            else:
+                file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may keep the new name and lose the bytes
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:  # torch turns the first into the second
+        _remove(partial)
+        raise FileError(
+            f"cannot write {path}: {_reason(error)} ({free_bytes(path.parent):,} bytes are free); "
+            "an earlier file there is unchanged"
+        ) from error
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's content, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the bytes that may still be written in ``folder``; 0 if there is no such folder."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # the folder itself cannot be written; the first error says so
+        path.unlink(missing_ok=True)
+
+
+def _reason(error: Exception) -> str:
+    cause = error if isinstance(error, OSError) else error.__context__ or error
+    if isinstance(cause, OSError) and cause.strerror:
+        return error_line(OSError(cause.errno, cause.strerror))
+    return str(cause).splitlines()[0]
