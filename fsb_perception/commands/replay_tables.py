@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from fsb_perception.metric_words import METRICS
 from fsb_perception.replay.problems import lines
 from fsb_perception.replay.report import REPORT
 from fsb_perception.replay.running.replayer import Done
@@ -54,7 +55,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table | str:
     """The metrics that decide most, a row a task; or that there are none."""
     if not metrics:
         return "  The truth says nothing of these images."
-    table = Table("", *(name.replace("_", " ") for name in _SHOWN), box=None)
+    table = Table("", *(METRICS[name].heading for name in _SHOWN), box=None)
     for task, row in metrics.items():
         if "looks" in row:
             cells = [f"{row[name]:.3f}" if name in row else "-" for name in _SHOWN]

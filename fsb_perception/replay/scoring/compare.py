@@ -16,17 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsb_perception.metric_words import METRICS, metric_of
 from fsb_perception.options import OptionError
 from fsb_perception.replay.outputs import SUMMARY
 from fsb_perception.replay.scoring.criteria import MEASURED, numbers
 from fsb_perception.replay.scoring.intervals import interval
 from fsb_perception.replay.scoring.persons import Key, Person, from_json
-
-BETTER_IF_LOWER = (
-    *("ece", "id_switches", "flips_a_minute", "seconds_to_stable", "false", "failed"),
-    *("drop_rate", "p50_ms", "p95_ms", "cpu_mean", "memory_mib_last", "memory_mib_a_minute"),
-)
-"""Last parts of the names of metrics that should be small; the others should be large."""
 
 SPEED = (
     *("play.drop_rate", "play.highest_rate", "timing.process.p50_ms", "timing.wait.p95_ms"),
@@ -56,8 +51,7 @@ class Change:
         """Better, worse, the same; or "not sure" where the interval holds zero or is not there."""
         if self.first == self.second:
             return "same"
-        lower = self.name.rpartition(".")[2] in BETTER_IF_LOWER
-        better = (self.second < self.first) == lower
+        better = (self.second < self.first) == (metric_of(self.name).better == "lower")
         sure = self.low is not None and self.high is not None and not self.low <= 0 <= self.high
         return ("better" if better else "worse") if sure else "not sure"
 
@@ -152,8 +146,13 @@ def _others(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> lis
 
 def _measured(said: Mapping[str, Any]) -> dict[str, float]:
     """The metrics that stand for themselves, and speed."""
-    counts = ("look_accuracy", "_low", "_high", "looks", "tracks", "people")
     metrics = numbers(said.get("metrics", {}))
-    found = {k: v for k, v in metrics.items() if k.count(".") == 1 and not k.endswith(counts)}
+    found = {name: value for name, value in metrics.items() if _is_compared(name)}
     speed = numbers({part: said.get(part, {}) for part in MEASURED})
     return found | {name: speed[name] for name in SPEED if name in speed}
+
+
+def _is_compared(name: str) -> bool:
+    part, _, last = name.partition(".")
+    directed = last in METRICS and METRICS[last].better != ""
+    return bool(part) and directed and last != "look_accuracy"  # that one has its interval
