@@ -47,7 +47,7 @@ def make_sample(
 ) -> None:
     """Write a bag of two cameras and a few people, and what is true of it."""
     from fsb_perception.options import OptionError
-    from fsb_perception.replay.problems import lines
+    from fsb_perception.problems import lines
     from fsb_perception.replay.sample.bag import make_sample as make
     from fsb_perception.replay.sample.photos import read_people
     from fsb_perception.replay.sample.rendered import rendered_people

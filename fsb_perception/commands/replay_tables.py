@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fsb_perception.metric_words import METRICS
-from fsb_perception.replay.problems import lines
+from fsb_perception.problems import lines
 from fsb_perception.replay.report import REPORT
 from fsb_perception.replay.running.replayer import Done
 from fsb_perception.replay.scoring.compare import Change

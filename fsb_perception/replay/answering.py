@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from fsb_perception.problems import Problems
 from fsb_perception.replay.bags.reader import Bag, ImageTopic
-from fsb_perception.replay.problems import Problems
 from fsb_perception.replay.rows import Row
 
 Answered = Iterator[tuple[Row, "Timing"]]

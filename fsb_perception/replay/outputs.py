@@ -16,8 +16,8 @@ import numpy as np
 
 import fsb_perception
 from fsb_perception.config import PerceptionConfig
+from fsb_perception.problems import Problems
 from fsb_perception.replay.answering import Timing
-from fsb_perception.replay.problems import Problems
 from fsb_perception.replay.rows import Row, is_answered, line
 
 RESULTS, TIMING, SUMMARY = "results.jsonl", "timing.jsonl", "summary.json"

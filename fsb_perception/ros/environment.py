@@ -11,6 +11,8 @@ from collections.abc import Mapping, MutableMapping
 from importlib import metadata
 from pathlib import Path
 
+from fsb_perception import ament
+
 # Fast DDS of Kilted and later reads the first name, that of Jazzy and before the second; where
 # both are set, the later one warns.
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
@@ -18,10 +20,9 @@ SEGMENT_MIB = 16  # of the profile, for each process
 SHARED_MEMORY = "/dev/shm"  # noqa: S108
 
 _KILTED_RCLPY = 9  # its major version
-_PACKAGE = "fsb_perception"
 _PROFILE = Path("config", "fastdds.xml")
 _BOOTSTRAP_MARK = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
-_MESSAGE_LIBRARY = f"lib{_PACKAGE}__rosidl_generator_c.so"
+_MESSAGE_LIBRARY = f"lib{ament.PACKAGE}__rosidl_generator_c.so"
 
 
 def prepare() -> None:
@@ -40,21 +41,19 @@ def prepare() -> None:
 
 def prefixes(environ: Mapping[str, str], prefix: str = sys.prefix) -> dict[str, str]:
     """AMENT_PREFIX_PATH with ``prefix`` in front, if our messages were built into it."""
-    known = [path for path in environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if path]
-    if prefix not in known and Path(prefix, "share", _PACKAGE, "package.xml").exists():
+    known = ament.prefixes(environ)
+    if prefix not in known and Path(prefix, "share", ament.PACKAGE, "package.xml").exists():
         # An overlay that has the package already must stay in front: one package, one place.
-        if any(Path(path, "share", _PACKAGE, "package.xml").exists() for path in known):
+        if any(Path(path, "share", ament.PACKAGE, "package.xml").exists() for path in known):
             return {}
         known.insert(0, prefix)
-    return {"AMENT_PREFIX_PATH": os.pathsep.join(known)} if known else {}
+    return {ament.VARIABLE: os.pathsep.join(known)} if known else {}
 
 
 def share(relative: Path) -> Path | None:
     """A file of the package by its path in the source tree, there or where it was installed."""
-    tree = Path(__file__).resolve().parents[2]
-    paths = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
-    places = [tree, *(Path(path, "share", _PACKAGE) for path in paths if path)]
-    return next((place / relative for place in places if (place / relative).is_file()), None)
+    paths = (folder / relative for folder in ament.own_folders())
+    return next((path for path in paths if path.is_file()), None)
 
 
 def transport(environ: Mapping[str, str], processes: int) -> tuple[dict[str, str], str]:

@@ -23,8 +23,9 @@ from tqdm import tqdm
 from fsb_perception.alignment import whole_picture_box
 from fsb_perception.detection import build_detector
 from fsb_perception.detection.base import Detector, DetectorConfig
+from fsb_perception.problems import Problems
 from fsb_perception.types import Face, Floats, Image
-from fsb_training.datasets.faceset import DatasetError, FaceSet, Problems
+from fsb_training.datasets.faceset import DatasetError, FaceSet
 from fsb_training.writing import alone, writing_to
 
 STORED_SIDE = 128  # px; larger pictures are shrunk to this longer side

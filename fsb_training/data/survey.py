@@ -12,18 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from fsb_perception.problems import Problems
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.tasks import TASKS
 from fsb_training.data.faces import read_picture
 from fsb_training.datasets import DATASETS, load_part
-from fsb_training.datasets.faceset import (
-    MISSING,
-    AbsentError,
-    DatasetError,
-    FaceSet,
-    NoFolderError,
-    Problems,
-)
+from fsb_training.datasets.faceset import MISSING, AbsentError, DatasetError, FaceSet, NoFolderError
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from fsb_training.datasets.faceset import DatasetError, FaceSet, Problems
+from fsb_perception.problems import Problems
+from fsb_training.datasets.faceset import DatasetError, FaceSet
 from fsb_training.datasets.labels import label_column
 from fsb_training.datasets.tables import data_folder, known_label, read_words
 

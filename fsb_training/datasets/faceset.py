@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsb_perception.errors import FsbError
+from fsb_perception.problems import Problems
 
 MISSING = -1
 
@@ -26,36 +26,6 @@ class AbsentError(DatasetError):
 
 class NoFolderError(AbsentError):
     """A data set of which nothing is there."""
-
-
-class Problems(Counter[str]):
-    """How many entries were left out, by reason, and where the first of each was seen.
-
-    >>> problems = Problems()
-    >>> problems.note("malformed name", "UTKFace/39_1_2017.jpg")
-    >>> problems.note("malformed name", "UTKFace/61_1_2017.jpg")
-    >>> problems.sentences()
-    ['2 left out: malformed name, for instance UTKFace/39_1_2017.jpg']
-    """
-
-    def __init__(self, others: Iterable[Problems] = ()) -> None:
-        super().__init__()
-        self.examples: dict[str, str] = {}
-        for other in others:
-            self.update(other)
-            self.examples = other.examples | self.examples
-
-    def note(self, reason: str, where: str | Path) -> None:
-        """Count one entry; ``where`` is its path, or the table's path and line."""
-        self[reason] += 1
-        self.examples.setdefault(reason, str(where))
-
-    def sentences(self) -> list[str]:
-        """One a reason, the most frequent first."""
-        return [
-            f"{count:,} left out: {reason}, for instance {self.examples[reason]}"
-            for reason, count in self.most_common()
-        ]
 
 
 @dataclass(frozen=True)

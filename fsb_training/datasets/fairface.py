@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from fsb_perception.problems import Problems
 from fsb_perception.tasks import TASKS
-from fsb_training.datasets.faceset import FaceSet, Problems
+from fsb_training.datasets.faceset import FaceSet
 from fsb_training.datasets.labels import label_column
 from fsb_training.datasets.tables import data_folder, known_label, read_csv
 

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from fsb_perception.problems import Problems
 from fsb_perception.tasks import TASKS
-from fsb_training.datasets.faceset import DatasetError, FaceSet, Problems
+from fsb_training.datasets.faceset import DatasetError, FaceSet
 from fsb_training.datasets.tables import data_folder, read_csv
 
 _PARTS = {

@@ -15,7 +15,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from fsb_training.datasets.faceset import FaceSet, Problems
+from fsb_perception.problems import Problems
+from fsb_training.datasets.faceset import FaceSet
 from fsb_training.datasets.labels import label_column
 from fsb_training.datasets.tables import data_folder, read_words
 

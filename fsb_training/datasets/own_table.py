@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fsb_perception.problems import Problems
 from fsb_perception.tasks import TASKS
-from fsb_training.datasets.faceset import MISSING, DatasetError, FaceSet, Problems
+from fsb_training.datasets.faceset import MISSING, DatasetError, FaceSet
 from fsb_training.datasets.labels import label_column
 from fsb_training.datasets.tables import data_folder, known_label, own_names, read_csv, years
 

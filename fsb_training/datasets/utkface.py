@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fsb_training.datasets.faceset import FaceSet, Problems
+from fsb_perception.problems import Problems
+from fsb_training.datasets.faceset import FaceSet
 from fsb_training.datasets.labels import age_columns
 from fsb_training.datasets.tables import OLDEST, data_folder
 

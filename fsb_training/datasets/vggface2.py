@@ -17,7 +17,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from fsb_training.datasets.faceset import AbsentError, DatasetError, FaceSet, Problems
+from fsb_perception.problems import Problems
+from fsb_training.datasets.faceset import AbsentError, DatasetError, FaceSet
 from fsb_training.datasets.labels import age_columns, label_column
 from fsb_training.datasets.tables import data_folder, known_label, read_csv, read_rows, years
 

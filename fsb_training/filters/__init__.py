@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsb_perception.options import Options
-from fsb_training.datasets.faceset import DatasetError, FaceSet, Problems
+from fsb_perception.problems import Problems
+from fsb_training.datasets.faceset import DatasetError, FaceSet
 from fsb_training.filters.agreement import AgreementOptions
 from fsb_training.filters.base import Filter, FilterConfig
 from fsb_training.filters.celebrities import CelebrityOptions

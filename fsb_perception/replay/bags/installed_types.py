@@ -8,13 +8,11 @@ whichever ROS they are.
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+from fsb_perception.ament import share_folders
 from fsb_perception.replay.bags.reader import BagError, require_packages
 
 _NAME = re.compile(r"(\w+)/msg/(\w+)")
@@ -72,19 +70,14 @@ def split_name(name: str) -> tuple[str, str]:
 
 def _text(name: str) -> str:
     package, message = split_name(name)
-    for folder in _prefixes():
-        path = folder / "share" / package / "msg" / f"{message}.msg"
+    for folder in share_folders(package):
+        path = folder / "msg" / f"{message}.msg"
         if path.is_file():
             return path.read_text("utf-8")
     raise BagError(
         f"the definition of {name} is not installed here: source the workspace that has the "
         f"package {package} (. install/setup.bash), and start again"
     )
-
-
-def _prefixes() -> Iterator[Path]:
-    named = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
-    yield from (Path(prefix) for prefix in (*named, sys.prefix) if prefix)
 
 
 def _parts(definition: Any) -> Iterator[str]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import fsb_perception
+from fsb_perception.ament import own_folders
 from fsb_perception.replay.bags.reader import BagError, require_packages
 
 FACES = "fsb_perception/msg/FaceAttributesArray"
@@ -59,15 +56,7 @@ def all_types() -> Any:
 
 
 def _message_files() -> list[Path]:
-    for folder in _folders():
-        files = sorted(folder.glob("*.msg"))
-        if files:
+    for folder in own_folders():
+        if files := sorted(folder.glob("msg/*.msg")):
             return files
-    raise BagError("FSB's message files are not there: install or build the package again")
-
-
-def _folders() -> Iterator[Path]:
-    """Where message files may lie: in the source tree, or where ROS installs them."""
-    yield Path(fsb_perception.__file__).parents[1] / "msg"
-    prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
-    yield from (Path(prefix) / "share" / "fsb_perception" / "msg" for prefix in prefixes if prefix)
+    raise BagError("FSB's message files are not installed: install or build the package again")

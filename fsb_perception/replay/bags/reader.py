@@ -19,8 +19,8 @@ from typing import Any
 
 from fsb_perception.errors import FsbError
 from fsb_perception.images.messages import compressed_to_bgr, image_to_bgr
+from fsb_perception.problems import Problems
 from fsb_perception.replay.bags.salvage import SALVAGE, Record
-from fsb_perception.replay.problems import Problems
 from fsb_perception.types import Image
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from fsb_perception.replay.problems import Problems
+from fsb_perception.problems import Problems
 
 if TYPE_CHECKING:
     from mcap.records import McapRecord

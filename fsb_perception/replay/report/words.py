@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fsb_perception.pages.drawing import plain
-from fsb_perception.replay.problems import lines
+from fsb_perception.problems import lines
 from fsb_perception.replay.report.collect import Replay
 from fsb_perception.replay.report.tables import FEW, number, slices, span, tasks
 

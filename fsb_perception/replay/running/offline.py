@@ -25,9 +25,9 @@ from fsb_perception.detection import build_detector
 from fsb_perception.images.messages import ConversionError
 from fsb_perception.inference.engine import Engine
 from fsb_perception.pipeline import FacePipeline
+from fsb_perception.problems import Problems
 from fsb_perception.replay.answering import Answered, Clock, Timing
 from fsb_perception.replay.bags.reader import Bag, Frame, ImageTopic
-from fsb_perception.replay.problems import Problems
 from fsb_perception.replay.rows import Row, failed_row, frame_row
 from fsb_perception.tracking import face_id_part
 from fsb_perception.types import Face, Image

@@ -19,8 +19,8 @@ import numpy as np
 from fsb_perception.detection import build_detector
 from fsb_perception.detection.base import Detector, DetectorConfig
 from fsb_perception.images.files import SUFFIXES, PictureError, read_picture
+from fsb_perception.problems import Problems, lines
 from fsb_perception.replay.bags.reader import BagError
-from fsb_perception.replay.problems import Problems, lines
 from fsb_perception.replay.sample.people import Person
 from fsb_perception.replay.sample.photo_labels import LABELS, PhotoLabels, read_labels
 from fsb_perception.samples.roles import MOST
@@ -58,8 +58,8 @@ def read_people(folder: Path) -> tuple[list[Person], Problems]:
     detector, people = build_detector(DetectorConfig()), list[Person]()
     for number, (name, files) in enumerate(photos.items()):
         if len(people) == MOST:
-            problems.counts["people left out"] = len(photos) - number - 1
-            problems.note("people left out", f"{name}: a clip has parts for {MOST}")
+            where = f"{name}: a clip has parts for {MOST}"
+            problems.note("people left out", where, len(photos) - number)
             break
         people += _person(folder, name, files, labels, detector, problems)
     if not people:
@@ -98,8 +98,8 @@ def _person(
     found: list[tuple[Portrait, dict[str, str]]] = []
     for number, file in enumerate(files):
         if len(found) == MOST_PHOTOS:
-            problems.counts["photographs left out"] += len(files) - number - 1
-            problems.note("photographs left out", f"{file}: {MOST_PHOTOS} of {name} are enough")
+            where = f"{file}: {MOST_PHOTOS} of {name} are enough"
+            problems.note("photographs left out", where, len(files) - number)
             break
         if portrait := _read(folder, file, detector, problems):
             found.append((portrait, labels.attributes(file, name)))

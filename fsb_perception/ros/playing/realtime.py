@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.images.messages import ConversionError
 from fsb_perception.options import OptionError
+from fsb_perception.problems import Problems
 from fsb_perception.replay.answering import Answered, Clock, Timing
 from fsb_perception.replay.bags.reader import Bag, BagError, Frame, ImageTopic
-from fsb_perception.replay.problems import Problems
 from fsb_perception.replay.rows import Row, dropped_row, failed_row
 from fsb_perception.replay.running.ledger import Ledger, Sent
 from fsb_perception.replay.running.pace import FASTEST, SLOWEST, Pace, Trial, highest_rate

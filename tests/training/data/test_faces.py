@@ -36,7 +36,7 @@ def test_an_unreadable_picture_is_left_out_and_counted(data: DataOptions) -> Non
     source = open_part("UTKFace:all", data)
     assert len(source) == 7
     assert source.faces.problems == {"picture cannot be read": 1}
-    assert "/UTKFace/21_" in source.faces.problems.examples["picture cannot be read"]
+    assert "/UTKFace/21_" in source.faces.problems.first["picture cannot be read"]
     for row, file in zip(source.rows, source.faces.files, strict=True):
         written = cv2.imread(str(source.faces.root / file))
         np.testing.assert_array_equal(source.store.image(int(row)), written)

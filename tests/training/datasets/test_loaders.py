@@ -203,7 +203,7 @@ def test_what_is_left_out_is_counted_with_an_example(
     assert len(faces) == count
     assert set(faces.problems) == set(problems)
     for reason, where in problems.items():
-        assert faces.problems.examples[reason].endswith(where)
+        assert faces.problems.first[reason].endswith(where)
     assert len(faces.problems.sentences()) == len(problems)
 
 

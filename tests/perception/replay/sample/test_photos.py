@@ -19,8 +19,8 @@ from fsb_perception import samples
 from fsb_perception.cli import app
 from fsb_perception.detection import build_detector
 from fsb_perception.detection.base import DetectorConfig
+from fsb_perception.problems import lines
 from fsb_perception.replay.bags.reader import BagError
-from fsb_perception.replay.problems import lines
 from fsb_perception.replay.sample.people import clip_of, shipped_people
 from fsb_perception.replay.sample.photos import MOST_PHOTOS, portrait_of, read_people
 from fsb_perception.replay.truth.files import read_truth
@@ -64,7 +64,7 @@ def test_a_folder_or_a_file_is_a_person(files: list, people: dict, tmp_path: Pat
     found, problems = read_people(photos(tmp_path, *files))
     assert {person.name: len(person.portraits) for person in found} == people
     left = len(files) - sum(people.values())
-    assert sum(problems.counts.values()) == left
+    assert problems.total() == left
 
 
 def test_labels_are_of_files_and_of_people(tmp_path: Path) -> None:
