@@ -12,7 +12,6 @@ import time
 import cv2
 import rclpy
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -22,16 +21,11 @@ from fsb_perception.registry import UnknownNameError
 from fsb_perception.ros import environment
 from fsb_perception.ros.conversions import bgr_to_image
 from fsb_perception.ros.parameters import declare_options
+from fsb_perception.ros.qos import IMAGE_QOS
 from fsb_perception.types import Image as Picture
 
 _LOG_EVERY = 10.0  # s
 _JPEG_QUALITY = 90
-
-# Offered reliably, an image suits every subscription: reliable ones, which need it where the
-# transport loses fragments, and best-effort ones. Depth 1: the newest frame wins.
-IMAGE_QOS = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE
-)
 
 
 class CameraConfig(Options):

@@ -13,7 +13,13 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from fsb_perception.ros.mailbox import Letter, Mailboxes
 from fsb_perception.ros.parameters import NodeConfig
-from fsb_perception.ros.qos import image_qos, mismatch_text, wants_reliable
+from fsb_perception.ros.qos import (
+    CAMERA_INFO_QOS,
+    keep_last,
+    mismatch_text,
+    reliability_name,
+    wants_reliable,
+)
 
 _PUBLISHERS_KEPT = 16
 
@@ -60,7 +66,7 @@ class CameraInput:
         self.last_arrival = time.monotonic()
         self._subscribe(wants_reliable(self._config.image_reliability, self._publishers()))
         self._infos = self._node.create_subscription(
-            CameraInfo, _topic(self._camera, "camera_info"), self._keep_info, image_qos(False)
+            CameraInfo, _topic(self._camera, "camera_info"), self._keep_info, CAMERA_INFO_QOS
         )
 
     @property
@@ -82,8 +88,9 @@ class CameraInput:
         if self._images is not None and reliable != self.reliable:
             self._node.destroy_subscription(self._images)
             self._subscribe(reliable)
-            how = "reliable" if reliable else "best effort"
-            self._node.get_logger().info(f"{self.topic}: the subscription is {how} from now on")
+            self._node.get_logger().info(
+                f"{self.topic}: the subscription is {reliability_name(reliable)} from now on"
+            )
 
     @property
     def publishers(self) -> int:
@@ -100,7 +107,7 @@ class CameraInput:
             self._type,
             self.topic,
             self._receive,
-            image_qos(reliable),
+            keep_last(1, reliable=reliable),
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=handler),
         )
 
@@ -134,7 +141,9 @@ class CameraInput:
     def _on_mismatch(self, event: Any) -> None:
         if self._config.image_reliability == "auto":
             return  # `follow_publishers` changes over within a second, and says so
-        self.mismatch = mismatch_text(self.topic, self.reliable, event, self._publishers())
+        self.mismatch = mismatch_text(
+            self.topic, self.reliable, event.last_policy_kind, self._publishers()
+        )
         self._node.get_logger().error(self.mismatch)
 
 

@@ -12,6 +12,7 @@ import psutil
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from fsb_perception.ros.camera_input import CameraInput
+from fsb_perception.ros.qos import reliability_name
 from fsb_perception.ros.worker import Counts
 
 PERIOD = 1.0  # s
@@ -98,7 +99,7 @@ def _values(health: Health) -> dict[str, str]:
     counts = health.counts
     return {
         "topic": health.source.topic,
-        "reliability": "reliable" if health.source.reliable else "best effort",
+        "reliability": reliability_name(health.source.reliable),
         "calibrated": str(health.source.camera_info is not None).lower(),
         "rate_hz": f"{health.rate:.1f}",
         "received": str(health.source.received),

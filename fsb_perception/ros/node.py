@@ -50,7 +50,7 @@ from fsb_perception.ros.parameters import (
     declare_options,
     is_of_ros,
 )
-from fsb_perception.ros.qos import FACES_QOS, LATCHED_QOS, image_qos
+from fsb_perception.ros.qos import BUNDLE_INFO_QOS, DIAGNOSTICS_QOS, FACES_QOS, IMAGE_QOS
 from fsb_perception.ros.worker import Answer, Worker
 from fsb_perception.tracking import face_id_part
 
@@ -102,7 +102,7 @@ class FaceAttributesNode(LifecycleNode):
             ) from error
         self._config = declare_options(self, NodeConfig)
         self.add_on_set_parameters_callback(self._on_parameters)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", FACES_QOS)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", DIAGNOSTICS_QOS)
         # On the steady clock: with use_sim_time and a paused bag the node must still be heard.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(diagnostics.PERIOD, self._tick, clock=steady)
@@ -148,15 +148,14 @@ class FaceAttributesNode(LifecycleNode):
         self._faces = self._make(FaceAttributesArray, "~/faces", FACES_QOS)
         self._debug_images = {
             camera: self._make(
-                # Viewers ask for reliable by default; offered so, it suits every subscription.
                 CompressedImage,
                 _under(camera, "debug_image/compressed"),
-                image_qos(True),
+                IMAGE_QOS,
             )
             for camera in self._pipelines
             if config.debug_image
         }
-        bundle_info = self._make(BundleInfo, "~/bundle_info", LATCHED_QOS)
+        bundle_info = self._make(BundleInfo, "~/bundle_info", BUNDLE_INFO_QOS)
         now = self.get_clock().now().nanoseconds
         bundle_info.publish(bundle_to_msg(bundle, now, config.tasks))
 

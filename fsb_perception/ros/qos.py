@@ -1,9 +1,8 @@
-"""Quality of service: what the node offers and asks for, and how to read what others offer."""
+"""Quality of service (QoS): one profile a use, and how to follow what publishers offer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from rclpy.qos import (
     DurabilityPolicy,
@@ -12,35 +11,48 @@ from rclpy.qos import (
     ReliabilityPolicy,
     qos_policy_name_from_kind,
 )
-
-# Attributes are small and each frame's matter: replay waits for them.
-FACES_QOS = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE
-)
-# Whoever comes late is told at once which bundle speaks.
-LATCHED_QOS = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST,
-    depth=1,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 
-def image_qos(reliable: bool) -> QoSProfile:
-    """What an image subscription asks for: the newest one alone, for a queue would make it old."""
-    reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=reliability)
-
-
-def wants_reliable(choice: str, publishers: Iterable[Any]) -> bool:
-    """Whether to subscribe reliably.
-
-    A reliable subscription hears no best-effort publisher at all; a best-effort one hears both, but
-    loses most large images where the transport must cut them up.
+def keep_last(
+    depth: int, *, reliable: bool, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE
+) -> QoSProfile:
+    """Return a profile that keeps the newest messages.
 
     Args:
-        choice: "auto", "reliable" or "best_effort"; auto is reliable when every publisher is.
-        publishers: endpoint infos of the topic; with none, auto is best effort.
+        depth: number of messages kept. It is 1 for images: a queue would make them old.
+        reliable: lost messages are sent again; otherwise best effort.
+        durability: TRANSIENT_LOCAL keeps the messages for late subscribers as well.
+    """
+    reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=reliability,
+        durability=durability,
+    )
+
+
+# The messages are small and each one counts: replay waits for the answer to every image.
+FACES_QOS = keep_last(5, reliable=True)
+DIAGNOSTICS_QOS = keep_last(5, reliable=True)
+BUNDLE_INFO_QOS = keep_last(1, reliable=True, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+# A reliable publisher serves every subscription: best-effort ones, and reliable ones, which are
+# needed where the transport loses fragments of large images.
+IMAGE_QOS = keep_last(1, reliable=True)
+CLOCK_QOS = keep_last(1, reliable=True)
+CAMERA_INFO_QOS = keep_last(1, reliable=False)  # for a subscription: it fits every publisher
+
+
+def wants_reliable(choice: str, publishers: Iterable[TopicEndpointInfo]) -> bool:
+    """Return whether to subscribe reliably.
+
+    A reliable subscription receives nothing from a best-effort publisher. A best-effort one
+    receives from both, but loses most large images where the transport must cut them up.
+
+    Args:
+        choice: "auto", "reliable" or "best_effort". "auto" is reliable if all publishers are.
+        publishers: those of the topic; without any, "auto" is best effort.
     """
     if choice != "auto":
         return choice == "reliable"
@@ -48,16 +60,30 @@ def wants_reliable(choice: str, publishers: Iterable[Any]) -> bool:
     return bool(offered) and all(policy == ReliabilityPolicy.RELIABLE for policy in offered)
 
 
-def mismatch_text(topic: str, reliable: bool, event: Any, publishers: Iterable[Any]) -> str:
-    """One line about an incompatible publisher that names both sides and what to do."""
+def reliability_name(reliable: bool) -> str:
+    """Return the reliability as log lines and diagnostics name it."""
+    return "reliable" if reliable else "best effort"
+
+
+def mismatch_text(
+    topic: str, reliable: bool, policy_kind: int, publishers: Iterable[TopicEndpointInfo]
+) -> str:
+    """Return one line about an incompatible publisher: both sides, and what to do.
+
+    Args:
+        topic: that no images can come on.
+        reliable: this node subscribes reliably.
+        policy_kind: the policy that differs, ``last_policy_kind`` of the event.
+        publishers: those of the topic.
+    """
     offers = ", ".join(
         f"{info.node_namespace.rstrip('/')}/{info.node_name} offers "
         f"{info.qos_profile.reliability.name.lower()}"
         for info in publishers
     )
-    asked = "reliable" if reliable else "best effort"
-    policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
+    policy = qos_policy_name_from_kind(policy_kind).lower()
     return (
-        f"no images can come on {topic}: {policy} does not match; this node asks for {asked}, "
-        f"{offers or 'the publisher has gone'}. Set image_reliability to auto or best_effort."
+        f"no images can come on {topic}: {policy} does not match; this node asks for "
+        f"{reliability_name(reliable)}, {offers or 'the publisher has gone'}. "
+        "Set image_reliability to auto or best_effort."
     )

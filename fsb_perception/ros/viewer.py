@@ -17,9 +17,9 @@ from fsb_perception.images.annotate import annotate
 from fsb_perception.images.messages import image_to_bgr
 from fsb_perception.msg import FaceAttributesArray
 from fsb_perception.ros import environment
-from fsb_perception.ros.camera import IMAGE_QOS
 from fsb_perception.ros.messages import faces_of
 from fsb_perception.ros.pairing import Pairing
+from fsb_perception.ros.qos import FACES_QOS, IMAGE_QOS
 from fsb_perception.ros.window import display_shortage
 from fsb_perception.types import Image as Picture
 
@@ -37,7 +37,7 @@ class Viewer(Node):
         self._pairing = Pairing()
         self._newest: tuple[Image, FaceAttributesArray] | None = None
         self.create_subscription(Image, "image", self._on_image, IMAGE_QOS)
-        self.create_subscription(FaceAttributesArray, "faces", self._on_faces, 5)
+        self.create_subscription(FaceAttributesArray, "faces", self._on_faces, FACES_QOS)
 
     def _on_image(self, message: Image) -> None:
         self._newest = self._pairing.add_image(message) or self._newest

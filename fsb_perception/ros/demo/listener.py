@@ -14,10 +14,10 @@ from sensor_msgs.msg import Image
 
 from fsb_perception.images.messages import image_to_bgr
 from fsb_perception.msg import FaceAttributesArray
-from fsb_perception.ros.camera import IMAGE_QOS
 from fsb_perception.ros.demo.tally import Summary, Tally
 from fsb_perception.ros.messages import faces_of
 from fsb_perception.ros.pairing import Pairing
+from fsb_perception.ros.qos import FACES_QOS, IMAGE_QOS
 from fsb_perception.ros.spinning import spinning
 from fsb_perception.types import FaceAttributes
 from fsb_perception.types import Image as Picture
@@ -37,7 +37,9 @@ class Listener(Node):
         self._pairing: Pairing | None = None
         self._pair: tuple[Any, Any] | None = None
         self._paired = threading.Event()
-        self.create_subscription(FaceAttributesArray, "face_attributes/faces", self._on_faces, 5)
+        self.create_subscription(
+            FaceAttributesArray, "face_attributes/faces", self._on_faces, FACES_QOS
+        )
 
     def _on_faces(self, message: FaceAttributesArray) -> None:
         arrival = self.get_clock().now().nanoseconds

@@ -12,7 +12,6 @@ import rclpy
 from builtin_interfaces.msg import Time
 from rclpy.context import Context
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
@@ -21,18 +20,10 @@ from fsb_perception.msg import FaceAttributesArray
 from fsb_perception.replay.bags.reader import COMPRESSED, RAW, Frame, ImageTopic
 from fsb_perception.replay.rows import Row, frame_row
 from fsb_perception.ros.messages import faces_of, to_nanoseconds
-from fsb_perception.ros.qos import FACES_QOS
+from fsb_perception.ros.qos import CLOCK_QOS, FACES_QOS, IMAGE_QOS
 from fsb_perception.ros.spinning import spinning
 
 _TYPES = {RAW: (Image, "image"), COMPRESSED: (CompressedImage, "image/compressed")}
-# Reliable, or a lost image would be waited for in vain.
-_IMAGE_QOS = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE
-)
-# Reliable, which suits every subscription.
-_CLOCK_QOS = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE
-)
 _FACES = "face_attributes/faces"
 _NS = 1_000_000_000
 
@@ -73,9 +64,9 @@ class Player(Node):
         for topic in topics:
             kind, name = _TYPES[topic.type]
             where = f"{topic.camera}/{name}" if topic.camera else name
-            self._images[topic.name] = self.create_publisher(kind, where, _IMAGE_QOS)
+            self._images[topic.name] = self.create_publisher(kind, where, IMAGE_QOS)
         if clock:
-            self._time = self.create_publisher(Clock, "/clock", _CLOCK_QOS)
+            self._time = self.create_publisher(Clock, "/clock", CLOCK_QOS)
         self.create_subscription(FaceAttributesArray, _FACES, self._hear, FACES_QOS)
 
     def is_heard(self) -> bool:

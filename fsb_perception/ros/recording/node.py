@@ -14,13 +14,13 @@ import rclpy
 from rclpy.context import Context
 from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
 from fsb_perception.replay.bags.installed_types import split_name
 from fsb_perception.replay.bags.reader import BagError
 from fsb_perception.replay.bags.recording import Backlog, Heard
-from fsb_perception.ros.qos import wants_reliable
+from fsb_perception.ros.qos import keep_last, wants_reliable
 from fsb_perception.ros.spinning import spinning
 
 _DEPTH = 20
@@ -120,11 +120,9 @@ def suited(publishers: Sequence[Any]) -> QoSProfile:
     """What hears all of these publishers: reliable, and what was said before, if all offer it."""
     offered = [info.qos_profile.durability for info in publishers]
     latched = bool(offered) and all(d == DurabilityPolicy.TRANSIENT_LOCAL for d in offered)
-    reliable = wants_reliable("auto", publishers)
-    return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST,
-        depth=_LATCHED_DEPTH if latched else _DEPTH,
-        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+    return keep_last(
+        _LATCHED_DEPTH if latched else _DEPTH,
+        reliable=wants_reliable("auto", publishers),
         durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
     )
 
