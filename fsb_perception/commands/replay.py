@@ -225,7 +225,7 @@ _MODES = {"offline": _offline, "lockstep": _lockstep, "realtime": _realtime}
 def _config(bundle: str, file: Path | None, settings: Sequence[str]) -> PerceptionConfig:
     from fsb_perception.config import PerceptionConfig
     from fsb_perception.options import build, flatten, load_tree, parse_settings
-    from fsb_perception.ros.parameter_files import is_parameter_file, pipeline_options
+    from fsb_perception.replay.parameter_files import is_parameter_file, pipeline_options
 
     tree = load_tree(file) if file else {}
     said = flatten(tree)

@@ -11,8 +11,8 @@ from rclpy.node import Node
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from fsb_perception.node_config import NodeConfig
 from fsb_perception.ros.mailbox import Letter, Mailboxes
-from fsb_perception.ros.parameters import NodeConfig
 from fsb_perception.ros.qos import (
     CAMERA_INFO_QOS,
     keep_last,

@@ -34,6 +34,7 @@ from fsb_perception.detection.base import DetectorError
 from fsb_perception.images.messages import compressed_to_bgr
 from fsb_perception.inference.engine import Engine, EngineMemoryError
 from fsb_perception.msg import BundleInfo, FaceAttributesArray
+from fsb_perception.node_config import NodeConfig, is_ros_parameter
 from fsb_perception.options import OptionError
 from fsb_perception.pipeline import FacePipeline
 from fsb_perception.registry import UnknownNameError
@@ -44,12 +45,7 @@ from fsb_perception.ros.debug_image import debug_image
 from fsb_perception.ros.logs import forward_logs
 from fsb_perception.ros.mailbox import Mailboxes
 from fsb_perception.ros.messages import array_to_msg, bundle_to_msg
-from fsb_perception.ros.parameters import (
-    NodeConfig,
-    current,
-    declare_options,
-    is_of_ros,
-)
+from fsb_perception.ros.parameters import changed_options, declare_options
 from fsb_perception.ros.qos import BUNDLE_INFO_QOS, DIAGNOSTICS_QOS, FACES_QOS, IMAGE_QOS
 from fsb_perception.ros.worker import Answer, Worker
 from fsb_perception.tracking import face_id_part
@@ -279,9 +275,9 @@ class FaceAttributesNode(LifecycleNode):
         return diagnostics.Health(source, counts, worker.dropped(camera), rate, bad - bad_before)
 
     def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
-        changed = {p.name: p.value for p in parameters if not is_of_ros(p.name)}
+        changed = {p.name: p.value for p in parameters if not is_ros_parameter(p.name)}
         try:
-            config = current(self, NodeConfig, changed)
+            config = changed_options(self, NodeConfig, changed)
         except (OptionError, UnknownNameError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._config = config

@@ -2,22 +2,22 @@
 
     python -m fsb_perception.ros.parameters > config/perception.yaml
 
-writes every parameter of the node with its meaning, unit and bounds.
+writes every parameter of the node with its meaning, bounds and unit.
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import yaml
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
+from fsb_perception.node_config import NodeConfig, is_ros_parameter, option_value, parameter_value
 from fsb_perception.options import Option, Options, build, walk
 from fsb_perception.registry import UnknownNameError
-from fsb_perception.ros.node_config import NodeConfig, from_ros, is_of_ros
 
 _NO_BOUND = {int: 2**63 - 1, float: 1.7e308}
 
@@ -25,45 +25,52 @@ OptionsT = TypeVar("OptionsT", bound=Options)
 
 
 def declare_options(node: Node, model: type[OptionsT]) -> OptionsT:
-    """Declare every option of ``model`` as a parameter and read the tree back.
+    """Declare every option of ``model`` as a parameter, and return the options as they are set.
 
-    The node should be made with ``automatically_declare_parameters_from_overrides=True``: then a
-    parameter that is set from outside but unknown is refused here, and not silently ignored.
+    Make the node with ``automatically_declare_parameters_from_overrides=True``: then this function
+    refuses an unknown parameter of a launch file, which ROS ignores silently.
 
     Raises:
-        UnknownNameError: a parameter was set that is no option.
+        UnknownNameError: a parameter that is no option was set.
         OptionError: a value is out of bounds or of the wrong type.
     """
     options = {item.name: item for item in walk(model)}
     given = {name: p.value for name, p in node.get_parameters_by_prefix("").items()}
-    given = {name: value for name, value in given.items() if not is_of_ros(name)}
+    given = {name: value for name, value in given.items() if not is_ros_parameter(name)}
     for name in given:
         if name not in options:
             raise UnknownNameError("parameter", name, options)
     values = {name: given.get(name, item.default) for name, item in options.items()}
-    config = build(model, {name: from_ros(values[name]) for name in options})
+    config = build(model, {name: option_value(values[name]) for name in options})
     for name, item in options.items():
-        if name in given:
-            node.undeclare_parameter(name)  # it was declared without a description
-        node.declare_parameter(name, _to_ros(values[name]), descriptor(item), ignore_override=True)
+        if name in given:  # declared already, without a description
+            node.undeclare_parameter(name)
+        node.declare_parameter(
+            name, parameter_value(values[name]), descriptor(item), ignore_override=True
+        )
     return config
 
 
-def current(node: Node, model: type[OptionsT], changed: dict[str, Any]) -> OptionsT:
-    """The tree as the node's parameters have it, with ``changed`` over them."""
+def changed_options(node: Node, model: type[OptionsT], changed: Mapping[str, Any]) -> OptionsT:
+    """Return the options as the node's parameters are set, with ``changed`` in place of some.
+
+    Raises:
+        OptionError: a changed value is out of bounds, or does not fit the others.
+    """
     values = {item.name: node.get_parameter(item.name).value for item in walk(model)}
-    return build(model, {name: from_ros(value) for name, value in (values | changed).items()})
+    values |= changed
+    return build(model, {name: option_value(value) for name, value in values.items()})
 
 
 def descriptor(item: Option) -> ParameterDescriptor:
-    """What ``ros2 param describe`` shows of an option."""
+    """Return the description of an option, as ``ros2 param describe`` shows it."""
     unit = f" [{item.unit}]" if item.unit else ""
     result = ParameterDescriptor(
         name=item.name,
         description=item.help + unit,
         additional_constraints=f"one of {', '.join(item.choices)}" if item.choices else "",
         read_only=not item.live,
-        # An integer is good enough for a float; the option tree checks every value itself.
+        # ROS would refuse an integer where a float is declared; `build` checks every value.
         dynamic_typing=True,
     )
     if item.ge is not None or item.le is not None:
@@ -79,15 +86,10 @@ def descriptor(item: Option) -> ParameterDescriptor:
     return result
 
 
-def _to_ros(value: Any) -> Any:
-    # An empty list has no type for ROS: one empty text stands for it.
-    return (list(value) or [""]) if isinstance(value, (tuple, list)) else value
-
-
 def as_yaml(model: type[Options], node_name: str) -> str:
-    """A parameter file with every option at its default, each with what it means."""
+    """Return the text of a parameter file: every option at its default, with its meaning."""
     lines = [
-        "# Every parameter of the node at its default. Written from the option tree by",
+        "# Every parameter of the node at its default. This file is generated from the options:",
         "#   python -m fsb_perception.ros.parameters",
         "/**:",
         f"  {node_name}:",
@@ -121,7 +123,7 @@ def _entry(item: Option, leaf: str, indent: str) -> Iterator[str]:
         notes.append("May be set while the node runs")
     for line in textwrap.wrap(". ".join(notes) + ".", 98 - len(indent)):
         yield f"{indent}# {line}"
-    value = yaml.safe_dump(_to_ros(item.default), default_flow_style=True).split("\n")[0]
+    value = yaml.safe_dump(parameter_value(item.default), default_flow_style=True).split("\n")[0]
     yield f"{indent}{leaf}: {value}"
 
 

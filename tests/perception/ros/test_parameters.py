@@ -15,10 +15,11 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from fsb_perception.node_config import NodeConfig
 from fsb_perception.options import OptionError, build, flatten, walk
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.ros import environment
-from fsb_perception.ros.parameters import NodeConfig, as_yaml, current, declare_options
+from fsb_perception.ros.parameters import as_yaml, changed_options, declare_options
 from tests.paths import ROOT
 
 NAME = "face_attributes"
@@ -173,7 +174,7 @@ def test_the_tree_follows_the_parameters() -> None:
     with made() as node:
         declare_options(node, NodeConfig)
         node.set_parameters([Parameter("fusion.emotion.enter", value=0.9)])
-        config = current(node, NodeConfig, {"fusion.gender.enter": 1})
+        config = changed_options(node, NodeConfig, {"fusion.gender.enter": 1})
     assert config.fusion.emotion.enter == 0.9
     assert config.fusion.gender.enter == 1.0
     assert config.fusion.age_group == NodeConfig().fusion.age_group

@@ -9,7 +9,7 @@ import yaml
 
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.options import build, flatten
-from fsb_perception.ros.parameter_files import is_parameter_file, pipeline_options
+from fsb_perception.replay.parameter_files import is_parameter_file, pipeline_options
 from tests.paths import ROOT
 
 BOTH = {"bundle": "a", "tasks": ("x",)}
