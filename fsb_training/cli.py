@@ -10,8 +10,8 @@ import typer
 from rich.logging import RichHandler
 
 from fsb_perception.errors import errors_in_one_line
-from fsb_training.commands import judging, learning, looking, sweeping
-from fsb_training.commands.shared import CONSOLE
+from fsb_training.commands import data, evaluate, fit, params, report, sweep
+from fsb_training.commands.options import CONSOLE
 
 app = typer.Typer(
     help="Train and judge the bundles that FSB runs.\n\n"
@@ -21,8 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for _command in (
-    learning.fit, learning.recipes, learning.export, judging.evaluate, judging.report,
-    looking.data, looking.params, sweeping.sweep,
+    fit.fit, fit.recipes, fit.export, evaluate.evaluate, report.report,
+    data.data, params.params, sweep.sweep,
 ):  # fmt: skip
     app.command()(_command)
 

@@ -1,1 +1,1 @@
-"""The commands of ``fsb-train``, a file for those that belong together; heavy imports inside."""
+"""The commands of ``fsb-train``: one file for each or a few. Heavy imports stay inside them."""

@@ -1,4 +1,4 @@
-"""A picture of how the labels of data sets are spread: a row a task, a panel a data set."""
+"""A picture of the label counts of data sets: one row a task, one panel a data set."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _OTHER_COLOUR = "#6a7f92"
 
 
 def draw(parts: Sequence[Part]) -> Figure:
-    """Bars of faces by label, stacked by part; each panel has its own scale.
+    """Draw bars of faces by label, stacked by part; each panel has its own scale.
 
     Args:
-        parts: of a survey; those without faces are passed over.
+        parts: parts of a survey; those without faces are skipped.
     """
     rows = [panels for task in TASKS if (panels := _panels(task, parts))]
     columns = max((len(panels) for panels in rows), default=1)
@@ -48,12 +48,12 @@ def save(parts: Sequence[Part], file: Path) -> None:
 
 
 def _panels(task: str, parts: Sequence[Part]) -> list[tuple[str, list[Part]]]:
-    """The parts of each data set that has labels of ``task``."""
+    """Return the task and the parts of each data set that has labels of it."""
     chosen: dict[str, list[Part]] = {}
     for part in parts:
         if part.faces is not None and histogram(part.faces, task)[0].any():
             chosen.setdefault(part.name, []).append(part)
-    return [(task, each) for each in chosen.values()]
+    return [(task, same_set) for same_set in chosen.values()]
 
 
 def _fill(axes: Axes, task: str, parts: Sequence[Part]) -> None:
@@ -74,12 +74,12 @@ def _fill(axes: Axes, task: str, parts: Sequence[Part]) -> None:
 
 
 def _explain(figure: Figure, parts: Sequence[Part]) -> None:
-    """One legend for all panels, above them: which colour is which part."""
+    """Put one legend of the parts' colours above all panels."""
     names: dict[str, list[str]] = {}
     for name in dict.fromkeys(part.part for part in parts if part.faces is not None):
         names.setdefault(_colour(name), []).append(name)
     figure.legend(
-        handles=[Patch(color=colour, label=" or ".join(each)) for colour, each in names.items()],
+        handles=[Patch(color=colour, label=" or ".join(same)) for colour, same in names.items()],
         loc="outside upper left",
         ncols=len(names),
         frameon=False,

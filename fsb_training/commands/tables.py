@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fsb_training.params import Size
 
 
-# Key of a metric, and the heading of its column: all of them fit 80 characters.
+# Key of a metric, and the heading of its column. All columns together fit 80 characters.
 METRICS = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced",
@@ -30,10 +30,11 @@ METRICS = {
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
-    """One row a data set and task; metrics that none of them has get no column.
+    """Build a table with one row for each data set and task.
 
     Args:
-        metrics: by data set, task and name; under "intervals", if it is there, (low, high) by name.
+        metrics: values by data set, task and name; "intervals", if it is there, holds (low, high)
+            by name. A metric that no row has gets no column.
     """
     rows = [(name, task, row) for name, tasks in metrics.items() for task, row in tasks.items()]
     keys = [key for key in METRICS if any(key in row for _, _, row in rows)]
@@ -50,7 +51,7 @@ def metrics_table(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Tab
 
 
 def _cell(value: float | None, interval: Sequence[float] | None) -> str:
-    """A number, and below it half of its interval.
+    """Format a number and, below it, half of its interval.
 
     >>> _cell(0.8788, (0.8659, 0.8917)).split()
     ['0.879', '±.013']
@@ -63,9 +64,9 @@ def _cell(value: float | None, interval: Sequence[float] | None) -> str:
     return f"{value:.3f}\n±{half:.3f}".replace("±0.", "±.")
 
 
-def subgroups_tables(found: Iterable[Result]) -> Iterator[Table]:
-    """Of each result on faces of known people: its groups by one attribute, and the gaps."""
-    for result in found:
+def subgroups_tables(measured: Iterable[Result]) -> Iterator[Table]:
+    """Yield two tables for each result that knows groups of people: the groups and the gaps."""
+    for result in measured:
         if result.groupings:
             yield _groups_table(result)
             yield _gaps_table(result)
@@ -99,7 +100,7 @@ def _share(value: float, interval: Sequence[float]) -> tuple[str, str]:
 
 
 def sizes_table(backbone: str, rank: int, batch_size: int) -> Table:
-    """The empty table of ``fsb-train params``; `add_size` fills it."""
+    """Build the empty table of ``fsb-train params``; `add_size` fills it."""
     table = Table(title=f"{backbone}, rank {rank}, {batch_size} pictures a step")
     for column in ("system", "total", "trained", "share", "added", "memory"):
         left = column == "system"
@@ -108,7 +109,7 @@ def sizes_table(backbone: str, rank: int, batch_size: int) -> Table:
 
 
 def add_size(table: Table, size: Size) -> None:
-    """A system's row; dashes where the backbone refuses it."""
+    """Add the row of a system; dashes if the backbone does not support it."""
     if size.refusal:
         table.add_row(size.system, *["-"] * 5, style="dim")
         return
@@ -118,24 +119,24 @@ def add_size(table: Table, size: Size) -> None:
 
 
 def filters_table(outcomes: Sequence[Outcome]) -> Table:
-    """What filters leave of what is published for training, a row a data set and filter."""
+    """Build a table of the faces before and after each filter, one row a data set and filter."""
     table = Table(title="Filters, over all that is published for training")
     for column in ("data set", "filter", "before", "after"):
         right = column in ("before", "after")
         table.add_column(column, justify="right" if right else "left", no_wrap=right)
     table.add_column("why")
-    for each in outcomes:
-        counts = (f"{each.before:,}", f"{each.after:,}")
-        why = escape("\n".join(each.reasons()) or "nothing to leave out")
-        table.add_row(each.dataset, each.filter, *counts, why)
+    for outcome in outcomes:
+        counts = (f"{outcome.before:,}", f"{outcome.after:,}")
+        reasons = escape("\n".join(outcome.reasons()) or "nothing to leave out")
+        table.add_row(outcome.dataset, outcome.filter, *counts, reasons)
     return table
 
 
 def recipes_table(recipes: Mapping[str, str]) -> Table:
-    """What each recipe is, by name."""
+    """Build a table of recipes and their descriptions."""
     table = Table()
     table.add_column("recipe", no_wrap=True)
     table.add_column("what it is")
-    for name, words in recipes.items():
-        table.add_row(name, escape(words))
+    for name, description in recipes.items():
+        table.add_row(name, escape(description))
     return table

@@ -16,7 +16,7 @@ from fsb_perception.options import OptionError
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.tasks import TASKS
 from fsb_training.cli import app
-from fsb_training.commands.shared import CONSOLE
+from fsb_training.commands.options import CONSOLE
 from fsb_training.recipe import Recipe, load_recipe
 from fsb_training.recipe_files import SHIPPED, find_recipe, shipped_recipes
 from fsb_training.systems import SYSTEMS

@@ -88,7 +88,7 @@ def test_histograms_count_each_face_once(root: Path, spec: str) -> None:
 def test_an_empty_root_says_what_could_be_there(tmp_path: Path) -> None:
     result = data("--root", tmp_path)
     assert result.exit_code == 1
-    assert f"Nothing of it is below {tmp_path}." in result.output
+    assert f"There is no such data set below {tmp_path}." in result.output
     assert "docs/datasets.md" in result.output
     absent = result.output.partition("Not there: ")[2].partition(".")[0]
     assert set(absent.split(", ")) == set(DATASETS)

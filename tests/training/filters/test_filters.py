@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from fsb_perception.options import OptionError, build
 from fsb_perception.registry import UnknownNameError
 from fsb_training.cli import app
-from fsb_training.commands.shared import CONSOLE
+from fsb_training.commands.options import CONSOLE
 from fsb_training.data.sources import filter_records, open_sources, training_counts
 from fsb_training.datasets import load_part, load_training
 from fsb_training.datasets.faceset import DatasetError, FaceSet

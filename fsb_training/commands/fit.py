@@ -1,4 +1,4 @@
-"""Making bundles: fit, export, and the recipes that ship."""
+"""``fsb-train fit``, ``export`` and ``recipes``: train bundles."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from fsb_training.commands import tables
-from fsb_training.commands.shared import (
+from fsb_training.commands.options import (
     CONSOLE,
     Device,
     RecipeFile,
@@ -24,7 +24,7 @@ def fit(
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
-    """Train a bundle; started again after a stop of any kind, it goes on where it was.
+    """Train a bundle. After a stop of any kind, the same command continues from the checkpoint.
 
     The checkpoint, the log and, at the end, the calibrated bundle are written to the run's folder.
 
@@ -40,8 +40,8 @@ def fit(
     set_threads(threads)
     options = chosen.optimiser
     with distributed.joined(options.batch_size, device, options.precision) as world:
-        _speak_once(world.leads)
-        # First what may be wrong with recipe, weights and folder: looking for faces takes hours.
+        _log_once(world.leads)
+        # Errors of recipe, weights and folder come first: finding the faces may take hours.
         state = trainer.begin(chosen, folder, device, world)
         with world.leader_first():
             sources, dev = open_sources(chosen)
@@ -54,7 +54,7 @@ def fit(
 
 
 def export(recipe: RecipeFile, to: Path, settings: Settings = None, run: Run = None) -> None:
-    """Make a calibrated bundle in folder TO from a run as far as it has come."""
+    """Make a calibrated bundle in folder TO from the last checkpoint of a run."""
     from fsb_training.data.sources import open_sources
     from fsb_training.export import export as export_bundle
     from fsb_training.learning import trainer
@@ -64,7 +64,7 @@ def export(recipe: RecipeFile, to: Path, settings: Settings = None, run: Run = N
     folder = run or Path("runs") / chosen.name
     if not (folder / trainer.CHECKPOINT).is_file():
         raise trainer.TrainingError(
-            f"there is no {trainer.CHECKPOINT} in {folder}: name it by --run"
+            f"there is no {trainer.CHECKPOINT} in {folder}: name the run's folder by --run"
         )
     trainer.require_own(chosen, folder)
     state = trainer.resume(chosen, folder)
@@ -81,7 +81,7 @@ def recipes() -> None:
     CONSOLE.print(tables.recipes_table(shipped_recipes()))
 
 
-def _speak_once(leads: bool) -> None:
-    """Of several processes one tells how it goes; the others only what is wrong."""
+def _log_once(leads: bool) -> None:
+    """Keep the log of the leading process alone; the other processes log warnings only."""
     if not leads:
         logging.getLogger().setLevel(logging.WARNING)

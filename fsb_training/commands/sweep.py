@@ -1,4 +1,4 @@
-"""Comparing systems: many runs, a record of each, and the page that is made of the records."""
+"""``fsb-train sweep``: compare systems by many runs, a record of each, and one page."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from fsb_training.commands.shared import CONSOLE, Settings
+from fsb_training.commands.options import CONSOLE, Settings
 
 
 def sweep(
     plan: Annotated[
-        Path | None, typer.Argument(help="the sweep, a YAML file; the one that ships if not said")
+        Path | None, typer.Argument(help="YAML file of the sweep; default: the one that ships")
     ] = None,
     settings: Settings = None,
     only: Annotated[
-        str, typer.Option(help="only runs whose names hold this, for instance main-lora")
+        str, typer.Option(help="only runs whose names contain this text, for instance main-lora")
     ] = "",
     jobs: Annotated[int, typer.Option(min=1, help="processes, of one thread each")] = 1,
     records: Annotated[Path, typer.Option(help="folder of the records, one JSON file a run")] = (
@@ -29,7 +29,7 @@ def sweep(
         Path | None, typer.Option(help="folder of weights and checkpoints; by default below runs/")
     ] = None,
     list_runs: Annotated[
-        bool, typer.Option("--list", help="print the runs and which are done, and end")
+        bool, typer.Option("--list", help="print all runs, done and to do, and end")
     ] = False,
     page_only: Annotated[
         bool, typer.Option("--page-only", help="write the page again from the records, and end")
@@ -37,10 +37,10 @@ def sweep(
 ) -> None:
     """Pretrain, then adapt by every system of a plan, and write docs/results.md from the records.
 
-    Started again after a stop of any kind, it goes on with the runs that have no record yet. The
+    After a stop of any kind, the same command continues with the runs that have no record yet. The
     records that ship, in docs/results, count as done: for your own runs give --records and --page.
-    What a run is given, faces, visits and seeds, are entries of the sweep's file. Ends with 1 if a
-    run failed; the others are done all the same.
+    The budget of a run (faces, visits, seeds) stands in the sweep's file. Ends with 1 if a run
+    failed; the other runs are done all the same.
     """
     from fsb_training.experiments.options import SHIPPED, Sweep
     from fsb_training.experiments.records import record_path

@@ -1,4 +1,4 @@
-"""Telling what a survey found: tables, sentences, and a picture if asked."""
+"""Report of a survey on a console: tables, sentences and, if asked, a picture."""
 
 from __future__ import annotations
 
@@ -31,14 +31,17 @@ def check_picture(file: Path) -> None:
 def report(
     console: Console, parts: Sequence[Part], root: Path, picture: Path | None, *, asked_for: bool
 ) -> bool:
-    """Print all that was found below ``root``, and say whether it is as it should be.
+    """Print everything that a survey found below ``root``.
 
     Args:
-        console: to print on.
-        parts: of the survey.
-        root: for the sentence that nothing is there.
-        picture: where to draw the histograms, if at all.
-        asked_for: the parts were named one by one, so an absent one is wrong too.
+        console: console to print on.
+        parts: parts of the survey.
+        root: folder of the data sets, for the sentence that nothing is there.
+        picture: file to draw the histograms in, if any.
+        asked_for: the user named the parts, so an absent part is an error too.
+
+    Returns:
+        True if there is a data set and nothing is wrong.
     """
     there = [part for part in parts if part.is_there]
     if there:
@@ -47,45 +50,45 @@ def report(
         for table in histogram_tables(task, parts, console.width):
             console.print(table)
     for style, text in remarks(parts):
-        _say(console, text, style)
+        _print_line(console, text, style)
     if absent := absent_sets(parts):
         names = f"Not there: {', '.join(absent)}."
-        _say(console, f"{names} docs/datasets.md says where each comes from.", "dim")
+        _print_line(console, f"{names} docs/datasets.md gives the source of each.", "dim")
     if not there:
-        folders = "Each data set has its published folder there, as docs/datasets.md tells."
-        _say(console, f"Nothing of it is below {root}. {folders}", "red")
+        folders = "Put each data set there in its published folder, see docs/datasets.md."
+        _print_line(console, f"There is no such data set below {root}. {folders}", "red")
     if picture and there:
         from fsb_training.commands.histograms import save
 
         save(parts, picture)
-        _say(console, f"Drawn: {picture}")
+        _print_line(console, f"Drawn: {picture}")
     wrong = any(part.is_wrong or (asked_for and part.error) for part in parts)
     return bool(there) and not wrong
 
 
-def _say(console: Console, text: str, style: str = "") -> None:
-    """A line as it is: of "FERPlus:train: 3", markup would make a tram."""
+def _print_line(console: Console, text: str, style: str = "") -> None:
+    """Print a line without markup, which would turn ":train:" into an emoji."""
     console.print(Text(text, style), soft_wrap=True)
 
 
 def overview(parts: Iterable[Part]) -> Table:
-    """Faces of every part that is there."""
+    """Build a table of the faces of every part that is there."""
     table = Table(title="Found")
     for column in ("data set", "part", "faces", "left out", "labelled"):
         right = column in ("faces", "left out")
         table.add_column(column, justify="right" if right else "left", no_wrap=right)
-    for each in parts:
-        if each.faces is not None:
-            labelled = [t for t in TASKS if histogram(each.faces, t)[0].any()]
-            counts = (f"{len(each.faces):,}", f"{each.faces.problems.total():,}")
-            table.add_row(each.name, each.part, *counts, ", ".join(labelled))
-        elif each.is_wrong:
-            table.add_row(each.name, each.part, "-", "-", "cannot be read", style="red")
+    for part in parts:
+        if part.faces is not None:
+            labelled = [t for t in TASKS if histogram(part.faces, t)[0].any()]
+            counts = (f"{len(part.faces):,}", f"{part.faces.problems.total():,}")
+            table.add_row(part.name, part.part, *counts, ", ".join(labelled))
+        elif part.is_wrong:
+            table.add_row(part.name, part.part, "-", "-", "cannot be read", style="red")
     return table
 
 
 def histogram_tables(task: str, parts: Iterable[Part], width: int) -> Iterator[Table]:
-    """Faces by label, a column a part; as many tables as ``width`` characters make necessary."""
+    """Yield tables of faces by label, one column a part, each at most ``width`` characters wide."""
     labelled = [p for p in parts if p.faces is not None and task in p.faces.labels]
     most = max(1, (width - _COLUMN) // _COLUMN)
     for start in range(0, len(labelled), most):
@@ -106,13 +109,13 @@ def _histogram(part: Part, task: str) -> tuple[NDArray[np.int64], int]:
 
 
 def remarks(parts: Iterable[Part]) -> list[tuple[str, str]]:
-    """``(style, sentence)`` for all that is absent, left out or wrong below the data sets there."""
-    said = []
-    for each in parts:
-        if each.faces is not None:
-            said += [("yellow", f"{each}: {text}") for text in each.faces.problems.sentences()]
-        elif each.is_wrong:
-            said.append(("red", f"{each}: {each.error}"))
-        elif not isinstance(each.error, NoFolderError):
-            said.append(("dim", f"{each} is not there: {each.error}"))
-    return said
+    """Return ``(style, sentence)`` for every part that is absent, incomplete or unreadable."""
+    sentences = []
+    for part in parts:
+        if part.faces is not None:
+            sentences += [("yellow", f"{part}: {text}") for text in part.faces.problems.sentences()]
+        elif part.is_wrong:
+            sentences.append(("red", f"{part}: {part.error}"))
+        elif not isinstance(part.error, NoFolderError):
+            sentences.append(("dim", f"{part} is not there: {part.error}"))
+    return sentences

@@ -1,4 +1,4 @@
-"""What several commands say and take."""
+"""Options that several commands share, and the console that they print on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from rich.console import Console
 CONSOLE = Console()
 
 RecipeFile = Annotated[
-    str, typer.Argument(help="a YAML file, or the name of a recipe that ships: fsb-train recipes")
+    str,
+    typer.Argument(help="a YAML file, or a recipe that ships by name: fsb-train recipes"),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -30,14 +31,14 @@ Cache = Annotated[
     Path | None, typer.Option(help="keep decoded pictures and found faces here for next time")
 ]
 MinCount = Annotated[
-    int, typer.Option(min=2, help="groups of people with fewer faces are named, but not judged")
+    int, typer.Option(min=2, help="groups of people with fewer faces are listed, but not judged")
 ]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to torch")]
 
 
 @contextmanager
 def faces_folder(cache: Path | None) -> Iterator[Path]:
-    """``cache``, or a folder that is gone afterwards: pictures of people are kept when asked."""
+    """Yield ``cache``, or a temporary folder: pictures of people are kept only if asked."""
     if cache:
         yield cache
         return
@@ -46,7 +47,7 @@ def faces_folder(cache: Path | None) -> Iterator[Path]:
 
 
 def set_threads(threads: int) -> None:
-    """Have torch use so many CPU threads; 0 leaves it as it is."""
+    """Set the number of CPU threads of torch; 0 leaves it as it is."""
     if threads:
         import torch
 

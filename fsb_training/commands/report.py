@@ -1,0 +1,68 @@
+"""``fsb-train report``: measure bundles and write pages about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fsb_training.commands.options import (
+    CONSOLE,
+    Cache,
+    Device,
+    MinCount,
+    Threads,
+    faces_folder,
+    set_threads,
+)
+
+
+def report(
+    data_root: Annotated[Path, typer.Option(help="folder with the data sets in it")],
+    datasets: Annotated[list[str], typer.Option(help="NAME:PART, for instance FairFace:val")],
+    more_datasets: Annotated[list[str] | None, typer.Argument(metavar="[NAME:PART]...")] = None,
+    bundle: Annotated[
+        list[str] | None,
+        typer.Option(help="bundle by name or folder; repeatable; default: nano"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="folder that the report is written to")] = Path(
+        "report"
+    ),
+    before: Annotated[
+        str,
+        typer.Option(
+            help="compare patch features with another bundle, or with the unadapted tower in a "
+            "file of weights"
+        ),
+    ] = "",
+    show_faces: Annotated[
+        bool, typer.Option("--show-faces", help="put the sample photographs beside their maps")
+    ] = False,
+    min_count: MinCount = 30,
+    cache: Cache = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Write a report on bundles: one HTML file that works offline, Markdown, and the numbers.
+
+    It shows only numbers about the people in the data sets. docs/report.md explains how to read it.
+    """
+    from fsb_perception.bundles.bundle import load_bundle
+    from fsb_perception.inference.engine import EngineConfig
+    from fsb_perception.options import build
+    from fsb_training.judging.evaluate import dev_split, open_parts
+    from fsb_training.recipe_options import DataOptions
+    from fsb_training.report import Choices, check_folder, write_report
+
+    loaded = [load_bundle(reference) for reference in bundle or ["nano"]]
+    config = build(EngineConfig, {"device": device, "max_batch": 64})
+    choices = Choices(before, show_faces, min_count)
+    check_folder(out)
+    split = dev_split(item.manifest for item in loaded)
+    set_threads(threads)
+    with faces_folder(cache) as folder:
+        options = DataOptions(root=str(data_root), cache=str(folder), **split)
+        sources = open_parts([*datasets, *(more_datasets or ())], options)
+        page = write_report(out, loaded, sources, config, choices)
+    CONSOLE.print(f"Written: {page}", soft_wrap=True, highlight=False)
