@@ -15,9 +15,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from fsb_perception.calibration import ECE_BINS, confidence_bins
 from fsb_perception.tasks import TASKS
 from fsb_perception.types import Floats
-from fsb_training.judging.metrics import ECE_BINS, confidence_bins, expected_value, uncalibrated
+from fsb_training.judging.metrics import expected_value, uncalibrated
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -121,8 +122,9 @@ def _one_hot(index: NDArray[np.int64], count: int) -> NDArray[np.float64]:
 
 def _gaps(probabilities: Floats, true: NDArray[np.int64]) -> NDArray[np.float64]:
     """Confidence minus being right, in the column of the confidence's bin: (n, ECE_BINS)."""
-    gap = probabilities.max(axis=1) - (probabilities.argmax(axis=1) == true)
-    return _one_hot(confidence_bins(probabilities), ECE_BINS) * gap[:, None]
+    confidence = probabilities.max(axis=1)
+    gap = confidence - (probabilities.argmax(axis=1) == true)
+    return _one_hot(confidence_bins(confidence), ECE_BINS) * gap[:, None]
 
 
 def metrics_of(sums: _Sums, task: str) -> dict[str, NDArray[np.float64]]:

@@ -7,13 +7,9 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from fsb_perception._torchvision import mend_torchvision
+from fsb_perception.calibration import expected_calibration_error
 from fsb_perception.tasks import TASKS
 from fsb_perception.types import Floats
-
-ECE_BINS = 15  # of equal width, over the confidence of the top label (Guo et al., ICML 2017)
-
-_BELOW_ONE = np.nextafter(np.float32(1), np.float32(0))
 
 
 def task_metrics(
@@ -65,10 +61,10 @@ def task_metrics(
     if values is not None and (known := np.isfinite(values)).any():
         errors = abs(expected_value(task, probabilities) - values)[known]
         metrics[f"mae_{TASKS[task].unit}s"] = float(errors.mean())
-    metrics["ece"] = expected_calibration_error(probabilities, true)
+    metrics["ece"] = expected_calibration_error(probabilities.max(axis=1), best == true)
     if temperature is not None:
-        before = uncalibrated(probabilities, temperature)
-        metrics["ece_before"] = expected_calibration_error(before, true)
+        confidence = uncalibrated(probabilities, temperature).max(axis=1)
+        metrics["ece_before"] = expected_calibration_error(confidence, best == true)
     return metrics | {
         "nll": float(log_loss(true, exact, labels=classes)),
         "brier": float(brier_score_loss(true, exact, labels=classes, scale_by_half=False)),
@@ -104,31 +100,6 @@ def uncalibrated(probabilities: Floats, temperature: float) -> Floats:
     smallest = np.finfo(np.float32).tiny
     logits = np.log(np.maximum(probabilities, smallest, dtype=np.float64)) * temperature
     return np.asarray(softmax(logits, axis=1), np.float32)
-
-
-def expected_calibration_error(probabilities: Floats, true: NDArray[np.int64]) -> float:
-    """Mean gap between confidence and accuracy over `ECE_BINS` bins, in [0, 1]."""
-    import torch
-
-    mend_torchvision()
-    from torchmetrics.functional.classification import multiclass_calibration_error
-
-    error = multiclass_calibration_error(
-        # A confidence of exactly 1 would get a sixteenth bin of its own.
-        torch.from_numpy(np.minimum(probabilities, _BELOW_ONE, dtype=np.float32)),
-        torch.from_numpy(true),
-        num_classes=probabilities.shape[1],
-        n_bins=ECE_BINS,
-        norm="l1",
-    )
-    return float(error)
-
-
-def confidence_bins(probabilities: Floats) -> NDArray[np.int64]:
-    """The bin (n,) of each face's confidence, 0 to ``ECE_BINS - 1``; edges go to the upper bin."""
-    edges = np.linspace(0, 1, ECE_BINS + 1, dtype=np.float32)
-    confidence = np.minimum(probabilities.max(axis=1), _BELOW_ONE, dtype=np.float32)
-    return np.searchsorted(edges, confidence, "right") - 1
 
 
 def fit_temperature(logits: Floats, true: NDArray[np.int64]) -> float:

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fsb_perception.calibration import ECE_BINS, confidence_bins
 from fsb_perception.tasks import TASKS
 from fsb_perception.types import Floats
 from fsb_training.data.batches import Source
 from fsb_training.datasets.faceset import MISSING
 from fsb_training.judging.intervals import Interval, metric_intervals
-from fsb_training.judging.metrics import ECE_BINS, confidence_bins, task_metrics, uncalibrated
+from fsb_training.judging.metrics import task_metrics, uncalibrated
 from fsb_training.judging.subgroups import MIN_COUNT, Grouping, as_json, attributes_of, groupings
 
 
@@ -123,7 +124,7 @@ def _confusion(probabilities: Floats, true: NDArray[np.int64]) -> NDArray[np.int
 def reliability(probabilities: Floats, true: NDArray[np.int64]) -> tuple[Bin, ...]:
     """How often answers of each confidence are right; bins without a face are left out."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == true
-    which = confidence_bins(probabilities)
+    which = confidence_bins(confidence)
     return tuple(
         Bin(
             low=number / ECE_BINS,

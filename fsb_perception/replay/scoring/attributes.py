@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsb_perception._torchvision import mend_torchvision
+from fsb_perception.calibration import expected_calibration_error
 from fsb_perception.replay.scoring.intervals import interval
 from fsb_perception.replay.scoring.matching import Match
 from fsb_perception.replay.scoring.slices import slices
@@ -28,7 +28,6 @@ Tracks = Mapping[str, Sequence[Match]]
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Of confidence, below which an answer counts as withheld in the risk-coverage table."""
 
-ECE_BINS = 15
 _NS = 1e9
 _NO_ESTIMATE = {"label": UNKNOWN, "raw_label": UNKNOWN, "last_look": 0, "stable": False}
 
@@ -65,7 +64,9 @@ def _look_scores(task: str, looks: Sequence[Match], tracks: Tracks) -> Scores:
         # Balanced accuracy; the function of that name warns of labels that nobody has.
         "balanced_accuracy": float(recall_score(true, said, labels=present, average="macro")),
         "macro_f1": float(f1_score(true, said, labels=present, average="macro", zero_division=0)),
-        "ece": _ece(true, said, [_estimate(m, task)["raw_confidence"] for m in looks]),
+        "ece": expected_calibration_error(
+            [_estimate(m, task)["raw_confidence"] for m in looks], true == said
+        ),
     }
 
 
@@ -120,17 +121,6 @@ def _interval(right: Sequence[Sequence[bool]]) -> tuple[float | None, float | No
         lambda hits, of: hits.sum(axis=-1) / of.sum(axis=-1),
         ([sum(each) for each in looked], [len(each) for each in looked]),
     )
-
-
-def _ece(true: NDArray[np.int64], said: NDArray[np.int64], confidences: list[float]) -> float:
-    import torch
-
-    mend_torchvision()  # torchmetrics imports it where it is installed
-    from torchmetrics.functional.classification import binary_calibration_error
-
-    # How often an answer is right, beside how sure it was of itself.
-    right = torch.as_tensor((true == said).astype(np.int64))
-    return float(binary_calibration_error(torch.tensor(confidences), right, n_bins=ECE_BINS))
 
 
 def _most_often(task: str, matches: Sequence[Match]) -> str:
