@@ -155,7 +155,7 @@ def _write_json(path: Path, seen: Sequence[_Seen]) -> None:
 
 
 def _table(seen: Sequence[_Seen]) -> Table:
-    from fsb_perception.as_json import flag_names
+    from fsb_perception.field_kinds import flag_names
 
     tasks = next((face.estimates for picture in seen for face in picture.faces), ())
     table = Table()
@@ -173,7 +173,11 @@ def _table(seen: Sequence[_Seen]) -> Table:
             cells = [_cell(estimate) for estimate in face.estimates]
             quality = f"{face.quality.score:.2f}"
             table.add_row(
-                "" if number else name, face.face_id, *cells, quality, " ".join(flag_names(face))
+                "" if number else name,
+                face.face_id,
+                *cells,
+                quality,
+                " ".join(flag_names(face.quality.flags)),
             )
         table.add_section()
     return table
@@ -191,7 +195,7 @@ def _cell(estimate: AttributeEstimate) -> str:
 
 
 def _as_json(picture: _Seen) -> dict[str, Any]:
-    from fsb_perception.as_json import face_as_json
+    from fsb_perception.codec import to_picture_json
 
     if picture.error:
         return {"file": str(picture.path), "error": picture.error}
@@ -200,5 +204,5 @@ def _as_json(picture: _Seen) -> dict[str, Any]:
         "width": picture.width,
         "height": picture.height,
         "annotated": str(picture.annotated),
-        "faces": [face_as_json(face) for face in picture.faces],
+        "faces": [to_picture_json(face) for face in picture.faces],
     }

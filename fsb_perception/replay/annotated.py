@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fsb_perception.codec import Row, from_row, to_message
+from fsb_perception.field_kinds import MessageLibrary
 from fsb_perception.replay.bags.message_types import ANNOTATIONS, FACES, all_types
 from fsb_perception.replay.bags.reader import Bag, BagError, Frame, ImageTopic
-from fsb_perception.replay.rows import Row, is_answered
+from fsb_perception.replay.rows import is_answered
 from fsb_perception.replay.scoring.matching import Match
-from fsb_perception.types import UNKNOWN, QualityFlag, TrackState
+from fsb_perception.types import UNKNOWN, TrackState
 
 _SECOND = 1_000_000_000
 _LINE_LOOP = 2
@@ -87,6 +89,13 @@ class _Annotated:
         self._known = known
         self._store = all_types()
         self._types = self._store.types
+        self._library = MessageLibrary(
+            face=self._types["fsb_perception/msg/FaceAttributes"],
+            estimate=self._types["fsb_perception/msg/AttributeEstimate"],
+            point=self._types["geometry_msgs/msg/Point"],
+            time=self._time,
+            floats=lambda values: np.array(values, np.float32),
+        )
         self._sequence: Counter[str] = Counter()
         self._topics = {topic.name: self._open(topic) for topic in topics}
 
@@ -133,41 +142,7 @@ class _Annotated:
             wait_time=math.nan,
             process_time=math.nan,
             bundle_id=self._bundle_id,
-            faces=[self._face(header, face) for face in row["faces"]],
-        )
-
-    def _face(self, header: Any, face: Row) -> Any:
-        nan = math.nan
-        return self._types["fsb_perception/msg/FaceAttributes"](
-            header=header,
-            face_id=face["face_id"],
-            state=int(TrackState[face["state"]]),
-            first_seen=self._time(face["first_seen"]),
-            last_seen=self._time(face["last_seen"]),
-            box_xyxy=_floats(face["box_xyxy"]),
-            score=face["score"],
-            landmarks_xy=_floats(face["landmarks_xy"]),
-            quality=face["quality"],
-            quality_flags=int(sum(QualityFlag[name] for name in face["quality_flags"])),
-            sharpness=_number(face["sharpness"]),
-            brightness=_number(face["brightness"]),
-            head_rpy=_floats(face["head_rpy"]),
-            position_source=0,
-            position=self._types["geometry_msgs/msg/Point"](nan, nan, nan),
-            position_stddev=nan,
-            estimates=[self._estimate(each) for each in face["estimates"]],
-        )
-
-    def _estimate(self, said: Row) -> Any:
-        return self._types["fsb_perception/msg/AttributeEstimate"](
-            **{
-                **said,
-                "probabilities": _floats(said["probabilities"]),
-                "value": _number(said["value"]),
-                "value_stddev": _number(said["value_stddev"]),
-                "since": self._time(said["since"]),
-                "last_look": self._time(said["last_look"]),
-            }
+            faces=[to_message(from_row(face), header, self._library) for face in row["faces"]],
         )
 
     # ImageAnnotations
@@ -220,11 +195,3 @@ class _Annotated:
 
     def _colour(self, rgba: Rgba) -> Any:
         return self._of("Color")(*rgba)
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
-def _floats(values: Sequence[float | None]) -> Any:
-    return np.array([_number(value) for value in values], np.float32)

@@ -1,4 +1,4 @@
-"""Answers as JSON lines: all that a message would say of a frame, the same bytes at every run."""
+"""The rows of ``results.jsonl``: one JSON object an image, the same bytes at every run."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fsb_perception.as_json import flag_names, number
-from fsb_perception.types import AttributeEstimate, FaceAttributes
-
-Row = dict[str, Any]
+from fsb_perception.codec import Row, to_row
+from fsb_perception.types import FaceAttributes
 
 
 def frame_row(
     camera: str, stamp: int, size: tuple[int, int], faces: Sequence[FaceAttributes]
 ) -> Row:
-    """One processed image.
+    """Return the row of one processed image.
 
     Args:
         camera: its name; empty for the one unnamed camera.
@@ -24,7 +22,7 @@ def frame_row(
         faces: as the pipeline reports them.
 
     Returns:
-        Fields as in ``FaceAttributesArray.msg``, stamps in nanoseconds, null for NaN.
+        Fields as in ``FaceAttributesArray.msg``, stamps in nanoseconds, None for NaN.
     """
     width, height = size
     return {
@@ -32,66 +30,32 @@ def frame_row(
         "stamp": stamp,
         "width": width,
         "height": height,
-        "faces": [_face(face) for face in faces],
+        "faces": [to_row(face) for face in faces],
     }
 
 
 def failed_row(camera: str, stamp: int, error: str) -> Row:
-    """An image that could not be processed, and why."""
+    """Return the row of an image that could not be processed, with the reason."""
     return {"camera": camera, "stamp": stamp, "error": error}
 
 
 def dropped_row(camera: str, stamp: int) -> Row:
-    """An image that was played and that the node did not answer, for it was at a newer one."""
+    """Return the row of an image that the node dropped for a newer one."""
     return {"camera": camera, "stamp": stamp, "dropped": True}
 
 
 def is_answered(row: Row) -> bool:
-    """Whether a row says what is in its image."""
+    """Return whether a row holds the faces of its image."""
     return "faces" in row
 
 
 def line(row: Mapping[str, Any]) -> bytes:
-    """A row as a line of JSON."""
+    r"""Return a row as one line of JSON, UTF-8.
+
+    >>> line(dropped_row("front", 5))
+    b'{"camera":"front","stamp":5,"dropped":true}\n'
+
+    Raises:
+        ValueError: a number in it is NaN or infinite.
+    """
     return json.dumps(row, allow_nan=False, separators=(",", ":")).encode() + b"\n"
-
-
-def _face(face: FaceAttributes) -> Row:
-    return {
-        "face_id": face.face_id,
-        "state": face.state.name,
-        "first_seen": face.first_seen,
-        "last_seen": face.last_seen,
-        "box_xyxy": _numbers(face.face.box_xyxy.tolist()),
-        "score": face.face.score,
-        "landmarks_xy": _numbers(face.face.landmarks_xy.ravel().tolist()),
-        "quality": face.quality.score,
-        "quality_flags": flag_names(face),
-        "sharpness": number(face.quality.sharpness),
-        "brightness": number(face.quality.brightness),
-        "head_rpy": _numbers(face.quality.head_rpy),
-        "estimates": [_estimate(estimate) for estimate in face.estimates],
-    }
-
-
-def _estimate(estimate: AttributeEstimate) -> Row:
-    return {
-        "task": estimate.task,
-        "label": estimate.label,
-        "confidence": estimate.confidence,
-        "labels": list(estimate.labels),
-        "probabilities": list(estimate.probabilities),
-        "raw_label": estimate.raw_label,
-        "raw_confidence": estimate.raw_confidence,
-        "value": number(estimate.value),
-        "value_stddev": number(estimate.value_stddev),
-        "unit": estimate.unit,
-        "stable": estimate.stable,
-        "since": estimate.since,
-        "last_look": estimate.last_look,
-        "looks": estimate.looks,
-    }
-
-
-def _numbers(values: Sequence[float]) -> list[float | None]:
-    return [number(value) for value in values]
