@@ -22,31 +22,54 @@ class FileError(FsbError):
 def write_whole(path: Path, content: bytes | str | Write) -> None:
     """Write a file under another name, then rename it: readers see the old file or the new one.
 
-    A kill at any moment, a full disk or a power cut leaves the earlier file as it was.
+    A kill at any moment, a full disk or a power cut leaves the earlier file as it was. A device or
+    a pipe, such as /dev/stdout, is written directly.
 
     Args:
-        path: of the file; its folder must exist.
+        path: of the file; its folder must exist. A link stays, and the file it leads to is written.
         content: the bytes, a text (written as UTF-8), or a function that writes to an open file.
 
     Raises:
         FileError: the file cannot be written.
     """
-    partial = path.with_name(f"{path.name}.partial")
+    write = content if callable(content) else _writer(content)
+    target = Path(os.path.realpath(path))
+    if _is_special(target):
+        _write_through(path, write)
+        return
+    partial = target.with_name(f"{target.name}.partial")
     try:
         with partial.open("wb") as file:
-            if callable(content):
-                content(file)
-            else:
-                file.write(content.encode() if isinstance(content, str) else content)
+            write(file)
             file.flush()
             os.fsync(file.fileno())  # else a power cut may keep the new name and lose the bytes
-        os.replace(partial, path)
+        os.replace(partial, target)
     except (OSError, RuntimeError) as error:  # torch turns the first into the second
         _remove(partial)
         raise FileError(
             f"cannot write {path}: {_reason(error)} ({free_bytes(path.parent):,} bytes are free); "
             "an earlier file there is unchanged"
         ) from error
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        return path.exists() and not path.is_file()
+    except OSError:  # too long a name; writing reports it
+        return False
+
+
+def _writer(content: bytes | str) -> Write:
+    data = content.encode() if isinstance(content, str) else content
+    return lambda file: file.write(data)
+
+
+def _write_through(path: Path, write: Write) -> None:
+    try:
+        with path.open("wb") as file:
+            write(file)
+    except (OSError, RuntimeError) as error:
+        raise FileError(f"cannot write {path}: {_reason(error)}") from error
 
 
 def sha256_of(path: Path) -> str:

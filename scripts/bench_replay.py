@@ -11,10 +11,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import cv2
 import numpy as np
 
 from fsb_perception.config import PerceptionConfig
+from fsb_perception.images.decoding import encode_picture
 from fsb_perception.options import build
 from fsb_perception.replay.bags.reader import COMPRESSED, Bag, choose_topics
 from fsb_perception.replay.running.many import one_thread
@@ -85,9 +85,8 @@ def _make_bag(path: Path) -> Path:
         for index in range(_FRAMES):
             stamp = (index + 1) * _FRAME_NS
             clock = types["builtin_interfaces/msg/Time"](*divmod(stamp, 1_000_000_000))
-            _, packed = cv2.imencode(".jpg", clip.frame(index))
-            message = types[COMPRESSED](
-                types["std_msgs/msg/Header"](clock, "camera"), "jpeg", np.asarray(packed).ravel()
-            )
+            jpeg = np.frombuffer(encode_picture(clip.frame(index), ".jpg"), np.uint8)
+            header = types["std_msgs/msg/Header"](clock, "camera")
+            message = types[COMPRESSED](header, "jpeg", jpeg)
             writer.write(topic, stamp, store.serialize_cdr(message, COMPRESSED))
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from fsb_perception.command_options import BundleOption, DeviceOption, SettingsOption
+from fsb_perception.errors import FsbError, error_line
 
 if TYPE_CHECKING:
     from fsb_perception.pipeline import FacePipeline
@@ -25,8 +29,8 @@ _PICTURE_DEFAULTS = {"detector.max_side": 1280, "detector.max_faces": 64, "track
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """One picture: its faces, or why there are none to speak of."""
+class _Result:
+    """One picture: its faces, or the error that prevented them."""
 
     path: Path
     width: int = 0
@@ -45,16 +49,11 @@ def image(
         Path, typer.Option(help="folder for the annotated pictures, NAME_fsb.jpg")
     ] = Path(),
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="write everything known as JSON")
+        Path | None, typer.Option("--json", help="write every result to this file as JSON")
     ] = None,
-    bundle: Annotated[
-        str, typer.Option(help="weight bundle: a name, a folder, or OWNER/NAME of a pulled one")
-    ] = "nano",
-    device: Annotated[str, typer.Option(help="where to compute: auto, cuda or cpu")] = "auto",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="any option, as detector.max_side=2000"),
-    ] = None,
+    bundle: BundleOption = "nano",
+    device: DeviceOption = "auto",
+    settings: SettingsOption = None,
 ) -> None:
     """Name gender, age group and emotion of the faces in pictures, and draw them.
 
@@ -62,16 +61,16 @@ def image(
     """
     console = Console()
     pipelines = _pipelines(bundle, device, settings or ())
-    seen = list(_look_at_all(photos, out, pipelines, console))
-    _print(seen, console)
+    results = list(_results(photos, out, pipelines, console))
+    _print(results, console)
     if json_file is not None:
-        _write_json(json_file, seen)
-    if any(picture.error for picture in seen):
+        _write_json(json_file, results)
+    if any(result.error for result in results):
         raise typer.Exit(1)
 
 
 def _pipelines(bundle: str, device: str, settings: Sequence[str]) -> Iterator[FacePipeline]:
-    """A new pipeline for every picture, all over one engine and one detector."""
+    """Yield a new pipeline for every picture, all over one engine and one detector."""
     from fsb_perception.bundles.bundle import load_bundle
     from fsb_perception.config import PerceptionConfig
     from fsb_perception.detection import build_detector
@@ -87,77 +86,86 @@ def _pipelines(bundle: str, device: str, settings: Sequence[str]) -> Iterator[Fa
         yield FacePipeline(config, engine, detector)
 
 
-def _look_at_all(
+def _results(
     photos: Sequence[Path], out: Path, pipelines: Iterator[FacePipeline], console: Console
-) -> Iterator[_Seen]:
-    found: list[Path] = []
+) -> Iterator[_Result]:
+    paths: list[Path] = []
     for photo in photos:
-        files, error = _expand(photo)
-        found += files
-        if error:
-            yield _Seen(photo, error=error)
-    # What is already there under these names is a source, or written in this run.
-    taken = {path.resolve() for path in found}
+        files, failed = _files(photo)
+        paths += files
+        yield from failed
+    # A file that is there already under these names is a source, or was written in this run.
+    taken = {path.resolve() for path in paths}
     with console.status("Loading the weights") as status:
-        for path in found:
-            status.update(f"Looking at {escape(path.name)}")
-            picture = _look_at(path, out, next(pipelines), taken)
-            if picture.annotated is not None:
-                taken.add(picture.annotated)
-            yield picture
+        for path in paths:
+            status.update(f"Looking at {escape(_text(path.name))}")
+            result = _process(path, out, next(pipelines), taken)
+            if result.annotated is not None:
+                taken.add(result.annotated)
+            yield result
 
 
-def _expand(photo: Path) -> tuple[list[Path], str]:
-    from fsb_perception.images.files import PictureError, find_pictures
+def _files(photo: Path) -> tuple[list[Path], list[_Result]]:
+    """Return the picture files of an argument, or else the result of its failure."""
+    from fsb_perception.images.files import find_pictures
 
     try:
-        return find_pictures(photo, ignored_ending=_ENDING), ""
-    except PictureError as error:
-        return [], str(error)
+        return find_pictures(photo, ignored_ending=_ENDING), []
+    except (FsbError, OSError) as error:
+        return [], [_Result(photo, error=error_line(error))]
 
 
-def _look_at(path: Path, out: Path, pipeline: FacePipeline, taken: set[Path]) -> _Seen:
+def _process(path: Path, out: Path, pipeline: FacePipeline, taken: set[Path]) -> _Result:
     from fsb_perception.images.annotate import annotate
-    from fsb_perception.images.files import PictureError, read_picture, unused_name, write_picture
+    from fsb_perception.images.files import read_picture, unused_name, write_picture
 
     try:
+        _check_name(path)
         image = read_picture(path)
         faces = tuple(pipeline.process(image, _STAMP))
         target = unused_name((out / f"{path.stem}{_ENDING}").resolve(), taken)
         write_picture(target, annotate(image, faces))
-    except PictureError as error:
-        return _Seen(path, error=str(error))
+    except (FsbError, OSError) as error:
+        return _Result(path, error=error_line(error))
     height, width = image.shape[:2]
-    return _Seen(path, width, height, faces, target)
+    return _Result(path, width, height, faces, target)
 
 
-def _print(seen: Sequence[_Seen], console: Console) -> None:
-    read = [picture for picture in seen if not picture.error]
+def _check_name(path: Path) -> None:
+    """Refuse a name that neither a terminal nor JSON can hold."""
+    if _text(path) != str(path):
+        raise FsbError(f"{_text(path)}: the name is not UTF-8; rename the file")
+
+
+def _text(path: Path | str) -> str:
+    """Return the text of a path; bytes that are not UTF-8 become hexadecimal escapes."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def _print(results: Sequence[_Result], console: Console) -> None:
+    read = [result for result in results if not result.error]
     if read:
         console.print(_table(read))
-    for picture in seen:
-        if picture.annotated is not None:
-            line = f"Annotated: {escape(_shown(picture.annotated))}"
+    for result in results:
+        if result.annotated is not None:
+            line = f"Annotated: {escape(_shown(result.annotated))}"
         else:
-            line = f"[bold red]Failed:[/] {escape(picture.error)}"
+            line = f"[bold red]Failed:[/] {escape(_text(result.error))}"
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def _write_json(path: Path, seen: Sequence[_Seen]) -> None:
-    from fsb_perception.images.files import PictureError
+def _write_json(path: Path, results: Sequence[_Result]) -> None:
+    from fsb_perception.files import write_whole
 
-    text = json.dumps([_as_json(picture) for picture in seen], indent=2, ensure_ascii=False)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise PictureError(f"{path}: cannot be written: {error.strerror or error}") from error
+    text = json.dumps([_as_json(result) for result in results], indent=2, ensure_ascii=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text + "\n")
 
 
-def _table(seen: Sequence[_Seen]) -> Table:
+def _table(results: Sequence[_Result]) -> Table:
     from fsb_perception.field_kinds import flag_names
 
-    tasks = next((face.estimates for picture in seen for face in picture.faces), ())
+    tasks = next((face.estimates for result in results for face in result.faces), ())
     table = Table()
     table.add_column("picture", overflow="fold")
     table.add_column("face", no_wrap=True)
@@ -165,11 +173,11 @@ def _table(seen: Sequence[_Seen]) -> Table:
         table.add_column(estimate.task.replace("_", " "))
     table.add_column("quality", justify="right")
     table.add_column("flags")
-    for picture in seen:
-        name = escape(picture.path.name)
-        if not picture.faces:
+    for result in results:
+        name = escape(result.path.name)
+        if not result.faces:
             table.add_row(name, "[dim]none[/]")
-        for number, face in enumerate(picture.faces):
+        for number, face in enumerate(result.faces):
             cells = [_cell(estimate) for estimate in face.estimates]
             quality = f"{face.quality.score:.2f}"
             table.add_row(
@@ -184,7 +192,8 @@ def _table(seen: Sequence[_Seen]) -> Table:
 
 
 def _shown(path: Path) -> str:
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    inside = path.is_relative_to(Path.cwd())
+    return _text(path.relative_to(Path.cwd()) if inside else path)
 
 
 def _cell(estimate: AttributeEstimate) -> str:
@@ -194,15 +203,15 @@ def _cell(estimate: AttributeEstimate) -> str:
     return f"[{style}]{estimate.label}[/] {estimate.confidence:.0%}"
 
 
-def _as_json(picture: _Seen) -> dict[str, Any]:
+def _as_json(result: _Result) -> dict[str, Any]:
     from fsb_perception.codec import to_picture_json
 
-    if picture.error:
-        return {"file": str(picture.path), "error": picture.error}
+    if result.error:
+        return {"file": _text(result.path), "error": _text(result.error)}
     return {
-        "file": str(picture.path),
-        "width": picture.width,
-        "height": picture.height,
-        "annotated": str(picture.annotated),
-        "faces": [to_picture_json(face) for face in picture.faces],
+        "file": str(result.path),
+        "width": result.width,
+        "height": result.height,
+        "annotated": _text(result.annotated or ""),
+        "faces": [to_picture_json(face) for face in result.faces],
     }

@@ -1,101 +1,93 @@
-"""Picture files: finding them, and reading them as the rest of FSB wants them."""
+"""Picture files: find them, read them as BGR, and write them whole or not at all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
-import cv2
-import numpy as np
-
-from fsb_perception.errors import FsbError
+from fsb_perception.errors import error_line
+from fsb_perception.files import write_whole
+from fsb_perception.images.decoding import (
+    KNOWN,
+    SUFFIXES,
+    PictureError,
+    decode_picture,
+    encode_picture,
+)
 from fsb_perception.types import Image
-
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-
-
-class PictureError(FsbError):
-    """A picture that cannot be read or written; the message names the file and the reason."""
 
 
 def find_pictures(path: Path, ignored_ending: str = "") -> list[Path]:
-    """The picture files that a path names: itself, or those directly in it if it is a folder.
+    """List the picture files that a path names: itself, or those directly in a folder.
 
     Args:
-        path: a file, whatever its suffix, or a folder.
-        ignored_ending: of file names that are left out of a folder.
+        path: a file, with any suffix, or a folder.
+        ignored_ending: file names with this ending are left out of a folder.
 
     Returns:
         Sorted by name.
 
     Raises:
-        PictureError: there is nothing there.
+        PictureError: there is nothing at ``path``, or no picture in the folder.
     """
     if not path.exists():
         raise PictureError(f"{path}: there is no such file or folder")
     if not path.is_dir():
         return [path]
-    found = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES)
-    kept = [
-        entry for entry in found if not (ignored_ending and entry.name.endswith(ignored_ending))
-    ]
-    if not kept:
-        raise PictureError(f"{path}: no picture in this folder ({_known()})")
-    return kept
+    pictures = sorted(
+        file
+        for file in path.iterdir()
+        if file.suffix.lower() in SUFFIXES
+        and not (ignored_ending and file.name.endswith(ignored_ending))
+    )
+    if not pictures:
+        raise PictureError(f"{path}: no picture in this folder ({KNOWN})")
+    return pictures
 
 
 def read_picture(path: Path) -> Image:
-    """A picture file as uint8 BGR (height, width, 3), turned upright as its EXIF data says.
-
-    Grey pictures get three equal channels, transparency is dropped, and 16 bits become 8.
+    """Read a picture file as uint8 BGR (height, width, 3), turned upright as its EXIF data asks.
 
     Raises:
-        PictureError: it cannot be read or is not a picture.
+        PictureError: the file cannot be read, or `decode_picture` refuses its content.
     """
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)  # cv2.imread knows no unicode on Windows
+        return decode_picture(path.read_bytes())
     except OSError as error:
-        raise PictureError(f"{path}: {error.strerror or error}") from error
-    if not data.size:
-        raise PictureError(f"{path}: the file is empty")
-    try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    except cv2.error as error:  # more pixels than OpenCV allows
-        raise PictureError(f"{path}: {error.err}") from error
-    if image is None:
-        raise PictureError(f"{path}: not a picture, or damaged ({_known()})")
-    return np.asarray(image, np.uint8)
+        raise PictureError(error_line(error)) from error
+    except PictureError as error:
+        raise PictureError(f"{path}: {error}") from error
 
 
 def write_picture(path: Path, image: Image) -> None:
-    """Write uint8 BGR in the format of the suffix; folders are made.
+    """Write a picture in the format of the suffix; missing folders are made.
+
+    Args:
+        path: of the file.
+        image: uint8 BGR (height, width, 3).
 
     Raises:
-        PictureError: it cannot be written.
+        PictureError: the format cannot hold the picture, or no such folder can be made.
+        FileError: the file cannot be written.
     """
     try:
+        data = encode_picture(image, path.suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
-        written, data = cv2.imencode(path.suffix, image)
-        if not written:
-            raise PictureError(f"{path}: cannot be encoded as {path.suffix}")
-        path.write_bytes(data.tobytes())
-    except (OSError, cv2.error) as error:
-        raise PictureError(f"{path}: cannot be written: {error}") from error
+    except OSError as error:
+        raise PictureError(error_line(error)) from error
+    except PictureError as error:
+        raise PictureError(f"{path}: {error}") from error
+    write_whole(path, data)
 
 
-def unused_name(path: Path, taken: Iterable[Path]) -> Path:
-    """``path``, or with ``_2``, ``_3``... before its suffix until it is not one of ``taken``.
+def unused_name(path: Path, taken: Collection[Path]) -> Path:
+    """Return ``path``, or the first of ``path_2``, ``path_3``... that is not ``taken``.
 
     >>> unused_name(Path("a.jpg"), {Path("a.jpg"), Path("a_2.jpg")}).name
     'a_3.jpg'
     """
-    taken = set(taken)
     candidate, number = path, 1
     while candidate in taken:
         number += 1
         candidate = path.with_stem(f"{path.stem}_{number}")
     return candidate
-
-
-def _known() -> str:
-    return "known: " + " ".join(sorted(suffix[1:] for suffix in SUFFIXES))

@@ -1,6 +1,6 @@
-"""The executable ``camera``: a webcam, a file, a folder or the sample, published as images.
+"""The executable ``camera``: it publishes a webcam, a file, a folder or the sample as images.
 
-No calibration is invented: ``camera_info`` is left to drivers that know it.
+It publishes no ``camera_info``: a driver that knows the calibration does.
 """
 
 from __future__ import annotations
@@ -9,17 +9,16 @@ import signal
 import threading
 import time
 
-import cv2
 import rclpy
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from fsb_perception.errors import FsbError, error_line
 from fsb_perception.images.sources import Source, SourceError, open_source
-from fsb_perception.options import OptionError, Options, option
-from fsb_perception.registry import UnknownNameError
+from fsb_perception.options import Options, option
 from fsb_perception.ros import environment
-from fsb_perception.ros.conversions import bgr_to_image
+from fsb_perception.ros.conversions import bgr_to_image, bgr_to_jpeg
 from fsb_perception.ros.parameters import declare_options
 from fsb_perception.ros.qos import IMAGE_QOS
 from fsb_perception.types import Image as Picture
@@ -29,7 +28,7 @@ _JPEG_QUALITY = 90
 
 
 class CameraConfig(Options):
-    """What the camera publishes, and how."""
+    """Options of the camera node."""
 
     source: str = option(
         "sample",
@@ -43,17 +42,17 @@ class CameraConfig(Options):
     height: int = option(
         0, "height of the images; 0 for the source's own", unit="px", ge=0, le=8192
     )
-    loop: bool = option(True, "begin again at the end of a file; otherwise the program ends there")
+    loop: bool = option(True, "begin again at the end of a file; else the program ends there")
     frame_id: str = option("camera", "frame in the header of the images")
-    compressed: bool = option(False, "publish image/compressed (JPEG) too, while someone listens")
+    compressed: bool = option(False, "publish image/compressed (JPEG) too, if it has subscribers")
 
 
 class Camera(Node):
-    """Publishes ``image`` from a thread of its own, at the pace of the source.
+    """A node that publishes ``image`` from its own thread, at the pace of the source.
 
     Attributes:
-        failure: why it stopped before it should; empty when it did not.
-        finished: set when there are no more pictures, for whatever reason.
+        failure: the reason of an early stop; empty without one.
+        finished: set when there are no more pictures, for any reason.
     """
 
     def __init__(self) -> None:
@@ -80,7 +79,7 @@ class Camera(Node):
         self._worker = threading.Thread(target=self._work, name="camera", daemon=True)
 
     def start(self) -> None:
-        """Begin to publish."""
+        """Start to publish."""
         source = self._source
         self.get_logger().info(
             f"publishing {source.title} on {self._images.topic_name} at {source.fps:g} frames/s"
@@ -88,7 +87,7 @@ class Camera(Node):
         self._worker.start()
 
     def stop(self) -> None:
-        """End the thread; it waits for no more than one picture."""
+        """End the thread, which waits for one picture at most."""
         self._stopping.set()
         if self._worker.is_alive():
             self._worker.join(timeout=2.0)
@@ -96,8 +95,8 @@ class Camera(Node):
     def _work(self) -> None:
         try:
             self._publish_all(self._source)
-        except SourceError as error:
-            self.failure = str(error)
+        except (FsbError, OSError) as error:
+            self.failure = error_line(error)
         except Exception as error:
             if not self._stopping.is_set() and rclpy.ok():
                 self.failure = f"the camera failed: {type(error).__name__}: {error}"
@@ -106,18 +105,18 @@ class Camera(Node):
 
     def _publish_all(self, source: Source) -> None:
         period = 0.0 if source.live else 1.0 / source.fps
-        due = told = time.monotonic()
+        due = logged = time.monotonic()
         counted = 0
         for picture in source.pictures:
-            # A sleep that overran is not made up for in a burst: the next frame is due from now.
+            # After a sleep that overran there is no burst: the next frame is due from now on.
             due = max(due + period, time.monotonic())
             if self._stopping.wait(due - time.monotonic()):
                 return
             self._publish(picture)
-            if due - told >= _LOG_EVERY:
-                rate = (self._published - counted) / (due - told)
+            if due - logged >= _LOG_EVERY:
+                rate = (self._published - counted) / (due - logged)
                 self.get_logger().info(f"{self._published} frames published, {rate:.1f} a second")
-                told, counted = due, self._published
+                logged, counted = due, self._published
         if source.live:
             raise SourceError(f"{source.title} gives no more pictures: was it unplugged?")
         self.get_logger().info(f"{source.title} has ended after {self._published} frames")
@@ -126,27 +125,18 @@ class Camera(Node):
         header = Header(stamp=self._next_stamp(), frame_id=self._config.frame_id)
         self._images.publish(bgr_to_image(picture, header))
         if self._jpegs is not None and self._jpegs.get_subscription_count():
-            self._jpegs.publish(_jpeg(picture, header))
+            self._jpegs.publish(bgr_to_jpeg(picture, header, _JPEG_QUALITY))
         self._published += 1
 
     def _next_stamp(self) -> rclpy.time.Time:
         now = self.get_clock().now().nanoseconds
-        # The system's clock may be set back; the stamps of one stream never go back.
+        # The system's clock may be set back; the stamps of one stream must not.
         self._stamp = max(now, self._stamp + 1)
         return rclpy.time.Time(nanoseconds=self._stamp).to_msg()
 
 
-def _jpeg(picture: Picture, header: Header) -> CompressedImage:
-    made, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    if not made:
-        raise SourceError(f"a picture of shape {picture.shape} cannot be written as JPEG")
-    message = CompressedImage(header=header, format="bgr8; jpeg compressed bgr8")
-    message.data.frombytes(data.tobytes())
-    return message
-
-
 def main(args: list[str] | None = None) -> int:
-    """Run the camera until its source ends or it is asked to stop; 1 if there are no pictures."""
+    """Run the camera until its source ends or it must stop; return 1 if it failed."""
     environment.prepare()
     rclpy.init(args=args)
     camera: Camera | None = None
@@ -156,8 +146,8 @@ def main(args: list[str] | None = None) -> int:
         while rclpy.ok() and not camera.finished.is_set():
             rclpy.spin_once(camera, timeout_sec=0.2)
         failure = camera.failure
-    except (SourceError, OptionError, UnknownNameError) as error:
-        failure = str(error)
+    except (FsbError, OSError) as error:
+        failure = error_line(error)
     except (KeyboardInterrupt, rclpy.executors.ExternalShutdownException):
         failure = ""
     finally:

@@ -1,4 +1,4 @@
-"""Images of ROS from and to BGR: by the core, or by cv_bridge if it is asked for."""
+"""ROS images from and to BGR: converted by the core, or by cv_bridge on request."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from fsb_perception.images.messages import ConversionError, image_to_bgr
+from fsb_perception.images.decoding import encode_picture
+from fsb_perception.images.messages import JPEG_FORMAT, ConversionError, image_to_bgr
 from fsb_perception.options import OptionError
-from fsb_perception.registry import UnknownNameError
+from fsb_perception.registry import Registry
 from fsb_perception.types import Image as Picture
 from fsb_perception.types import check_image
 
@@ -19,11 +20,14 @@ Converter: TypeAlias = Callable[[Image], Picture]
 
 
 def bgr_to_image(bgr: Picture, header: Header) -> Image:
-    """A ``sensor_msgs/Image`` in bgr8, with a copy of the pixels.
+    """Build a ``sensor_msgs/Image`` in bgr8, with a copy of the pixels.
 
     Args:
-        bgr: uint8 BGR (height, width, 3); `ValueError` if it is anything else.
-        header: goes into the message as it is.
+        bgr: uint8 BGR (height, width, 3).
+        header: of the message.
+
+    Raises:
+        ValueError: ``bgr`` is anything else.
     """
     check_image(bgr)
     height, width, _ = bgr.shape
@@ -33,17 +37,33 @@ def bgr_to_image(bgr: Picture, header: Header) -> Image:
     return message
 
 
+def bgr_to_jpeg(bgr: Picture, header: Header, quality: int) -> CompressedImage:
+    """Build a ``sensor_msgs/CompressedImage`` that holds a picture as JPEG.
+
+    Args:
+        bgr: uint8 BGR (height, width, 3).
+        header: of the message.
+        quality: of the JPEG, 0 to 100.
+
+    Raises:
+        PictureError: the picture has no pixels, or a side is too long for a JPEG.
+    """
+    message = CompressedImage(header=header, format=JPEG_FORMAT)
+    message.data.frombytes(encode_picture(bgr, ".jpg", quality=quality))
+    return message
+
+
 def make_converter(name: str) -> Converter:
-    """What turns images into BGR: "numpy" for ours, which "auto" takes too, or "cv_bridge".
+    """Return the function that turns images into BGR.
+
+    Args:
+        name: "numpy" for the core's, which "auto" takes too, or "cv_bridge".
 
     Raises:
         UnknownNameError: another name.
-        OptionError: cv_bridge is not there, or does not work with this NumPy.
+        OptionError: cv_bridge is not installed, or does not work with this NumPy.
     """
-    makers = {"auto": lambda: image_to_bgr, "numpy": lambda: image_to_bgr, "cv_bridge": _cv_bridge}
-    if name not in makers:
-        raise UnknownNameError("converter", name, makers)
-    return makers[name]()
+    return _CONVERTERS[name]()
 
 
 def _cv_bridge() -> Converter:
@@ -51,7 +71,7 @@ def _cv_bridge() -> Converter:
         from cv_bridge import CvBridge
 
         bridge = CvBridge()
-        # Its compiled half is loaded by the first conversion only: better now than in a callback.
+        # The first conversion loads its compiled half: better now than in a callback.
         bridge.imgmsg_to_cv2(
             Image(height=1, width=1, encoding="rgb8", step=3, data=[0, 0, 0]), "bgr8"
         )
@@ -71,3 +91,9 @@ def _cv_bridge() -> Converter:
             ) from error
 
     return convert
+
+
+_CONVERTERS: Registry[Callable[[], Converter]] = Registry(
+    "converter",
+    {"auto": lambda: image_to_bgr, "numpy": lambda: image_to_bgr, "cv_bridge": _cv_bridge},
+)

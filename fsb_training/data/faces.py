@@ -23,6 +23,8 @@ from tqdm import tqdm
 from fsb_perception.alignment import whole_picture_box
 from fsb_perception.detection import build_detector
 from fsb_perception.detection.base import Detector, DetectorConfig
+from fsb_perception.images import files
+from fsb_perception.images.decoding import PictureError
 from fsb_perception.problems import Problems
 from fsb_perception.types import Face, Floats, Image
 from fsb_training.datasets.faceset import DatasetError, FaceSet
@@ -180,10 +182,10 @@ def _prepare(path: Path, aligned: bool) -> tuple[Image, Floats, Floats]:
 
 
 def read_picture(path: Path) -> Image | None:
-    """The picture at ``path``, uint8 BGR (height, width, 3), or None if it cannot be read."""
+    """Return the picture at ``path``, uint8 BGR (height, width, 3), or None if it is unreadable."""
     try:
-        return cv2.imread(str(path), cv2.IMREAD_COLOR)
-    except cv2.error:  # a header that promises more pixels than OpenCV takes
+        return files.read_picture(path)
+    except PictureError:
         return None
 
 

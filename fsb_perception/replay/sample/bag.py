@@ -12,10 +12,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import cv2
 import numpy as np
 from rich.progress import track
 
+from fsb_perception.images.decoding import encode_picture
+from fsb_perception.images.messages import JPEG_FORMAT
 from fsb_perception.replay.bags.reader import COMPRESSED, RAW, BagError, require_packages
 from fsb_perception.replay.sample.people import Person, clip_of, shipped_people
 from fsb_perception.replay.truth.files import write_truth
@@ -107,8 +108,8 @@ def _message(types: Any, picture: Image, stamp: int, camera: str, raw: bool) -> 
     if raw:
         height, width = picture.shape[:2]
         return types[RAW](header, height, width, "bgr8", 0, 3 * width, picture.ravel())
-    _, packed = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    return types[COMPRESSED](header, "bgr8; jpeg compressed bgr8", np.asarray(packed).ravel())
+    jpeg = np.frombuffer(encode_picture(picture, ".jpg", quality=_QUALITY), np.uint8)
+    return types[COMPRESSED](header, JPEG_FORMAT, jpeg)
 
 
 def _truth(clip: Clip, people: Sequence[Person], count: int) -> Iterator[Statement]:

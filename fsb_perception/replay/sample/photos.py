@@ -18,7 +18,8 @@ import numpy as np
 
 from fsb_perception.detection import build_detector
 from fsb_perception.detection.base import Detector, DetectorConfig
-from fsb_perception.images.files import SUFFIXES, PictureError, read_picture
+from fsb_perception.images.decoding import KNOWN, SUFFIXES, PictureError
+from fsb_perception.images.files import read_picture
 from fsb_perception.problems import Problems, lines
 from fsb_perception.replay.bags.reader import BagError
 from fsb_perception.replay.sample.people import Person
@@ -52,7 +53,7 @@ def read_people(folder: Path) -> tuple[list[Person], Problems]:
     labels, problems = read_labels(folder), Problems()
     photos = _by_person(folder, labels)
     if not photos:
-        raise BagError(f"{folder}: no photograph in it or in its folders ({_known()})")
+        raise BagError(f"{folder}: no photograph in it or in its folders ({KNOWN})")
     if unknown := sorted(set(labels.of_person) - set(photos)):
         raise BagError(f"{folder / LABELS}: nobody is called {unknown[0]}: {', '.join(photos)}")
     detector, people = build_detector(DetectorConfig()), list[Person]()
@@ -163,7 +164,3 @@ def _crop(image: Image, box: Floats) -> Portrait:
 def _pad(image: Image, down: int, across: int) -> Image:
     padded = cv2.copyMakeBorder(image, down, down, across, across, cv2.BORDER_REPLICATE)
     return np.asarray(padded, np.uint8)
-
-
-def _known() -> str:
-    return "known: " + " ".join(sorted(suffix[1:] for suffix in SUFFIXES))

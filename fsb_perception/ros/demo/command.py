@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 
+from fsb_perception.command_options import BundleOption, DeviceOption
 from fsb_perception.errors import FsbError
 from fsb_perception.ros import environment
 from fsb_perception.ros.demo import live_table
@@ -56,10 +57,8 @@ def demo(
     source: Annotated[
         str, typer.Option(help="sample, webcam, a number, a device, a video, a picture or a folder")
     ] = "sample",
-    bundle: Annotated[
-        str, typer.Option(help="weight bundle: a name, a folder, or OWNER/NAME of a pulled one")
-    ] = "nano",
-    device: Annotated[str, typer.Option(help="where to compute: auto, cuda or cpu")] = "auto",
+    bundle: BundleOption = "nano",
+    device: DeviceOption = "auto",
     seconds: Annotated[
         float | None,
         typer.Option(min=0.5, help="end after so long, from the first answer; else at Ctrl-C"),

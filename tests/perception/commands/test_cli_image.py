@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import pytest
 from skimage import data
 
 from fsb_perception import cli
-from fsb_perception.bundles.bundle import MANIFEST, WEIGHTS
+from fsb_perception.bundles.bundle import MANIFEST, WEIGHTS, BundleError
 from fsb_perception.images.files import read_picture
 from fsb_perception.tasks import TASKS
 from tests.builders import frame
@@ -82,11 +84,36 @@ def test_what_cannot_be_read_is_named_and_the_rest_goes_on(
         capfd, "image", "empty.png", "photo.jpg", "wall.png", "no.jpg", "--bundle", bundle
     )
     assert status == 1
-    assert "Failed: empty.png: the file is empty" in out
+    assert "Failed: empty.png: it is empty" in out
     assert "Failed: no.jpg: there is no such file" in out
     assert "face_1" in out
     assert "none" in out
     assert sorted(p.name for p in folder.glob("*_fsb.jpg")) == ["photo_fsb.jpg", "wall_fsb.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("photo", "out", "reason"),
+    [
+        (os.fsdecode(b"caf\xe9.jpg"), ".", r"caf\xe9.jpg: the name is not UTF-8; rename the file"),
+        ("x" * 300, ".", "File name too long; choose a shorter name"),
+        ("photo.jpg", "/sys/fsb", "/sys/fsb: Operation not permitted; name a path"),
+        ("photo.jpg", "photo.jpg", "photo.jpg: File exists"),
+    ],
+    ids=["not UTF-8", "name too long", "read-only folder", "no folder"],
+)
+def test_what_the_file_system_refuses_is_one_line_and_the_rest_goes_on(
+    capfd: pytest.CaptureFixture[str], bundle: Path, folder: Path, photo: str, out: str, reason: str
+) -> None:
+    with contextlib.suppress(OSError):
+        shutil.copy("photo.jpg", photo)
+    status, printed, err = fsb(
+        capfd, "image", photo, "--bundle", bundle, "--out", out, "--json", "all.json"
+    )
+    assert (status, err) == (1, "")
+    (line,) = [line for line in printed.splitlines() if line.startswith("Failed: ")]
+    assert reason in line
+    (result,) = json.loads((folder / "all.json").read_text())
+    assert reason in result["error"]
 
 
 def test_a_folder_may_be_given_twice_and_no_source_is_overwritten(
@@ -130,7 +157,11 @@ def test_out_names_the_folder_and_set_any_option(
         (["--device", "tpu"], "got 'tpu', must be one of auto, cuda, cpu"),
         (["--set", "detector.name=yunett"], "Did you mean 'yunet'"),
         (["--set", "tasks=[gendre]"], "Did you mean 'gender'"),
-        (["--json", "photo.jpg/all.json"], "photo.jpg/all.json: cannot be written"),
+        (["--json", "photo.jpg/all.json"], "photo.jpg: File exists"),
+        (["--json", "/dev/full"], "cannot write /dev/full: No space left on device; make room"),
+        (["--json", "/sys/all.json"], "cannot write /sys/all.json: Permission denied; name a path"),
+        (["--json", "x" * 300], "File name too long; choose a shorter name"),
+        (["--json", "."], "cannot write .: Is a directory; name a file"),
     ],
 )
 def test_an_error_is_one_line_that_says_what_to_do(
@@ -146,7 +177,7 @@ def test_an_error_is_one_line_that_says_what_to_do(
 
 
 def test_debug_shows_where_it_came_from(bundle: Path) -> None:
-    with pytest.raises(RuntimeError, match="nanno"):
+    with pytest.raises(BundleError, match="nanno"):
         cli.main(["--debug", "bundle", "show", "nanno"])
 
 

@@ -8,13 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from fsb_perception.images.files import (
-    PictureError,
-    find_pictures,
-    read_picture,
-    unused_name,
-    write_picture,
-)
+from fsb_perception.files import FileError
+from fsb_perception.images.decoding import PictureError, encode_picture
+from fsb_perception.images.files import find_pictures, read_picture, unused_name, write_picture
 from fsb_perception.types import Image
 
 
@@ -61,20 +57,23 @@ def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reason"),
     [
         (None, "No such file"),
-        (b"", "the file is empty"),
-        (b"not a picture", "not a picture, or damaged"),
-        (cv2.imencode(".png", quarters())[1].tobytes()[:60], "not a picture, or damaged"),
+        (b"", "it is empty"),
+        (b"not a picture", "damaged or cut short"),
+        (
+            encode_picture(quarters(), ".png")[:60],
+            "damaged or cut short",
+        ),
     ],
     ids=["missing", "empty", "text", "cut"],
 )
-def test_what_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, said: str) -> None:
+def test_an_unreadable_file_is_named(tmp_path: Path, content: bytes | None, reason: str) -> None:
     path = tmp_path / "bad.png"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(PictureError, match=said) as caught:
+    with pytest.raises(PictureError, match=reason) as caught:
         read_picture(path)
     assert str(path) in str(caught.value)
 
@@ -95,10 +94,13 @@ def test_writing_makes_folders_and_names_what_fails(tmp_path: Path) -> None:
     write_picture(tmp_path / "new" / "out.png", quarters())
     np.testing.assert_array_equal(read_picture(tmp_path / "new" / "out.png"), quarters())
     (tmp_path / "file").touch()
-    with pytest.raises(PictureError, match="cannot be written"):
+    with pytest.raises(PictureError, match="file: File exists"):
         write_picture(tmp_path / "file" / "out.png", quarters())
-    with pytest.raises(PictureError, match="cannot be written"):
+    with pytest.raises(PictureError, match=r"cannot be encoded as '\.nonsense'"):
         write_picture(tmp_path / "out.nonsense", quarters())
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(FileError, match=r"cannot write .*folder.png"):
+        write_picture(tmp_path / "folder.png", quarters())
 
 
 def test_names_do_not_collide(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fsb_perception.errors import FsbError
 from fsb_perception.images.sources import Source, SourceError, open_source
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.samples import clip
@@ -78,9 +79,9 @@ def test_the_sample_is_the_clip(name: str, shown: str) -> None:
     ("name", "text"),
     [
         ("no/such/file.mp4", "no source 'no/such/file.mp4'"),
-        ("empty", "no picture in the folder"),
-        ("broken.jpg", "is it whole"),
-        ("broken.mp4", "no video that OpenCV can read"),
+        ("empty", "empty: no picture in this folder"),
+        ("broken.jpg", "broken.jpg: it is damaged"),
+        ("broken.mp4", "not a video that OpenCV can read"),
         ("/dev/video97", "no camera /dev/video97"),
         ("97", "no camera /dev/video97"),
     ],
@@ -89,7 +90,7 @@ def test_a_source_without_pictures_is_named(
     media: Path, name: str, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(media)
-    with pytest.raises(SourceError, match=text):
+    with pytest.raises(FsbError, match=text):
         open_source(name)
 
 
