@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fsb_perception.bundles import BUNDLE_HELP
 from fsb_perception.detection.base import DetectorConfig
 from fsb_perception.fusion import FusionConfig
 from fsb_perception.inference.engine import EngineConfig
@@ -18,7 +19,7 @@ class PerceptionConfig(Options):
     0.5
     """
 
-    bundle: str = option("nano", "weight bundle: a name, a folder, or OWNER/NAME of a pulled one")
+    bundle: str = option("nano", BUNDLE_HELP)
     tasks: tuple[str, ...] = option(
         (), "tasks to report; the others are absent. Empty for all that the bundle has"
     )

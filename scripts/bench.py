@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from fsb_perception.command_options import BundleOption, DeviceOption
 from fsb_perception.options import OptionError
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.ros import environment
@@ -28,8 +29,8 @@ _QUIET = 0.5  # load average above which something else is running
 
 
 def main(
-    bundle: Annotated[str, typer.Option(help="weight bundle: a name, or a folder")] = "nano",
-    device: Annotated[str, typer.Option(help="auto, cuda or cpu")] = "cpu",
+    bundle: BundleOption = "nano",
+    device: DeviceOption = "cpu",
     seconds: Annotated[float, typer.Option(min=2.0, help="length of one run of the line")] = 20.0,
     runs: Annotated[int, typer.Option(min=1, help="runs of the line; the median counts")] = 3,
     frames: Annotated[

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fsb_perception.command_options import BundleArgument
+
 
 def onnx(
-    bundle: Annotated[
-        str, typer.Argument(help="weight bundle: a name, a folder, or OWNER/NAME of a pulled one")
-    ],
+    bundle: BundleArgument,
     path: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="the file to write")],
 ) -> None:
     """Write the multitask encoder as ONNX, checked against torch first.

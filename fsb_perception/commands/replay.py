@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from fsb_perception.command_options import BundleOption, SettingsOption
 from fsb_perception.commands.replay_record import record
 
 if TYPE_CHECKING:
@@ -98,9 +99,7 @@ def run(
         str | None,
         typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers share the bags"),
     ] = None,
-    bundle: Annotated[
-        str, typer.Option(help="weight bundle: a name, a folder, or OWNER/NAME of a pulled one")
-    ] = "nano",
+    bundle: BundleOption = "nano",
     topics: Annotated[
         list[str] | None,
         typer.Option("--topic", help="topic of images; repeatable; all if not said"),
@@ -108,10 +107,7 @@ def run(
     config: Annotated[
         Path | None, typer.Option(help="YAML file of options, or of the node's parameters")
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="any option, as tracker.max_coast=0.5"),
-    ] = None,
+    settings: SettingsOption = None,
 ) -> None:
     """Put every image of recordings through the pipeline, by their own stamps.
 

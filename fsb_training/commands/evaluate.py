@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fsb_perception.command_options import DeviceOption
 from fsb_training.commands import tables
 from fsb_training.commands.options import (
     CONSOLE,
     Cache,
-    Device,
     MinCount,
     Threads,
     faces_folder,
@@ -40,7 +40,7 @@ def evaluate(
     ] = False,
     min_count: MinCount = 30,
     cache: Cache = None,
-    device: Device = "auto",
+    device: DeviceOption = "auto",
     threads: Threads = 0,
 ) -> None:
     """Judge a bundle on data sets in their published layouts, as the robot would see the faces."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from fsb_perception.command_options import DeviceOption
 from fsb_training.commands import tables
 from fsb_training.commands.options import (
     CONSOLE,
-    Device,
     RecipeFile,
     Run,
     Settings,
@@ -21,7 +21,7 @@ def fit(
     recipe: RecipeFile,
     settings: Settings = None,
     run: Run = None,
-    device: Device = "auto",
+    device: DeviceOption = "auto",
     threads: Threads = 0,
 ) -> None:
     """Train a bundle. After a stop of any kind, the same command continues from the checkpoint.

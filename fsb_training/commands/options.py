@@ -26,7 +26,6 @@ Settings = Annotated[
 Run = Annotated[
     Path | None, typer.Option(help="folder of the run; by default runs/ and the recipe's name")
 ]
-Device = Annotated[str, typer.Option(help="auto, cuda or cpu")]
 Cache = Annotated[
     Path | None, typer.Option(help="keep decoded pictures and found faces here for next time")
 ]

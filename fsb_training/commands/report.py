@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from fsb_perception.command_options import DeviceOption
 from fsb_training.commands.options import (
     CONSOLE,
     Cache,
-    Device,
     MinCount,
     Threads,
     faces_folder,
@@ -41,7 +41,7 @@ def report(
     ] = False,
     min_count: MinCount = 30,
     cache: Cache = None,
-    device: Device = "auto",
+    device: DeviceOption = "auto",
     threads: Threads = 0,
 ) -> None:
     """Write a report on bundles: one HTML file that works offline, Markdown, and the numbers.
