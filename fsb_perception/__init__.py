@@ -10,4 +10,4 @@ from pkgutil import extend_path
 # rosidl generates a package of this same name for the messages: both must be found.
 __path__ = extend_path(__path__, __name__)
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
