@@ -1,13 +1,14 @@
-# Five verbs. Each makes the environment ready first; the second time that takes no time.
+# Each verb makes the environment ready first; when it is ready already, that takes no time.
 PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint train bench
+.PHONY: help setup demo test quick lint train bench
 
 help:
 	@echo "make demo    a camera, the node and a view of what it sees  (DEMO_ARGS='--help')"
 	@echo "make test    every test, and the linters                    (TEST_ARGS='-k tracking')"
+	@echo "make quick   the unit tests: no process, no network, no training, under a minute"
 	@echo "make lint    the linters alone"
 	@echo "make train   train the embedded bundle                      (TRAIN_ARGS='--help')"
 	@echo "make bench   speed and memory of the node on this machine"
@@ -19,7 +20,10 @@ demo: setup
 	@$(BIN)/fsb demo $(DEMO_ARGS)
 
 test: setup
-	@$(BIN)/python -m pytest -n auto $(TEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --durations=10 $(TEST_ARGS)
+
+quick: setup
+	@$(BIN)/python -m pytest -n auto -m "not slow and not long" --durations=10 $(TEST_ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
