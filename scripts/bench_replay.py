@@ -16,7 +16,9 @@ import numpy as np
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.images.decoding import encode_picture
 from fsb_perception.options import build
-from fsb_perception.replay.bags.reader import COMPRESSED, Bag, choose_topics
+from fsb_perception.replay.bags.reader import Bag, choose_topics
+from fsb_perception.replay.bags.storages import writing
+from fsb_perception.replay.bags.topics import COMPRESSED
 from fsb_perception.replay.running.many import one_thread
 from fsb_perception.replay.running.offline import Offline
 from fsb_perception.samples.clip import FPS, Clip
@@ -75,12 +77,11 @@ def _judge(path: Path, offline: Offline) -> None:
 
 
 def _make_bag(path: Path) -> Path:
-    from rosbags.rosbag2 import StoragePlugin, Writer
     from rosbags.typesys import Stores, get_typestore
 
     store, clip = get_typestore(Stores.ROS2_KILTED), Clip("steady")
     types: Any = store.types
-    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+    with writing(path) as writer:
         topic = writer.add_connection("/image/compressed", COMPRESSED, typestore=store)
         for index in range(_FRAMES):
             stamp = (index + 1) * _FRAME_NS

@@ -1,4 +1,4 @@
-"""``fsb replay record``: a running robot's topics, written to a bag that can be judged."""
+"""``fsb replay record``: write a running robot's topics to a bag that can be judged."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from fsb_perception.ros.recording.session import State
+    from fsb_perception.replay.recording.session import RecordState
 
 _CONSOLE = Console(soft_wrap=True, highlight=False)
 _MEGABYTE = 1_000_000
 _LIVE_EVERY, _PLAIN_EVERY = 0.25, 2.0  # s between tables in a terminal, and lines elsewhere
 _WARNING = (
     "The bag holds images of people, or what was estimated of them: record with their consent, "
-    "keep it safe, delete it when it has served."
+    "keep it safe, and delete it after use."
 )
 
 
@@ -34,79 +34,80 @@ def record(
     ] = None,
     nodes: Annotated[
         list[str] | None,
-        typer.Option("--all-of-node", metavar="NAME", help="all that a node says; repeatable"),
+        typer.Option("--all-of-node", metavar="NAME", help="all topics of a node; repeatable"),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(min=0.1, help="how long; until Ctrl-C if not said")
+        float | None, typer.Option(min=0.1, help="how long; until Ctrl-C by default")
     ] = None,
     storage: Annotated[str, typer.Option(help="mcap or sqlite3")] = "mcap",
     max_size: Annotated[
         float, typer.Option(min=0.0, metavar="MB", help="end at so many MB; 0 for no limit")
     ] = 0.0,
     wait: Annotated[
-        float, typer.Option(min=0.0, help="seconds to wait for topics that nobody publishes yet")
+        float, typer.Option(min=0.0, help="seconds to wait for topics without a publisher")
     ] = 20.0,
 ) -> None:
     """Write topics of a running robot to a rosbag2, byte for byte.
 
-    Ends at Ctrl-C, SIGTERM, --seconds, --max-size, or before the disk is full, with a bag that is
-    whole. Status 1 if messages were lost or the disk ended it.
+    It ends at Ctrl-C, SIGTERM, --seconds, --max-size, or before the disk is full, and the bag is
+    whole. The exit status is 1 if messages were lost or the disk ended it.
     """
     from fsb_perception.ros import environment
 
-    environment.prepare()  # may start the program anew
+    environment.prepare()  # may start the program again
     variables, note = environment.transport(os.environ, processes=1)
     os.environ.update(variables)
     if note:
-        _say(note)
-    # Loaded only now: the transport reads its variables when it is loaded.
-    from fsb_perception.ros.recording.session import Wish
-    from fsb_perception.ros.recording.session import record as recorded
+        _print(note)
+    # Imported only now: the transport reads its variables when it is loaded.
+    from fsb_perception.replay.recording.session import RecordRequest
+    from fsb_perception.replay.recording.session import record as run
+    from fsb_perception.ros.recording.node import subscribing
 
     most = int(max_size * _MEGABYTE)
-    wish = Wish(out, topics or (), nodes or (), storage, seconds, most, wait)
+    request = RecordRequest(out, topics or (), nodes or (), storage, seconds, most, wait)
     _CONSOLE.print(f"[yellow]{_WARNING}[/]")
     with _display() as show:
-        state = recorded(wish, _say, show)
-    _close(out, state)
+        state = run(request, subscribing, _print, show)
+    _summarise(out, state)
 
 
-def _close(out: Path, state: State) -> None:
-    from fsb_perception.ros.recording.topics import of_images
+def _summarise(out: Path, state: RecordState) -> None:
+    from fsb_perception.replay.recording.topics import image_topics
 
     _CONSOLE.print(_table(state))
-    _say(f"Ended: {state.ended}.")
-    _say(f"Written: {out}, {_line(state)}")
-    if any(state.messages[topic] for topic in of_images(state.kinds)):
-        _say(f"Judge it:  fsb replay run {out}")
+    _print(f"Ended: {state.ended}.")
+    _print(f"Written: {out}, {_line(state)}")
+    if any(state.messages[topic] for topic in image_topics(state.kinds)):
+        _print(f"Judge it:  fsb replay run {out}")
     else:
-        _say("No image is in it, so there is nothing for fsb replay run to judge.")
+        _print("No image is in it, so there is nothing for fsb replay run to judge.")
     if state.lost or state.full:
         raise typer.Exit(1)
 
 
 @contextlib.contextmanager
-def _display() -> Iterator[Callable[[State], None]]:
-    """A live table in a terminal, else a line now and then."""
-    told = 0.0
+def _display() -> Iterator[Callable[[RecordState], None]]:
+    """Show the state: as a live table in a terminal, else as a line now and then."""
+    shown = 0.0
     live = Live(console=_CONSOLE, auto_refresh=False, transient=True)
     every = _LIVE_EVERY if _CONSOLE.is_terminal else _PLAIN_EVERY
 
-    def show(state: State) -> None:
-        nonlocal told
-        if state.seconds - told < every:
+    def show(state: RecordState) -> None:
+        nonlocal shown
+        if state.seconds - shown < every:
             return
-        told = state.seconds
+        shown = state.seconds
         if _CONSOLE.is_terminal:
             live.update(_table(state), refresh=True)
         else:
-            _say(_line(state))
+            _print(_line(state))
 
     with live if _CONSOLE.is_terminal else contextlib.nullcontext():
         yield show
 
 
-def _table(state: State) -> Table:
+def _table(state: RecordState) -> Table:
     table = Table("topic", "type", box=None, caption=_line(state))
     for name in ("messages", "MB", "a second", "lost"):
         table.add_column(name, justify="right")
@@ -123,11 +124,11 @@ def _table(state: State) -> Table:
     return table
 
 
-def _line(state: State) -> str:
+def _line(state: RecordState) -> str:
     lost = f", {state.lost.total():,} lost" if state.lost else ""
     size = sum(state.bytes.values()) / _MEGABYTE
     return f"{state.seconds:.1f} s, {state.messages.total():,} messages, {size:,.1f} MB{lost}"
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     _CONSOLE.print(text, markup=False)

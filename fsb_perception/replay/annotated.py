@@ -19,7 +19,9 @@ import numpy as np
 from fsb_perception.codec import Row, from_row, to_message
 from fsb_perception.field_kinds import MessageLibrary
 from fsb_perception.replay.bags.message_types import ANNOTATIONS, FACES, all_types
-from fsb_perception.replay.bags.reader import Bag, BagError, Frame, ImageTopic
+from fsb_perception.replay.bags.reader import Bag, Frame
+from fsb_perception.replay.bags.storages import writing
+from fsb_perception.replay.bags.topics import ImageTopic
 from fsb_perception.replay.rows import is_answered
 from fsb_perception.replay.scoring.matching import Match
 from fsb_perception.types import UNKNOWN, TrackState
@@ -69,15 +71,9 @@ def write_annotated(
     Raises:
         BagError: it cannot be written.
     """
-    from rosbags.rosbag2 import StoragePlugin, Writer
-    from rosbags.rosbag2.errors import WriterError
-
     shutil.rmtree(path, ignore_errors=True)
-    try:
-        with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-            _Annotated(writer, topics, bundle_id, known or {}).write(bag.frames(topics), rows)
-    except (WriterError, OSError) as error:
-        raise BagError(f"{path} cannot be written: {error}") from error
+    with writing(path) as writer:
+        _Annotated(writer, topics, bundle_id, known or {}).write(bag.frames(topics), rows)
 
 
 class _Annotated:

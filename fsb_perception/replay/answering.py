@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fsb_perception.problems import Problems
-from fsb_perception.replay.bags.reader import Bag, ImageTopic
+from fsb_perception.replay.bags.reader import Bag
+from fsb_perception.replay.bags.topics import ImageTopic
 from fsb_perception.replay.rows import Row
 
 Answered = Iterator[tuple[Row, "Timing"]]

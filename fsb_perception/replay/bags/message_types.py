@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fsb_perception.ament import own_folders
-from fsb_perception.replay.bags.reader import BagError, require_packages
+from fsb_perception.replay.bags.errors import BagError, require_packages
+
+if TYPE_CHECKING:
+    from rosbags.typesys.store import Typestore
 
 FACES = "fsb_perception/msg/FaceAttributesArray"
 ANNOTATIONS = "foxglove_msgs/msg/ImageAnnotations"
@@ -38,21 +41,37 @@ _VIEWER = {
 
 
 @cache
-def all_types() -> Any:
-    """Rosbags' typestore with every message that a replay writes.
+def ros_types() -> Typestore:
+    """Return rosbags' typestore with the messages of ROS; nothing may be added to it.
+
+    Raises:
+        BagError: rosbags is missing.
+    """
+    return _new_ros_types()
+
+
+@cache
+def all_types() -> Typestore:
+    """Return rosbags' typestore with every message that a replay writes.
 
     Raises:
         BagError: rosbags is missing, or FSB's own message files are.
     """
-    require_packages()
-    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+    types = _new_ros_types()
+    from rosbags.typesys import get_types_from_msg
 
-    types = get_typestore(Stores.ROS2_KILTED)
     texts = {f"foxglove_msgs/msg/{name}": text for name, text in _VIEWER.items()}
     texts |= {f"fsb_perception/msg/{p.stem}": p.read_text("utf-8") for p in _message_files()}
     for name, text in texts.items():
         types.register(get_types_from_msg(text, name))
     return types
+
+
+def _new_ros_types() -> Typestore:
+    require_packages()
+    from rosbags.typesys import Stores, get_typestore
+
+    return get_typestore(Stores.ROS2_KILTED)
 
 
 def _message_files() -> list[Path]:

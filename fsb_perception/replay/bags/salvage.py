@@ -1,4 +1,4 @@
-"""What can still be read of a bag that rosbags refuses: one that was cut short, or is damaged.
+"""Reading of bags that rosbags refuses because they were cut short or are damaged.
 
 A recorder that lost its power leaves an MCAP without its index, or a database whose last pages are
 missing. Both are read from the front, up to where they end; a damaged chunk is skipped and counted.
@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from fsb_perception.errors import error_line
 from fsb_perception.problems import Problems
 
 if TYPE_CHECKING:
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 
 
 _JOURNALS = ("-journal", "-wal")
-_SQLITE_HEAD = 100  # bytes; size of a page at 16, their number at 28: sqlite.org/fileformat2.html
+# Bytes; the size of a page stands at 16, their number at 28: sqlite.org/fileformat2.html
+_SQLITE_HEADER = 100
 
 
 class Record(NamedTuple):
-    """A message as it lies in a bag.
+    """A message as a bag stores it.
 
     Attributes:
         topic: its name.
@@ -45,12 +47,24 @@ Salvage = Callable[[Path, Problems], Iterator[Record]]
 
 
 def salvage_mcap(path: Path, problems: Problems) -> Iterator[Record]:
-    """The messages of an MCAP file from the front, chunk by chunk, without its index."""
+    """Yield the messages of an MCAP file from the front, chunk by chunk, without its index."""
     from mcap.records import Channel, Message, Schema
-    from mcap.stream_reader import StreamReader
 
     schemas: dict[int, str] = {}
     channels: dict[int, tuple[str, str]] = {}
+    for record in _mcap_records(path, problems):
+        if isinstance(record, Schema):
+            schemas[record.id] = record.name
+        elif isinstance(record, Channel):
+            channels[record.id] = record.topic, schemas.get(record.schema_id, "")
+        elif isinstance(record, Message) and record.channel_id in channels:
+            topic, kind = channels[record.channel_id]
+            yield Record(topic, kind, record.log_time, record.data)
+
+
+def _mcap_records(path: Path, problems: Problems) -> Iterator[McapRecord]:
+    from mcap.stream_reader import StreamReader
+
     with path.open("rb") as file:
         records = StreamReader(file, skip_magic=False, emit_chunks=True).records
         while True:
@@ -59,20 +73,14 @@ def salvage_mcap(path: Path, problems: Problems) -> Iterator[Record]:
             except StopIteration:
                 return
             except Exception as error:  # the library's own, or struct's where a number is cut
-                problems.note("cut short", f"{path.name} at byte {file.tell():,}: {_said(error)}")
+                place = f"{path.name} at byte {file.tell():,}"
+                problems.note("cut short", f"{place}: {error_line(error)}")
                 return
-            for each in _inside(record, path.name, problems):
-                if isinstance(each, Schema):
-                    schemas[each.id] = each.name
-                elif isinstance(each, Channel):
-                    channels[each.id] = each.topic, schemas.get(each.schema_id, "")
-                elif isinstance(each, Message) and each.channel_id in channels:
-                    topic, kind = channels[each.channel_id]
-                    yield Record(topic, kind, each.log_time, each.data)
+            yield from _unpacked(record, path.name, problems)
 
 
-def _inside(record: McapRecord, name: str, problems: Problems) -> list[McapRecord]:
-    """The records of a chunk, none if it is damaged; any other record itself."""
+def _unpacked(record: McapRecord, name: str, problems: Problems) -> list[McapRecord]:
+    """Return the records of a chunk, none if it is damaged; any other record itself."""
     from mcap.records import Chunk
     from mcap.stream_reader import breakup_chunk
 
@@ -81,18 +89,18 @@ def _inside(record: McapRecord, name: str, problems: Problems) -> list[McapRecor
     try:
         return breakup_chunk(record, validate_crc=True)
     except Exception as error:  # whatever a decompressor makes of damaged bytes
-        when = f"{name}, chunk from {record.message_start_time} ns on"
-        problems.note("damaged chunk skipped", f"{when}: {_said(error)}")
+        place = f"{name}, chunk from {record.message_start_time} ns on"
+        problems.note("damaged chunk skipped", f"{place}: {error_line(error)}")
         return []
 
 
 def salvage_sqlite(path: Path, problems: Problems) -> Iterator[Record]:
-    """The messages of a rosbag2 database in the order in which they lie there."""
-    with _whole_length(path) as whole:
-        try:
-            yield from _rows(whole)
-        except sqlite3.DatabaseError as error:
-            problems.note("cut short", f"{path.name}: {_said(error)}")
+    """Yield the messages of a rosbag2 database in the order in which they lie there."""
+    try:
+        with _openable(path) as file:
+            yield from _rows(file)
+    except (sqlite3.DatabaseError, OSError) as error:
+        problems.note("cut short", f"{path.name}: {error_line(error)}")
 
 
 def _rows(path: Path) -> Iterator[Record]:
@@ -101,7 +109,7 @@ def _rows(path: Path) -> Iterator[Record]:
             number: (name, kind)
             for number, name, kind in database.execute("SELECT id, name, type FROM topics")
         }
-        # Sorted, it would need the pages that are missing.
+        # Unsorted: sorting would need the pages that are missing.
         for number, received, data in database.execute(
             "SELECT topic_id, timestamp, data FROM messages"
         ):
@@ -110,36 +118,35 @@ def _rows(path: Path) -> Iterator[Record]:
 
 
 @contextmanager
-def _whole_length(path: Path) -> Iterator[Path]:
-    """The file, or a copy that SQLite can open.
+def _openable(path: Path) -> Iterator[Path]:
+    """Give the file, or a temporary copy of it that SQLite can open.
 
-    It opens nothing that is shorter than its head says: a copy has zeros for the missing pages. And
-    where a recorder was killed, the journal beside the file must be played back, which changes it:
-    the recording itself is left as it is.
+    SQLite opens no file that is shorter than its header says: the copy has zeros for the missing
+    pages. Where a recorder was killed, SQLite must play back the journal beside the file, which
+    changes the file: this happens to the copy, and the recording stays as it is.
     """
-    with path.open("rb") as file:
-        head = file.read(_SQLITE_HEAD)
-    size = int.from_bytes(head[16:18], "big") * int.from_bytes(head[28:32], "big")
-    short = len(head) == _SQLITE_HEAD and size > path.stat().st_size
-    beside = [p for end in _JOURNALS if (p := path.with_name(path.name + end)).exists()]
-    if not short and not beside:
+    size = _size_in_header(path)
+    is_short = size > path.stat().st_size
+    journals = [p for end in _JOURNALS if (p := path.with_name(path.name + end)).exists()]
+    if not is_short and not journals:
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="fsb_salvage_") as folder:
-        copy = Path(folder) / path.name
-        for file_to_copy in (path, *beside):
-            shutil.copyfile(file_to_copy, Path(folder) / file_to_copy.name)
-        if short:
-            os.truncate(copy, size)  # longer: the rest is a hole that takes no disk
+        for original in (path, *journals):
+            shutil.copyfile(original, Path(folder, original.name))
+        copy = Path(folder, path.name)
+        if is_short:
+            os.truncate(copy, size)  # makes it longer: the rest is a hole that takes no disk
         else:
             with closing(sqlite3.connect(copy)) as database:  # opened for writing, it recovers
                 database.execute("SELECT count(*) FROM sqlite_master").fetchone()
         yield copy
 
 
-SALVAGE: dict[str, Salvage] = {".mcap": salvage_mcap, ".db3": salvage_sqlite}
-"""By the ending of a bag's file."""
-
-
-def _said(error: Exception) -> str:
-    return str(error) or type(error).__name__
+def _size_in_header(path: Path) -> int:
+    """Return the bytes that a database should have; 0 if the file is too short for a header."""
+    with path.open("rb") as file:
+        header = file.read(_SQLITE_HEADER)
+    if len(header) < _SQLITE_HEADER:
+        return 0
+    return int.from_bytes(header[16:18], "big") * int.from_bytes(header[28:32], "big")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fsb_perception.replay.bags.reader import BagError
+from fsb_perception.replay.bags.errors import BagError
 from fsb_perception.replay.report.lanes import Values
 
 Json = Mapping[str, Any]

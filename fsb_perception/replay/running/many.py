@@ -22,7 +22,7 @@ from fsb_perception.config import PerceptionConfig
 from fsb_perception.inference.engine import EngineMemoryError
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.replay.answering import Answering
-from fsb_perception.replay.bags.reader import BagError
+from fsb_perception.replay.bags.errors import BagError
 from fsb_perception.replay.running.offline import Offline
 from fsb_perception.replay.running.replayer import Done, Order, Progress, Replayer
 from fsb_perception.replay.scoring.criteria import Criterion

@@ -27,7 +27,8 @@ from fsb_perception.inference.engine import Engine
 from fsb_perception.pipeline import FacePipeline
 from fsb_perception.problems import Problems
 from fsb_perception.replay.answering import Answered, Clock, Timing
-from fsb_perception.replay.bags.reader import Bag, Frame, ImageTopic
+from fsb_perception.replay.bags.reader import Bag, Frame
+from fsb_perception.replay.bags.topics import ImageTopic
 from fsb_perception.replay.rows import Row, failed_row, frame_row
 from fsb_perception.tracking import face_id_part
 from fsb_perception.types import Face, Image

@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.replay import annotated, outputs
 from fsb_perception.replay.answering import Answering
-from fsb_perception.replay.bags.reader import Bag, ImageTopic, choose_topics
+from fsb_perception.replay.bags.reader import Bag, choose_topics
+from fsb_perception.replay.bags.storages import bag_name
+from fsb_perception.replay.bags.topics import ImageTopic
 from fsb_perception.replay.report import REPORT, write_report
 from fsb_perception.replay.running.load import load_summary, metered
 from fsb_perception.replay.scoring.criteria import MEASURED, Criterion, Judged
@@ -146,7 +148,7 @@ def folders(bags: Sequence[Path], out: Path) -> Iterator[Path]:
     """
     taken: set[str] = set()
     for bag in bags:
-        name = bag.stem if bag.suffix in (".mcap", ".db3") else bag.resolve().name
+        name = bag_name(bag)
         unique, number = name, 1
         while unique in taken:
             number += 1

@@ -17,7 +17,9 @@ from rich.progress import track
 
 from fsb_perception.images.decoding import encode_picture
 from fsb_perception.images.messages import JPEG_FORMAT
-from fsb_perception.replay.bags.reader import COMPRESSED, RAW, BagError, require_packages
+from fsb_perception.replay.bags.message_types import ros_types
+from fsb_perception.replay.bags.storages import MCAP, check_new, writing
+from fsb_perception.replay.bags.topics import COMPRESSED, RAW
 from fsb_perception.replay.sample.people import Person, clip_of, shipped_people
 from fsb_perception.replay.truth.files import write_truth
 from fsb_perception.replay.truth.statements import Statement
@@ -39,7 +41,7 @@ def make_sample(
     *,
     seconds: float = 20.0,
     raw: bool = False,
-    storage: str = "mcap",
+    storage: str = MCAP,
 ) -> tuple[Path, Path]:
     """Write a bag and its truth.
 
@@ -48,7 +50,7 @@ def make_sample(
         people: who is in it, 1 to 6; those whose photographs ship with FSB if empty.
         seconds: how long.
         raw: images as they are, 0.9 MB each; else as JPEG.
-        storage: mcap or sqlite3.
+        storage: a name in `STORAGES`.
 
     Returns:
         The bag and the truth file.
@@ -56,30 +58,19 @@ def make_sample(
     Raises:
         BagError: there is such a bag already, or it cannot be written.
     """
-    require_packages()
-    from rosbags.rosbag2 import StoragePlugin, Writer
-    from rosbags.rosbag2.errors import WriterError
-
-    plugins = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
-    if storage not in plugins:
-        raise BagError(f"storage: got {storage!r}, must be {' or '.join(plugins)}")
+    check_new(folder / BAG, storage)
     folder.mkdir(parents=True, exist_ok=True)
     count = max(1, round(seconds * FPS))
     people = people or shipped_people()
     clip = clip_of(people)
-    try:
-        with Writer(folder / BAG, version=9, storage_plugin=plugins[storage]) as writer:
-            _write_images(writer, clip, count, raw)
-    except (WriterError, OSError) as error:
-        raise BagError(f"{folder / BAG} cannot be written: {error}") from error
+    with writing(folder / BAG, storage) as writer:
+        _write_images(writer, clip, count, raw)
     write_truth(folder / TRUTH, _truth(clip, people, count))
     return folder / BAG, folder / TRUTH
 
 
 def _write_images(writer: Any, clip: Clip, count: int, raw: bool) -> None:
-    from rosbags.typesys import Stores, get_typestore
-
-    types = get_typestore(Stores.ROS2_KILTED)
+    types = ros_types()
     kind, ending = (RAW, "image_raw") if raw else (COMPRESSED, "image_raw/compressed")
     topics = {
         camera: writer.add_connection(f"/{camera}/{ending}", kind, typestore=types)

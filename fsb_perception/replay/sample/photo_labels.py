@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fsb_perception.replay.bags.reader import BagError
+from fsb_perception.replay.bags.errors import BagError
 from fsb_perception.replay.truth.statements import check_labels
 from fsb_perception.tasks import TASKS
 

@@ -21,7 +21,7 @@ from fsb_perception.detection.base import Detector, DetectorConfig
 from fsb_perception.images.decoding import KNOWN, SUFFIXES, PictureError
 from fsb_perception.images.files import read_picture
 from fsb_perception.problems import Problems, lines
-from fsb_perception.replay.bags.reader import BagError
+from fsb_perception.replay.bags.errors import BagError
 from fsb_perception.replay.sample.people import Person
 from fsb_perception.replay.sample.photo_labels import LABELS, PhotoLabels, read_labels
 from fsb_perception.samples.roles import MOST

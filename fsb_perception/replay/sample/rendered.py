@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from fsb_perception.detection import build_detector
 from fsb_perception.detection.base import DetectorConfig
-from fsb_perception.replay.bags.reader import BagError
+from fsb_perception.replay.bags.errors import BagError
 from fsb_perception.replay.sample.people import Person
 from fsb_perception.replay.sample.photos import portrait_of
 from fsb_perception.replay.sample.rendered_heads import Bgr, Head, draw

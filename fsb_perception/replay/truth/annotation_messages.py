@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fsb_perception.replay.bags.errors import require_packages
 from fsb_perception.replay.bags.message_types import ANNOTATIONS, all_types
-from fsb_perception.replay.bags.reader import require_packages
 from fsb_perception.replay.truth.statements import TruthError
 
 if TYPE_CHECKING:

@@ -10,10 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from fsb_perception.replay.bags.storages import STORAGE_OF_SUFFIX, is_bag
 from fsb_perception.replay.truth.statements import Statement, TruthError, explained
 from fsb_perception.tasks import TASKS
-
-_BAGS = (".mcap", ".db3")
 
 
 def read_truth(path: Path) -> list[Statement]:
@@ -23,7 +22,7 @@ def read_truth(path: Path) -> list[Statement]:
         TruthError: there is no such file, or a line of it says nothing that can be.
         BagError: the packages that read bags are missing.
     """
-    if path.is_dir() or path.suffix in _BAGS:
+    if is_bag(path):
         from fsb_perception.replay.truth.annotations import read_annotations
 
         return read_annotations(path)
@@ -31,7 +30,7 @@ def read_truth(path: Path) -> list[Statement]:
     if path.suffix not in readers:
         raise TruthError(
             f"{path}: truth is read from .jsonl, .csv, or a bag with annotations (a folder, "
-            f".mcap or .db3), got {path.suffix!r}"
+            f"{' or '.join(STORAGE_OF_SUFFIX)}), got {path.suffix!r}"
         )
     try:
         with path.open(encoding="utf-8", newline="") as file:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 from fsb_perception.images.messages import ConversionError
 from fsb_perception.problems import Problems
 from fsb_perception.replay.answering import Answered, Clock, Timing
-from fsb_perception.replay.bags.reader import Bag, BagError, Frame, ImageTopic
+from fsb_perception.replay.bags.errors import BagError
+from fsb_perception.replay.bags.reader import Bag, Frame
+from fsb_perception.replay.bags.topics import ImageTopic
 from fsb_perception.replay.rows import Row, failed_row
 from fsb_perception.ros.launching.processes import NodeProcess
 from fsb_perception.ros.playing.node import ThroughNode, ended

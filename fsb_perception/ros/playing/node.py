@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from fsb_perception.bundles.bundle import load_bundle
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.options import walk
-from fsb_perception.replay.bags.reader import COMPRESSED, BagError, ImageTopic
+from fsb_perception.replay.bags.errors import BagError
+from fsb_perception.replay.bags.topics import COMPRESSED, ImageTopic
 from fsb_perception.replay.running.offline import reported_tasks
 from fsb_perception.ros import environment
 from fsb_perception.ros.launching.graph import NodeSpec

@@ -17,7 +17,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 
 from fsb_perception.msg import FaceAttributesArray
-from fsb_perception.replay.bags.reader import COMPRESSED, RAW, Frame, ImageTopic
+from fsb_perception.replay.bags.reader import Frame
+from fsb_perception.replay.bags.topics import COMPRESSED, RAW, ImageTopic
 from fsb_perception.replay.rows import Row, frame_row
 from fsb_perception.ros.messages import faces_of, to_nanoseconds
 from fsb_perception.ros.qos import CLOCK_QOS, FACES_QOS, IMAGE_QOS

@@ -20,7 +20,9 @@ from fsb_perception.images.messages import ConversionError
 from fsb_perception.options import OptionError
 from fsb_perception.problems import Problems
 from fsb_perception.replay.answering import Answered, Clock, Timing
-from fsb_perception.replay.bags.reader import Bag, BagError, Frame, ImageTopic
+from fsb_perception.replay.bags.errors import BagError
+from fsb_perception.replay.bags.reader import Bag, Frame
+from fsb_perception.replay.bags.topics import ImageTopic
 from fsb_perception.replay.rows import Row, dropped_row, failed_row
 from fsb_perception.replay.running.ledger import Ledger, Sent
 from fsb_perception.replay.running.pace import FASTEST, SLOWEST, Pace, Trial, highest_rate

@@ -1,4 +1,4 @@
-"""The ear of a recording: subscribes to whatever is published, as its publishers offer it."""
+"""The subscriber of a recording: it takes any type of message, with the QoS of its publishers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import contextlib
 import importlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rclpy
 from rclpy.context import Context
@@ -17,26 +17,31 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
-from fsb_perception.replay.bags.installed_types import split_name
-from fsb_perception.replay.bags.reader import BagError
-from fsb_perception.replay.bags.recording import Backlog, Heard
+from fsb_perception.replay.recording.backlog import Backlog, ReceivedMessage
+from fsb_perception.replay.recording.installed_types import not_installed, split_name
+from fsb_perception.replay.recording.topics import Notify
 from fsb_perception.ros.qos import keep_last, wants_reliable
 from fsb_perception.ros.spinning import spinning
 
+if TYPE_CHECKING:
+    from rosbags.interfaces import Qos
+
 _DEPTH = 20
-_LATCHED_DEPTH = 100  # each of many programs may have said one thing long ago, as on /tf_static
+_LATCHED_DEPTH = 100  # many programs may each have sent one message long ago, as on /tf_static
 
 
-class Recorder(Node):
-    """Hears topics byte for byte; it publishes nothing and offers no service.
+class RecordingNode(Node):
+    """Receives topics byte for byte; it publishes nothing and offers no service.
+
+    It is the `fsb_perception.replay.recording.topics.Subscriber` of a running robot.
 
     Args:
-        backlog: where messages go.
-        tell: takes a line for the user, in the thread that hears.
+        backlog: takes the messages.
+        notify: takes a line for the user, in the thread that receives.
         context: of ROS.
     """
 
-    def __init__(self, backlog: Backlog, tell: Callable[[str], None], context: Context) -> None:
+    def __init__(self, backlog: Backlog, notify: Notify, context: Context) -> None:
         super().__init__(
             f"fsb_record_{os.getpid()}",
             context=context,
@@ -44,39 +49,39 @@ class Recorder(Node):
             start_parameter_services=False,
         )
         self._backlog = backlog
-        self._tell = tell
+        self._notify = notify
 
     def published(self) -> dict[str, str]:
-        """Type of every topic that somebody publishes, by name."""
+        """Return the type of every topic that has a publisher, by name."""
         known = self.get_topic_names_and_types()
         return {topic: kinds[0] for topic, kinds in known if self._publishers_of(topic)}
 
-    def published_by(self, name: str) -> set[str]:
-        """Topics of a node, ``/head/camera``, say; none if there is no such node."""
-        namespace, _, node = f"/{name.strip('/')}".rpartition("/")
+    def published_by(self, node: str) -> set[str]:
+        """Return the topics of a node, for instance ``/head/camera``; none if there is none."""
+        namespace, _, name = f"/{node.strip('/')}".rpartition("/")
         try:
-            found = self.get_publisher_names_and_types_by_node(node, namespace or "/")
+            topics = self.get_publisher_names_and_types_by_node(name, namespace or "/")
         except rclpy.node.NodeNameNonExistentError:
             return set()
-        return {topic for topic, _ in found}
+        return {topic for topic, _ in topics}
 
-    def offered(self, topic: str) -> list[Any]:
-        """What each publisher of a topic offers, as ``rosbags.interfaces.Qos``."""
+    def offered(self, topic: str) -> list[Qos]:
+        """Return the quality of service that each publisher of a topic offers."""
         return [_as_written(info.qos_profile) for info in self._publishers_of(topic)]
 
-    def hear(self, topic: str, kind: str) -> None:
-        """Subscribe to a topic, as its publishers offer it.
+    def subscribe(self, topic: str, kind: str) -> None:
+        """Subscribe to a topic with the QoS that suits all of its publishers.
 
         Raises:
             BagError: the type is not installed.
         """
-        message, qos = message_class(kind), suited(self._publishers_of(topic))
+        message, qos = message_class(kind), qos_for(self._publishers_of(topic))
         refused, lost = partial(self._on_refused, topic), partial(self._on_lost, topic)
         for events in (
             SubscriptionEventCallbacks(incompatible_qos=refused, message_lost=lost),
             SubscriptionEventCallbacks(incompatible_qos=refused),
         ):
-            # Not every middleware tells of messages that it has lost.
+            # Not every middleware reports the messages that it has lost.
             with contextlib.suppress(UnsupportedEventTypeError):
                 self.create_subscription(
                     message, topic, partial(self._on, topic), qos, event_callbacks=events, raw=True
@@ -88,20 +93,20 @@ class Recorder(Node):
         return [i for i in self.get_publishers_info_by_topic(topic) if i.node_name != own]
 
     def _on(self, topic: str, data: bytes) -> None:
-        self._backlog.put(Heard(topic, time.time_ns(), data))
+        self._backlog.put(ReceivedMessage(topic, time.time_ns(), data))
 
     def _on_lost(self, topic: str, event: Any) -> None:
         self._backlog.lost[topic] += int(event.total_count_change)
 
     def _on_refused(self, topic: str, _: Any) -> None:
-        self._tell(
-            f"{topic}: a publisher came that offers less than those before it (best effort, or "
-            "nothing kept for late comers) and is not recorded; start again to hear it too"
+        self._notify(
+            f"{topic}: a new publisher offers less than the earlier ones (best effort, or nothing "
+            "kept for late subscribers) and is not recorded; start again to record it too"
         )
 
 
 def message_class(kind: str) -> Any:
-    """The class of a message type.
+    """Return the class of a message type.
 
     Raises:
         BagError: its package is not installed.
@@ -110,14 +115,11 @@ def message_class(kind: str) -> Any:
     try:
         return getattr(importlib.import_module(f"{package}.msg"), name)
     except (ImportError, AttributeError):
-        raise BagError(
-            f"{kind} is not known here: source the workspace that has the package {package} "
-            "(. install/setup.bash), and start again"
-        ) from None
+        raise not_installed(kind) from None
 
 
-def suited(publishers: Sequence[Any]) -> QoSProfile:
-    """What hears all of these publishers: reliable, and what was said before, if all offer it."""
+def qos_for(publishers: Sequence[Any]) -> QoSProfile:
+    """Return the QoS that receives from all publishers: reliable or latched only if all are."""
     offered = [info.qos_profile.durability for info in publishers]
     latched = bool(offered) and all(d == DurabilityPolicy.TRANSIENT_LOCAL for d in offered)
     return keep_last(
@@ -127,10 +129,10 @@ def suited(publishers: Sequence[Any]) -> QoSProfile:
     )
 
 
-def _as_written(qos: QoSProfile) -> Any:
+def _as_written(qos: QoSProfile) -> Qos:
     from rosbags import interfaces as written
 
-    def span(duration: Any) -> Any:
+    def span(duration: Any) -> written.QosTime:
         return written.QosTime(*divmod(int(duration.nanoseconds), 1_000_000_000))
 
     return written.Qos(
@@ -147,15 +149,15 @@ def _as_written(qos: QoSProfile) -> Any:
 
 
 @contextlib.contextmanager
-def listening(backlog: Backlog, tell: Callable[[str], None]) -> Iterator[Recorder]:
-    """A recorder that hears in a thread, until the block is left."""
+def subscribing(backlog: Backlog, notify: Notify) -> Iterator[RecordingNode]:
+    """Run a subscriber in a thread until the block ends."""
     context = Context()
-    # Ctrl-C belongs to the recording, which still has a bag to end.
+    # Ctrl-C belongs to the recording, which still has a bag to complete.
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
     try:
-        recorder = Recorder(backlog, tell, context)
+        node = RecordingNode(backlog, notify, context)
     except BaseException:
         rclpy.try_shutdown(context=context)
         raise
-    with spinning(recorder):
-        yield recorder
+    with spinning(node):
+        yield node

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mcap.writer import Writer as McapWriter
-from rosbags.rosbag2 import Writer
 
 from fsb_perception.replay.bags.message_types import ANNOTATIONS, all_types
-from tests.perception.replay import made_bags
+from fsb_perception.replay.bags.storages import writing
 
 STAMP = 1_700_000_000_000_000_001
 BOX = (100.0, 100.0, 180.0, 200.0)
@@ -50,7 +49,7 @@ def write(
     others: Sequence[str] = (),
 ) -> Path:
     """A bag with messages of boxes and texts, and with empty strings on other topics."""
-    with Writer(folder, version=9, storage_plugin=made_bags.STORAGE[storage]) as writer:
+    with writing(folder, storage) as writer:
         connection = writer.add_connection(topic, ANNOTATIONS, typestore=_TYPES)
         for n, (points, texts) in enumerate(messages):
             message = of("ImageAnnotations", circles=[], points=points, texts=texts)

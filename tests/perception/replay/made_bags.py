@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from mcap.writer import CompressionType
 from mcap.writer import Writer as McapWriter
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
 
-TYPES = get_typestore(Stores.ROS2_KILTED)
-STORAGE = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
+from fsb_perception.replay.bags.message_types import ros_types
+from fsb_perception.replay.bags.storages import bag_files, writing
+
+TYPES = ros_types()
 PACKED, RAW = "sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/Image"
 FRAME = 33_333_333  # ns
 _CHUNK = 20_000  # bytes
@@ -46,7 +46,7 @@ def write(
 ) -> Path:
     """A bag with an image at every stamp of every topic, and an empty string on other topics."""
     text = "std_msgs/msg/String"
-    with Writer(folder, version=9, storage_plugin=STORAGE[storage]) as writer:
+    with writing(folder, storage) as writer:
         for topic, times in topics.items():
             connection = writer.add_connection(topic, kind, typestore=TYPES)
             for n, stamp in enumerate(times):
@@ -76,8 +76,8 @@ def write_chunks(path: Path, times: Sequence[int], compression: CompressionType)
 
 def file_of(bag: Path) -> Path:
     """The one file of messages in a bag."""
-    (found,) = [path for path in bag.iterdir() if path.suffix in (".mcap", ".db3")]
-    return found
+    (path,) = bag_files(bag)
+    return path
 
 
 def cut(bag: Path, share: float, into: Path) -> Path:

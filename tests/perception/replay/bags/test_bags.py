@@ -1,4 +1,4 @@
-"""Bags of every kind and in every state: what is read, and what is said of the rest."""
+"""Bags of every kind and in every state: the images that are read, and the problems noted."""
 
 from __future__ import annotations
 
@@ -13,14 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcap.writer import CompressionType
 
-from fsb_perception.replay.bags.reader import (
-    COMPRESSED,
-    RAW,
-    Bag,
-    BagError,
-    ImageTopic,
-    choose_topics,
-)
+from fsb_perception.replay.bags.errors import BagError
+from fsb_perception.replay.bags.reader import Bag, choose_topics
+from fsb_perception.replay.bags.storages import STORAGES
+from fsb_perception.replay.bags.topics import COMPRESSED, RAW, ImageTopic
 from tests.perception.replay import made_bags
 from tests.perception.replay.made_bags import NOISE, stamps
 
@@ -31,21 +27,21 @@ def frames(bag: Bag) -> list:
     return list(bag.frames(list(bag.topics.values())))
 
 
-@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+@pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("kind", [made_bags.PACKED, made_bags.RAW])
 def test_images_come_with_their_own_stamps(storage: str, kind: str, tmp_path: Path) -> None:
     bag = Bag(made_bags.write(tmp_path / "bag", {FRONT: stamps(5)}, kind, storage, ["/talk"]))
     assert [topic.count for topic in bag.topics.values()] == [5]
-    found = frames(bag)
-    assert [frame.stamp for frame in found] == stamps(5)
-    for frame in found:
+    read = frames(bag)
+    assert [frame.stamp for frame in read] == stamps(5)
+    for frame in read:
         assert frame.decode().shape == (48, 64, 3)
     if kind == made_bags.RAW:
-        assert (found[0].decode() == NOISE).all()
+        assert (read[0].decode() == NOISE).all()
     assert not bag.problems
 
 
-@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+@pytest.mark.parametrize("storage", STORAGES)
 def test_a_single_file_is_a_bag_too(storage: str, tmp_path: Path) -> None:
     bag = made_bags.write(tmp_path / "bag", {FRONT: stamps(3)}, storage=storage)
     assert len(frames(Bag(made_bags.file_of(bag)))) == 3
@@ -68,11 +64,11 @@ def test_of_a_damaged_chunk_alone_the_images_are_lost(
     data[middle : middle + 100] = b"\x55" * 100
     path.write_bytes(data)
     bag = Bag(path)
-    found = [frame.stamp for frame in frames(bag)]
-    assert 30 < len(found) < 60
-    assert found == sorted(set(found) & set(stamps(60)))
-    assert found[0] == stamps(60)[0]
-    assert found[-1] == stamps(60)[-1]
+    read = [frame.stamp for frame in frames(bag)]
+    assert 30 < len(read) < 60
+    assert read == sorted(set(read) & set(stamps(60)))
+    assert read[0] == stamps(60)[0]
+    assert read[-1] == stamps(60)[-1]
     assert bag.problems["damaged chunk skipped"] == 1
 
 
@@ -90,10 +86,10 @@ def test_cut_anywhere_a_bag_is_read_or_refused(chunked: bytes, data: st.DataObje
         path = Path(folder, "x.mcap")
         path.write_bytes(chunked[:length])
         try:
-            found = [frame.stamp for frame in frames(Bag(path))]
+            read = [frame.stamp for frame in frames(Bag(path))]
         except BagError:
-            found = []
-    assert found == stamps(20)[: len(found)]
+            read = []
+    assert read == stamps(20)[: len(read)]
 
 
 @settings(max_examples=60, deadline=None)
@@ -114,9 +110,9 @@ def test_with_a_wrong_byte_anywhere_a_bag_is_read_or_refused(
 def test_a_database_that_was_cut_short_is_read_up_to_there(share: float, tmp_path: Path) -> None:
     whole = made_bags.write(tmp_path / "bag", {FRONT: stamps(60)}, storage="sqlite3")
     bag = Bag(made_bags.cut(whole, share, tmp_path / "short"))
-    found = frames(bag)
-    assert 0 < len(found) < 60
-    assert [frame.stamp for frame in found] == stamps(60)[: len(found)]
+    read = frames(bag)
+    assert 0 < len(read) < 60
+    assert [frame.stamp for frame in read] == stamps(60)[: len(read)]
     assert "cut short" in bag.problems
     assert not list(tmp_path.glob("fsb_salvage_*"))
 
@@ -167,7 +163,8 @@ def test_what_has_no_images_is_refused(make, why: str, tmp_path: Path) -> None:
 
 
 def test_bytes_that_are_no_bag_are_refused(tmp_path: Path) -> None:
-    for name in ("x.mcap", "x.db3"):
+    (tmp_path / "y.db3-journal").write_bytes(b"\x55" * 500)  # a recorder that was killed
+    for name in ("x.mcap", "x.db3", "y.db3"):
         (tmp_path / name).write_bytes(b"\x00" * 500)
         with pytest.raises(BagError, match="nothing that can be read"):
             Bag(tmp_path / name)
@@ -203,7 +200,7 @@ def test_of_two_topics_of_a_camera_the_raw_one_is_taken(tmp_path: Path) -> None:
     bag.topics[alike.name] = alike
     assert choose_topics(bag) == [raw]
     assert bag.problems["topic left out"] == 1
-    with pytest.raises(BagError, match=r"'/side'; there are /front"):
+    with pytest.raises(BagError, match=r"unknown topic of images '/side'.* Known: /front"):
         choose_topics(bag, ["/side"])
 
 

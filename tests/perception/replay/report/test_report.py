@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fsb_perception.replay.bags.reader import BagError
+from fsb_perception.replay.bags.errors import BagError
 from fsb_perception.replay.report import write_report
 from fsb_perception.replay.rows import dropped_row, failed_row, line
 from fsb_perception.replay.scoring.matching import Truth, match

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsb_perception.replay.bags.reader import RAW, Frame, ImageTopic
+from fsb_perception.replay.bags.reader import Frame
+from fsb_perception.replay.bags.topics import RAW, ImageTopic
 from fsb_perception.replay.running.ledger import Ledger
 from fsb_perception.replay.running.pace import (
     FASTEST,

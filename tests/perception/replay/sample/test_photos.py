@@ -20,7 +20,7 @@ from fsb_perception.cli import app
 from fsb_perception.detection import build_detector
 from fsb_perception.detection.base import DetectorConfig
 from fsb_perception.problems import lines
-from fsb_perception.replay.bags.reader import BagError
+from fsb_perception.replay.bags.errors import BagError
 from fsb_perception.replay.sample.people import clip_of, shipped_people
 from fsb_perception.replay.sample.photos import MOST_PHOTOS, portrait_of, read_people
 from fsb_perception.replay.truth.files import read_truth

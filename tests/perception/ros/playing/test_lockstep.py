@@ -12,7 +12,8 @@ import pytest
 
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.options import build
-from fsb_perception.replay.bags.reader import COMPRESSED, RAW, BagError, ImageTopic
+from fsb_perception.replay.bags.errors import BagError
+from fsb_perception.replay.bags.topics import COMPRESSED, RAW, ImageTopic
 from fsb_perception.ros.playing.node import node_parameters
 from tests.perception.replay import made_bags
 from tests.perception.replay.made_bags import stamps

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,14 +21,12 @@ from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
-from fsb_perception.replay.bags.installed_types import InstalledTypes
-from fsb_perception.replay.bags.reader import RAW, Bag, BagError
-from fsb_perception.replay.bags.recording import Backlog, Heard, Recording
+from fsb_perception.replay.bags.errors import BagError
+from fsb_perception.replay.recording.installed_types import InstalledTypes
 from fsb_perception.ros import environment
 from fsb_perception.ros.launching.graph import NodeSpec
 from fsb_perception.ros.launching.processes import NodeProcesses
 from tests.bundles import random_bundle
-from tests.perception.replay import made_bags
 from tests.perception.ros.harness import spinning_node, until
 from tests.perception.ros.running import BEST_EFFORT, image
 
@@ -82,12 +78,12 @@ def fsb(*arguments: object, status: int = 0, **variables: str) -> str:
 
 def contents(bag: Path) -> dict[str, list[Any]]:
     """Messages by topic, read by the definitions in the bag alone."""
-    found: dict[str, list[Any]] = {}
+    messages: dict[str, list[Any]] = {}
     with AnyReader([bag], default_typestore=get_typestore(Stores.EMPTY)) as reader:
         for connection, _, data in reader.messages():
             message = reader.deserialize(data, connection.msgtype)
-            found.setdefault(connection.topic, []).append(message)
-    return found
+            messages.setdefault(connection.topic, []).append(message)
+    return messages
 
 
 @pytest.mark.long
@@ -104,11 +100,11 @@ def test_a_robot_is_recorded_and_judged(tmp_path: Path) -> None:
         output = fsb("record", *topics, "--out", bag, "--seconds", 1, "--wait", 90)
     assert output.count("images of people") == 1
     assert f"Judge it: fsb replay run {bag}" in output
-    found = contents(bag)
-    assert {(i.width, i.height) for i in found[f"/{NAMESPACE}/image"]} == {(640, 480)}
-    assert any(answer.faces for answer in found[faces])
-    said = fsb("run", bag, "--out", tmp_path / "o")
-    assert f"{len(found[f'/{NAMESPACE}/image'])} images, 0 of them unreadable" in said
+    messages = contents(bag)
+    assert {(i.width, i.height) for i in messages[f"/{NAMESPACE}/image"]} == {(640, 480)}
+    assert any(answer.faces for answer in messages[faces])
+    summary = fsb("run", bag, "--out", tmp_path / "o")
+    assert f"{len(messages[f'/{NAMESPACE}/image'])} images, 0 of them unreadable" in summary
 
 
 @pytest.mark.parametrize(
@@ -133,25 +129,25 @@ def test_a_signal_ends_it_with_a_whole_bag(
     assert len(contents(tmp_path / "bag")[topic]) > 20
 
 
-def test_late_topics_and_what_was_said_before_are_recorded(robot: Any, tmp_path: Path) -> None:
+def test_late_topics_and_earlier_latched_messages_are_recorded(robot: Any, tmp_path: Path) -> None:
     early, late = f"/{NAMESPACE}/early", f"/{NAMESPACE}/late"
     latched = robot.create_publisher(String, early, LATCHED)
-    latched.publish(String(data="said before"))
+    latched.publish(String(data="sent before"))
     names = (early, late.strip("/"))
     process = start("record", *names, "--out", tmp_path / "bag", "--wait", 3, "--seconds", 60)
     until(lambda: list(tmp_path.glob("bag/*")), what="no bag")
     speaker = robot.create_publisher(String, late, 10)
-    until(lambda: robot.count_subscribers(late), what="the late topic is not heard")
+    until(lambda: robot.count_subscribers(late), what="the late topic has no subscriber")
     until(speaker.get_subscription_count)
-    speaker.publish(String(data="said late"))
+    speaker.publish(String(data="sent late"))
     threading.Event().wait(0.5)
     process.terminate()
     output, _ = process.communicate(timeout=30)
     assert f"Recording without {late}" in output
     assert "No image is in it" in output
-    found = contents(tmp_path / "bag")
-    assert [m.data for m in found[early]] == ["said before"]
-    assert [m.data for m in found[late]] == ["said late"]
+    messages = contents(tmp_path / "bag")
+    assert [m.data for m in messages[early]] == ["sent before"]
+    assert [m.data for m in messages[late]] == ["sent late"]
     with AnyReader([tmp_path / "bag"]) as reader:
         offered = {c.topic: c.ext.offered_qos_profiles[0].durability for c in reader.connections}
     assert offered == {early: QosDurability.TRANSIENT_LOCAL, late: QosDurability.VOLATILE}
@@ -172,58 +168,19 @@ def test_all_of_a_node_up_to_a_size(robot: Any, tmp_path: Path) -> None:
 def test_what_cannot_be_recorded_is_explained(robot: Any, tmp_path: Path) -> None:
     bag = tmp_path / "bag"
     absent = ("record", f"/{NAMESPACE}/absent", "--out", bag, "--wait", 0.1)
-    assert f"nobody publishes /{NAMESPACE}/absent after 0.1 s" in fsb(*absent, status=2)
+    assert f"no publisher of /{NAMESPACE}/absent after 0.1 s" in fsb(*absent, status=2)
     topic = f"/{NAMESPACE}/strange"
     publisher = robot.create_publisher(DiagnosticArray, topic, 10)
     (tmp_path / "diagnostic_msgs").mkdir()  # hides the true package, as if it were not sourced
     (tmp_path / "diagnostic_msgs/__init__.py").touch()
     paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     output = fsb("record", topic, "--out", bag, status=2, PYTHONPATH=paths)
-    assert f"{topic}: diagnostic_msgs/msg/DiagnosticArray is not known here" in output
+    assert f"{topic}: diagnostic_msgs/msg/DiagnosticArray is not installed here" in output
     assert "source the workspace that has the package diagnostic_msgs" in output
     silent = fsb("record", topic, "--out", bag, "--seconds", 0.1, status=2)
     assert "no message came" in silent
     assert not bag.exists()
     robot.destroy_publisher(publisher)
-
-
-def test_what_a_slow_disk_cannot_take_is_counted() -> None:
-    backlog = Backlog(most_bytes=100)
-    for number in range(5):
-        backlog.put(Heard("/image", number, bytes(40)))
-    assert backlog.lost == {"/image": 3}
-    assert [m.received for m in iter(backlog.get, None)] == [0, 1]
-    backlog.put(Heard("/image", 5, bytes(400)))  # larger than all, and alone
-    assert backlog.get() is not None
-
-
-@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
-def test_a_disk_that_takes_no_more_ends_a_bag(tmp_path: Path, storage: str) -> None:
-    data = bytes(made_bags.TYPES.serialize_cdr(made_bags.message(1, RAW), RAW))
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, before[1]))
-    trouble, written = "", 0
-    try:
-        with contextlib.suppress(BagError), Recording(tmp_path / "bag", storage) as recording:
-            recording.add("/image", RAW)
-            while not trouble:
-                written += 1
-                trouble = recording.write(Heard("/image", written, data))
-                time.sleep(2.5 / 400)  # longer than what SQLite may take back
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert "takes no more" in trouble
-    bag = Bag(tmp_path / "bag")
-    read = list(bag.frames(list(bag.topics.values())))
-    assert len(read) > 0.5 * written
-
-
-@pytest.mark.parametrize(
-    ("storage", "why"), [("mcap", "is there already"), ("rar", "must be mcap")]
-)
-def test_a_recording_needs_a_place_and_a_known_form(tmp_path: Path, storage: str, why: str) -> None:
-    with pytest.raises(BagError, match=why):
-        Recording(tmp_path, storage)
 
 
 def test_definitions_are_those_that_are_installed() -> None:
