@@ -1,4 +1,4 @@
-"""Runs the multitask encoder: device, precision, threads, batches, and memory that runs out."""
+"""The running encoder: device, precision, threads, batch sizes, and what to do without memory."""
 
 from __future__ import annotations
 
@@ -25,16 +25,20 @@ from fsb_perception.types import Floats, Image, check_image
 
 _log = logging.getLogger(__name__)
 
-_FACES_BEFORE_A_ROBOT = 3  # in most frames, at most
-_PATIENCE = 3.0  # s of warming up, after which no further size is begun
+_USUAL_FACES = 3  # that a robot sees in most frames, at most
+_WARM_UP_S = 3.0  # after which no further batch size is begun
 
 
 class EngineMemoryError(FsbError):
-    """Memory does not suffice for a single face; the message says what to do."""
+    """A lack of memory for a single face; the message says what to do."""
 
 
 class EngineConfig(Options):
-    """Where and how the encoder runs."""
+    """Options of the encoder: where and how it runs.
+
+    >>> EngineConfig(device="cpu").precision
+    'auto'
+    """
 
     device: str = option("auto", "where the encoder runs", choices=("auto", "cuda", "cpu"))
     precision: str = option(
@@ -43,14 +47,15 @@ class EngineConfig(Options):
         choices=("auto", "fp32", "bf16", "fp16"),
     )
     threads: int = option(
-        0, "CPU threads of the encoder; 0 for those that are worth it", ge=0, le=256
+        0, "CPU threads of the encoder; 0 for as many as are worth it", ge=0, le=256
     )
     fuse: bool = option(
         True, "on the CPU, freeze the encoder into one graph, which is about a fifth faster"
     )
     compile: bool = option(
         False,
-        "use torch.compile, which takes minutes at the start; on the CPU, fuse alone is faster",
+        "use torch.compile on a GPU, which takes minutes at the start; the CPU, where fuse is "
+        "faster, ignores it",
     )
     max_batch: int = option(
         16, "more faces than this are encoded in several batches", ge=1, le=1024
@@ -58,7 +63,7 @@ class EngineConfig(Options):
 
 
 def batch_sizes(most: int) -> tuple[int, ...]:
-    """The numbers of faces for which shapes are prepared: the powers of two, and the largest.
+    """Return the numbers of faces for which shapes are prepared: powers of two, and the largest.
 
     >>> batch_sizes(12)
     (1, 2, 4, 8, 12)
@@ -67,19 +72,31 @@ def batch_sizes(most: int) -> tuple[int, ...]:
 
 
 class Engine:
-    """A bundle's encoder, ready to run. Safe to share between threads: one batch at a time.
+    """A bundle's encoder, ready to run. Threads may share it: it computes one batch at a time.
 
-    Where memory does not suffice for a batch, smaller ones are used from then on.
+    After a batch for which memory does not suffice, the engine uses smaller ones.
 
     Args:
         bundle: a verified bundle.
         config: see `EngineConfig`.
+        model: runs in place of the bundle's weights: from float pixels (n, 3, size, size) to
+            logits (n, classes) by task name.
+
+    Attributes:
+        bundle: as given.
+        device: that computes.
+        dtype: number format of the pixels and of the tower.
+        model: the function that computes logits: the plain encoder, a frozen graph, `Compiled`, or
+            the one given.
 
     Raises:
-        OptionError: the device is not there, or cannot do the precision.
+        OptionError: this machine lacks the device, or the device cannot do the precision.
+        BundleError: the weights do not fit the manifest.
     """
 
-    def __init__(self, bundle: Bundle, config: EngineConfig | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, config: EngineConfig | None = None, *, model: Encode | None = None
+    ) -> None:
         config = config or EngineConfig()
         self.bundle = bundle
         self._config = config
@@ -90,7 +107,7 @@ class Engine:
         self._sizes = batch_sizes(config.max_batch)
         self._preprocessing = bundle.manifest.preprocessing
         self._lock = threading.Lock()
-        self._model = self._prepare(config)
+        self.model = model or self._prepare(config)
         temperatures = bundle.manifest.temperatures
         self._temperatures = {task.name: temperatures.get(task.name, 1.0) for task in bundle.tasks}
 
@@ -98,52 +115,53 @@ class Engine:
         model = self.bundle.build_model().to(self.device).requires_grad_(False).eval()
         model.cast_tower(self.dtype)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        plain: Encode = model
-        if config.fuse and self.device.type == "cpu":
-            plain = fused(model, self._preprocessing.size, self.dtype)
-        return Compiled(model, plain, len(self._sizes)) if config.compile else plain
+        if self.device.type == "cpu":
+            if config.compile:
+                _log.warning("engine.compile is ignored on the CPU, where engine.fuse is faster")
+            return fused(model, self._preprocessing.size, self.dtype) if config.fuse else model
+        return Compiled(model, len(self._sizes)) if config.compile else model
 
     @property
     def aligner(self) -> Aligner:
-        """Cuts faces the way the weights expect them."""
+        """The aligner that cuts faces as the weights expect them."""
         return self._preprocessing.aligner
 
     @property
     def max_batch(self) -> int:
-        """Faces that are encoded at once; less than was configured once memory has run out."""
+        """Most faces in one batch; smaller than configured once memory has run out."""
         return self._sizes[-1]
 
     def warm_up(self) -> None:
         """Encode blank faces, one batch of each size, so that no real face waits for preparations.
 
-        Where nothing is compiled, sizes that a slow tower would take long for are left out.
+        Without a compiled model it stops after 3 s: a slow tower leaves the larger sizes out.
 
         Raises:
             EngineMemoryError: memory does not suffice for a single face.
         """
         side = self._preprocessing.size
         blank = np.zeros((side, side, 3), np.uint8)
-        begun = time.monotonic()
+        started = time.monotonic()
         for count in self._sizes:
-            if time.monotonic() - begun > _PATIENCE and not isinstance(self._model, Compiled):
+            if time.monotonic() - started > _WARM_UP_S and not isinstance(self.model, Compiled):
                 return
             self.encode([blank] * count)
 
     def share_cores(self) -> None:
-        """Compute with no more threads than are worth it, where other programs want the cores.
+        """Reduce the threads to those that are worth it, so that other programs have the cores.
 
-        Does nothing on a GPU, or where `EngineConfig.threads` says how many.
+        Does nothing on a GPU, or if `EngineConfig.threads` gives the number.
         """
         if self.device.type == "cpu" and not self._config.threads:
             side = self._preprocessing.size
-            faces = [np.zeros((side, side, 3), np.uint8)] * _FACES_BEFORE_A_ROBOT
+            faces = [np.zeros((side, side, 3), np.uint8)] * _USUAL_FACES
             torch.set_num_threads(worthwhile_threads(lambda: self.encode(faces)))
 
     def encode(self, aligned: Sequence[Image]) -> dict[str, Floats]:
-        """Calibrated class probabilities of aligned faces.
+        """Return the calibrated class probabilities of aligned faces.
 
         Args:
-            aligned: uint8 BGR pictures as `aligner` cuts them; may be empty.
+            aligned: uint8 BGR pictures (size, size, 3) as `aligner` cuts them; may be empty.
 
         Returns:
             float32 (n, classes) by task name; every row sums to 1.
@@ -168,7 +186,7 @@ class Engine:
         }
 
     def _try_batch(self, aligned: Sequence[Image]) -> dict[str, Floats] | None:
-        """Probabilities of a batch; None where memory ran out, so that a smaller one is due."""
+        """Return the probabilities of a batch; None if memory ran out and it must be smaller."""
         count = self._padded(len(aligned))
         with self._lock:
             try:
@@ -176,19 +194,19 @@ class Engine:
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                why = (str(error).splitlines() or [type(error).__name__])[0]
-            # Only out here has the error, and with it what it held of the batch, gone.
-            self._take_smaller_than(count, why)
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+            # Outside of the handler: the error, which holds tensors of the batch, is freed by now.
+            self._take_smaller_than(count, reason)
         return None
 
-    def _take_smaller_than(self, count: int, why: str) -> None:
+    def _take_smaller_than(self, count: int, reason: str) -> None:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         smaller = tuple(size for size in self._sizes if size < count)
         if not smaller:
             raise EngineMemoryError(
                 f"memory on {self.device} does not suffice for one face of "
-                f"{self._preprocessing.size} px in {self.bundle.bundle_id}: {why}. "
+                f"{self._preprocessing.size} px in {self.bundle.bundle_id}: {reason}. "
                 "End other programs, or use a bundle with a smaller backbone"
                 f"{'' if self.device.type == 'cpu' else ', or set engine.device to cpu'}."
             )
@@ -197,24 +215,24 @@ class Engine:
             "memory does not suffice for %d faces at once; from now on %d (%s)",
             count,
             smaller[-1],
-            why,
+            reason,
         )
 
     def _padded(self, count: int) -> int:
-        """How many faces are run for ``count``: of a compiled model only prepared numbers.
+        """Return how many faces to run for ``count``: a compiled model takes prepared sizes only.
 
-        Other forms take any number at little cost, less than the faces added would be.
+        Other forms take any number, at less cost than that of the added faces.
         """
-        if not (isinstance(self._model, Compiled) and self._model.works):
+        if not (isinstance(self.model, Compiled) and self.model.works):
             return count
         return next((size for size in self._sizes if size >= count), count)
 
     def _encode_batch(self, aligned: Sequence[Image], count: int) -> dict[str, Floats]:
         faces = [*aligned, *[aligned[-1]] * (count - len(aligned))]
-        # Optimising anew for every number of faces would hold up the first frame with that many.
+        # Torch would optimise again for each number of faces, and delay the first frame with it.
         with torch.inference_mode(), torch.jit.optimized_execution(False):
             pixels = self._preprocessing.pixels(faces).to(self.device, self.dtype)
-            logits = self._model(pixels)
+            logits = self.model(pixels)
             # The softmax is taken in float32: half precision would not sum to 1.
             return {
                 task: torch.softmax(row[: len(aligned)].float() / self._temperatures[task], dim=1)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import logging
 import platform
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -15,9 +15,9 @@ import torch
 from fsb_perception.bundles.bundle import Bundle
 from fsb_perception.bundles.preprocessing import Preprocessing
 from fsb_perception.heads import build_head
-from fsb_perception.inference import graphs, hardware
+from fsb_perception.inference import hardware
 from fsb_perception.inference.engine import Engine, EngineConfig, EngineMemoryError, batch_sizes
-from fsb_perception.inference.graphs import Compiled, fused
+from fsb_perception.inference.graphs import Compiled, fused, logits_agree
 from fsb_perception.model import MultitaskEncoder
 from fsb_perception.options import OptionError
 from fsb_perception.tasks import TASKS
@@ -45,11 +45,11 @@ def faces(count: int, seed: int = 0, side: int = 80) -> list[Image]:
 
 @pytest.mark.parametrize("count", [0, 1, 3, 16, 17, 40])
 def test_one_row_a_face_that_sums_to_one(engine: Engine, count: int) -> None:
-    said = engine.encode(faces(count))
-    assert {task: rows.shape for task, rows in said.items()} == {
+    probabilities = engine.encode(faces(count))
+    assert {task: rows.shape for task, rows in probabilities.items()} == {
         name: (count, len(task.labels)) for name, task in TASKS.items()
     }
-    for rows in said.values():
+    for rows in probabilities.values():
         assert rows.dtype == np.float32
         np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
 
@@ -66,8 +66,8 @@ def test_a_face_is_read_alike_alone_and_in_company(bundle: Bundle) -> None:
 def test_threads_may_share_an_engine(engine: Engine) -> None:
     expected = engine.encode(faces(2))
     with ThreadPoolExecutor(4) as pool:
-        for said in pool.map(lambda _: engine.encode(faces(2)), range(12)):
-            for task, rows in said.items():
+        for probabilities in pool.map(lambda _: engine.encode(faces(2)), range(12)):
+            for task, rows in probabilities.items():
                 np.testing.assert_allclose(rows, expected[task], atol=1e-5)
 
 
@@ -83,10 +83,10 @@ def test_a_temperature_softens_but_keeps_the_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_the_fused_encoder_says_the_same(bundle: Bundle, count: int) -> None:
+def test_the_fused_encoder_computes_the_same(bundle: Bundle, count: int) -> None:
     fused, plain = Engine(bundle), Engine(bundle, EngineConfig(fuse=False))
-    assert fused._model is not plain._model
-    assert isinstance(fused._model, torch.jit.ScriptModule)
+    assert isinstance(plain.model, MultitaskEncoder)
+    assert isinstance(fused.model, torch.jit.ScriptModule)
     for task, rows in fused.encode(faces(count)).items():
         np.testing.assert_allclose(rows, plain.encode(faces(count))[task], atol=1e-5)
 
@@ -102,9 +102,9 @@ def test_a_projection_that_norms_of_several_heads_read_is_fused_right() -> None:
     graph = fused(encoder, row.size, torch.float32)
     assert isinstance(graph, torch.jit.ScriptModule)
     pixels = torch.randn(3, 3, row.size, row.size)
-    said = graph(pixels)
+    logits = graph(pixels)
     for task, rows in encoder(pixels).items():
-        torch.testing.assert_close(said[task], rows, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(logits[task], rows, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_projection_that_norms_of_several_heads_read_is_fused_right() -> None:
         ({"device": "cpu", "precision": "fp16"}, "fp16 is for GPUs"),
     ],
 )
-def test_what_the_machine_cannot_do_is_said(
+def test_what_the_machine_cannot_do_is_refused(
     bundle: Bundle, config: dict[str, str], message: str
 ) -> None:
     if config["device"] == "cuda" and torch.cuda.is_available():
@@ -130,10 +130,10 @@ def test_what_is_no_face_is_refused(engine: Engine, face: np.ndarray) -> None:
 
 
 class Small:
-    """Stands in for a model on a device whose memory takes ``room`` faces, and no more."""
+    """Stands in for a model on a device whose memory holds ``room`` faces at most."""
 
-    def __init__(self, model: Callable, room: int, error: type[Exception] = RuntimeError) -> None:
-        self.model, self.room, self.error = model, room, error
+    def __init__(self, bundle: Bundle, room: int, error: type[Exception] = RuntimeError) -> None:
+        self.model, self.room, self.error = bundle.build_model(), room, error
         self.asked: list[int] = []
 
     def __call__(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -156,17 +156,17 @@ def test_where_memory_runs_out_batches_are_halved_for_good(
     bundle: Bundle, error: type[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     expected = Engine(bundle, EXACT).encode(faces(20))
-    engine = Engine(bundle, EXACT)
-    engine._model = small = Small(engine._model, room=5, error=error)
+    small = Small(bundle, room=5, error=error)
+    engine = Engine(bundle, EXACT, model=small)
     with caplog.at_level(logging.WARNING):
-        said = engine.encode(faces(20))
+        probabilities = engine.encode(faces(20))
     assert small.asked == [16, 8, 4, 4, 4, 4, 4]
     assert engine.max_batch == 4
     assert [record.getMessage()[:60] for record in caplog.records] == [
         "memory does not suffice for 16 faces at once; from now on 8 ",
         "memory does not suffice for 8 faces at once; from now on 4 (",
     ]
-    for task, rows in said.items():
+    for task, rows in probabilities.items():
         np.testing.assert_allclose(rows, expected[task], atol=1e-5)
     small.asked.clear()
     engine.encode(faces(9))
@@ -174,8 +174,8 @@ def test_where_memory_runs_out_batches_are_halved_for_good(
 
 
 def test_warming_up_finds_what_memory_takes(bundle: Bundle) -> None:
-    engine = Engine(bundle)
-    engine._model = small = Small(engine._model, room=4)
+    small = Small(bundle, room=4)
+    engine = Engine(bundle, EXACT, model=small)
     engine.warm_up()
     assert engine.max_batch == 4
     small.asked.clear()
@@ -183,27 +183,24 @@ def test_warming_up_finds_what_memory_takes(bundle: Bundle) -> None:
     assert small.asked == [4] * 4
 
 
-def test_no_memory_for_one_face_is_said(bundle: Bundle) -> None:
-    engine = Engine(bundle)
-    engine._model = Small(engine._model, room=0)
+def test_no_memory_for_one_face_is_an_error(bundle: Bundle) -> None:
+    engine = Engine(bundle, EXACT, model=Small(bundle, room=0))
     for _ in range(2):
         with pytest.raises(EngineMemoryError, match=r"one face of 80 px in random@\w+: CUDA out"):
             engine.encode(faces(3))
 
 
 def test_what_is_no_lack_of_memory_is_raised_as_it_is(bundle: Bundle) -> None:
-    engine = Engine(bundle)
-
     def broken(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    engine._model = broken
+    engine = Engine(bundle, model=broken)
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         engine.encode(faces(3))
     assert engine.max_batch == 16
 
 
-def test_torch_says_that_memory_is_lacking_as_expected() -> None:
+def test_torch_reports_a_lack_of_memory_as_expected() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 50)
     assert hardware.is_out_of_memory(caught.value)
@@ -242,7 +239,7 @@ def test_emulated_bf16_is_measured_to_be_slow() -> None:
     assert made_for_it or hardware.bf16_gain() < 1
 
 
-def test_slow_bf16_is_obeyed_with_a_word(
+def test_slow_bf16_is_used_with_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(hardware, "bf16_gain", lambda: 0.01)
@@ -250,64 +247,78 @@ def test_slow_bf16_is_obeyed_with_a_word(
     assert "100 times slower" in caplog.text
 
 
+def plain_model(bundle: Bundle) -> MultitaskEncoder:
+    return bundle.build_model().requires_grad_(False)
+
+
 @pytest.mark.parametrize("count", [1, 3, 5, 11])
-def test_a_compiled_encoder_meets_prepared_sizes_only(
+def test_a_compiled_encoder_gets_prepared_sizes_only(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    expected = Engine(bundle).encode(faces(count))
-    met: list[int] = []
+    expected = Engine(bundle, EXACT).encode(faces(count))
+    sizes: list[int] = []
 
     def compile_by_noting(model: torch.nn.Module, **_: object) -> Callable:
         def noting(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-            met.append(len(pixels))
+            sizes.append(len(pixels))
             return model(pixels)
 
         return noting
 
     monkeypatch.setattr(torch, "compile", compile_by_noting)
-    engine = Engine(bundle, EngineConfig(compile=True, max_batch=8))
+    config = EngineConfig(precision="fp32", max_batch=8)
+    engine = Engine(bundle, config, model=Compiled(plain_model(bundle), sizes=4))
     engine.warm_up()
-    prepared = set(met)
+    prepared = set(sizes)
     assert prepared == {1, 2, 4, 8}
-    met.clear()
-    said = engine.encode(faces(count))
-    assert sum(met) >= count
-    assert set(met) <= prepared
-    for task, rows in said.items():
+    sizes.clear()
+    probabilities = engine.encode(faces(count))
+    assert sum(sizes) >= count
+    assert set(sizes) <= prepared
+    for task, rows in probabilities.items():
         assert rows.shape == expected[task].shape
         np.testing.assert_allclose(rows, expected[task], atol=1e-5)
 
 
-def test_a_compiled_encoder_that_says_otherwise_is_not_used(
+def test_a_compiled_encoder_that_differs_is_not_used(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected = Engine(bundle, EXACT).encode(faces(2))
     other = random_bundle(bundle.folder.parent / "other", seed=1).build_model()
     monkeypatch.setattr(torch, "compile", lambda *_, **__: other)
-    said = Engine(bundle, EngineConfig(compile=True, precision="fp32")).encode(faces(2))
+    engine = Engine(bundle, EXACT, model=Compiled(plain_model(bundle), sizes=1))
+    probabilities = engine.encode(faces(2))
     assert [record.message for record in caplog.records] == [
-        "torch.compile is of no use here (it differs from the plain encoder); "
+        "torch.compile does not work here (it differs from the plain encoder); "
         "the encoder runs without it"
     ]
-    for task, rows in said.items():
+    for task, rows in probabilities.items():
         np.testing.assert_allclose(rows, expected[task], atol=1e-5)
 
 
-@pytest.fixture(scope="module")
-def micro(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return random_bundle(
-        tmp_path_factory.mktemp("micro"),
-        backbone="SigLIP2-micro",
-        preprocessing=Preprocessing(size=32),
-    )
+def test_on_the_cpu_nothing_is_compiled(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delattr(torch, "compile")
+    engine = Engine(bundle, EngineConfig(device="cpu", compile=True))
+    assert isinstance(engine.model, torch.jit.ScriptModule)
+    assert "engine.compile is ignored on the CPU" in caplog.text
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Keep inductor from starting processes that outlive the test."""
+    with torch._inductor.config.patch(compile_threads=1):
+        yield
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+@pytest.mark.usefixtures("one_thread")
 def test_torch_compiles(caplog: pytest.LogCaptureFixture) -> None:
     # Not a tower, however small: that takes a minute.
     tower = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 8), torch.nn.GELU())
     model = MultitaskEncoder(tower, {"gender": torch.nn.Linear(8, 2)}).eval()
-    compiled = Compiled(model, model, sizes=1)
+    compiled = Compiled(model, sizes=1)
     with torch.inference_mode():
         pixels = torch.rand(2, 3, 4, 4)
         torch.testing.assert_close(compiled(pixels), model(pixels), atol=1e-5, rtol=0)
@@ -317,21 +328,22 @@ def test_torch_compiles(caplog: pytest.LogCaptureFixture) -> None:
     assert not [record for record in ours if record.levelno >= logging.WARNING]
 
 
-def test_without_a_compiler_the_plain_encoder_answers(
-    micro: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.usefixtures("one_thread")
+def test_without_a_compiler_the_plain_encoder_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected = Engine(micro).encode(faces(3, side=32))
+    micro = random_bundle(tmp_path, backbone="SigLIP2-micro", preprocessing=Preprocessing(size=32))
+    expected = Engine(micro, EXACT).encode(faces(3, side=32))
     monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("no-such-compiler",))
     monkeypatch.setattr(torch._inductor.config, "force_disable_caches", True)
-    engine = Engine(micro, EngineConfig(compile=True))
+    engine = Engine(micro, EXACT, model=Compiled(plain_model(micro), sizes=5))
     for _ in range(2):
-        said = engine.encode(faces(3, side=32))
-        for task, rows in said.items():
+        for task, rows in engine.encode(faces(3, side=32)).items():
             np.testing.assert_allclose(rows, expected[task], atol=1e-5)
     (record,) = [
         record for record in caplog.records if record.name == "fsb_perception.inference.graphs"
     ]
-    assert "torch.compile is of no use here (InductorError: InvalidCxxCompiler" in record.message
+    assert "torch.compile does not work here (InductorError: InvalidCxxCompiler" in record.message
 
 
 @pytest.mark.parametrize("head", ["text", "mlp"])
@@ -341,19 +353,18 @@ def test_half_precision_is_for_the_tower_alone(tmp_path: Path, head: str) -> Non
         tmp_path, backbone="PE-Core-micro", head=head, preprocessing=Preprocessing(size=32)
     )
     engine = Engine(bundle, EngineConfig(precision="bf16", device="cpu", fuse=False))
-    assert isinstance(engine._model, MultitaskEncoder)
+    assert isinstance(engine.model, MultitaskEncoder)
     kept = bundle.build_model().heads.state_dict()
-    for name, tensor in engine._model.heads.state_dict().items():
+    for name, tensor in engine.model.heads.state_dict().items():
         assert torch.equal(tensor, kept[name])
-    assert {p.dtype for p in engine._model.tower.parameters()} == {torch.bfloat16}
-    said = engine.encode(faces(3, side=32))
-    for rows in said.values():
+    assert {p.dtype for p in engine.model.tower.parameters()} == {torch.bfloat16}
+    for rows in engine.encode(faces(3, side=32)).values():
         np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
 
 
 def test_forms_of_a_model_are_compared_by_their_largest_logit() -> None:
     logits = {"emotion": torch.tensor([[90.0, -40.0]])}
     off = {"emotion": torch.tensor([[91.0, -40.5]])}
-    assert graphs._agree(logits, off, torch.bfloat16)
-    assert not graphs._agree(logits, off, torch.float32)
-    assert not graphs._agree(logits, {"emotion": torch.full((1, 2), torch.nan)}, torch.bfloat16)
+    assert logits_agree(logits, off, torch.bfloat16)
+    assert not logits_agree(logits, off, torch.float32)
+    assert not logits_agree(logits, {"emotion": torch.full((1, 2), torch.nan)}, torch.bfloat16)
