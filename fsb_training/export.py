@@ -1,4 +1,4 @@
-"""From a finished run to a calibrated bundle that says what was measured."""
+"""Export: from a finished run to a calibrated bundle with its measured metrics."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from fsb_perception.bundles.bundle import Bundle, load_bundle, save_bundle
 from fsb_perception.bundles.manifest import FORMAT_VERSION, BundleTask, Manifest, TrainingData
 from fsb_perception.inference.engine import Engine, EngineConfig
 from fsb_perception.model import MultitaskEncoder
+from fsb_perception.progress import SILENT, Progress
 from fsb_perception.tasks import TASKS
 from fsb_perception.towers.backbones import BACKBONES
 from fsb_perception.types import Floats
-from fsb_training.data.batches import Source
+from fsb_training.data.faces import Source
 from fsb_training.data.sources import filter_records, training_counts
 from fsb_training.datasets import DATASETS
 from fsb_training.judging import evaluate
@@ -33,12 +34,24 @@ def export(
     folder: Path,
     sources: Sequence[Source],
     dev: Sequence[Source],
+    progress: Progress = SILENT,
 ) -> Bundle:
-    """Calibrate on the validation split, save, and measure what was saved with the robot's engine.
+    """Calibrate on the validation split, save, and measure the saved bundle by the robot's engine.
 
-    One temperature a task, at which confidence is accuracy on average, is fitted on the very faces
-    that the manifest's ECE is then measured on: one number from thousands of faces flatters it
-    little, but it is not a held-out figure.
+    Each task gets one temperature, at which the mean confidence equals the accuracy. The ECE in the
+    manifest is measured on the same faces: one number fitted on thousands of faces makes it look
+    only slightly better, but it is not a held-out figure.
+
+    Args:
+        recipe: as it was trained.
+        encoder: in its training form.
+        folder: of the bundle.
+        sources: the faces that were learned from, for the manifest.
+        dev: the validation split.
+        progress: of the faces that are judged.
+
+    Raises:
+        BundleError: the bundle cannot be written.
     """
     device = next(encoder.parameters()).device
     encoder = deploy(encoder, recipe.adapter).to(device)
@@ -47,42 +60,45 @@ def export(
     filtered = filter_records(sources)
     manifest = manifest_of(recipe, temperatures, training_counts(sources), filtered)
     bundle = save_bundle(folder, manifest, encoder, recipe.weights_precision)
-    metrics = measure(bundle, dev)
-    labelled = {f"{name}:dev": tasks for name, tasks in metrics.items()}
-    measured = manifest.model_copy(update={"metrics": labelled})
-    return save_bundle(folder, measured, encoder, recipe.weights_precision)
+    metrics = measure(bundle, dev, progress)
+    measured = {f"{name}:dev": tasks for name, tasks in metrics.items()}
+    manifest = manifest.model_copy(update={"metrics": measured})
+    return save_bundle(folder, manifest, encoder, recipe.weights_precision)
 
 
 def measure(
-    bundle: Bundle, sources: Sequence[Source], config: EngineConfig | None = None
+    bundle: Bundle, sources: Sequence[Source], progress: Progress = SILENT
 ) -> evaluate.Metrics:
-    """Metrics of a bundle by data set and task, through the engine that the robot runs.
+    """Return metrics of a bundle by data set and task, measured by the engine that the robot runs.
 
-    Those that people read: the likelihoods, which are for comparing runs, stay in their logs.
+    The likelihoods are left out: they serve to compare runs, whose logs have them.
     """
-    found = evaluate.judge(answers(bundle, sources, config), sources)
+    metrics = evaluate.judge(answers(bundle, sources, progress=progress), sources)
     return {
         name: {
             task: {metric: row[metric] for metric in row if metric not in _FOR_LOGS}
             for task, row in tasks.items()
         }
-        for name, tasks in found.items()
+        for name, tasks in metrics.items()
     }
 
 
 def answers(
-    bundle: Bundle, sources: Sequence[Source], config: EngineConfig | None = None
+    bundle: Bundle,
+    sources: Sequence[Source],
+    config: EngineConfig | None = None,
+    progress: Progress = SILENT,
 ) -> dict[str, dict[str, Floats]]:
-    """Calibrated probabilities (n, classes) by data set and task."""
+    """Return calibrated probabilities (n, classes) by data set and task."""
     engine = Engine(bundle, config or EngineConfig(max_batch=64))
     return {
-        source.faces.name: evaluate.run(source, engine.aligner, engine.encode, progress=True)
+        source.faces.name: evaluate.run(source, engine.aligner, engine.encode, progress)
         for source in sources
     }
 
 
 def _temperature(task: str, logits: dict[str, dict[str, Floats]], dev: Sequence[Source]) -> float:
-    """Over all data sets that have the task, each face counting once."""
+    """Fit one temperature over all data sets that have the task; each face counts once."""
     rows, labels = evaluate.together(logits, dev, task)
     return round(match_confidence(rows, labels), 4) if len(labels) else 1.0
 
@@ -93,13 +109,13 @@ def manifest_of(
     counts: dict[str, int],
     filtered: Mapping[str, Any] | None = None,
 ) -> Manifest:
-    """What a bundle of this recipe says of itself before anything is measured.
+    """Return the manifest of a bundle before its metrics are measured.
 
     Args:
         recipe: as it was trained.
         temperatures: by task.
-        counts: faces learned from, by data set.
-        filtered: what filters did to each data set, where there were any.
+        counts: number of faces learned from, by data set.
+        filtered: the effect of the filters by data set, where there were any.
     """
     row = BACKBONES[recipe.backbone]
     return Manifest(
@@ -127,24 +143,24 @@ def manifest_of(
 
 
 def _training_data(recipe: Recipe, counts: Mapping[str, int]) -> tuple[TrainingData, ...]:
-    """What this run learned from, and before it the bundle that it went on from."""
+    """Return the data of this run, and of the bundle that it went on from."""
     weights = recipe.weights
     before = load_bundle(weights.bundle, weights.allow_download) if weights.bundle else None
-    found = {entry.name: entry for entry in (before.manifest.training_data if before else ())}
+    entries = {entry.name: entry for entry in (before.manifest.training_data if before else ())}
     for name, count in counts.items():
-        most = max(count, found[name].count) if name in found else count
-        found[name] = TrainingData(name=name, count=most, licence=DATASETS[name].licence)
-    return tuple(found.values())
+        most = max(count, entries[name].count) if name in entries else count
+        entries[name] = TrainingData(name=name, count=most, licence=DATASETS[name].licence)
+    return tuple(entries.values())
 
 
 def _public(recipe: Recipe) -> dict[str, object]:
-    """The recipe without the folders of the machine that trained it."""
-    said = recipe.model_dump(mode="json", exclude={"licence", "intended_use", "limits"})
+    """Return the recipe without the folders of the machine that trained it."""
+    values = recipe.model_dump(mode="json", exclude={"licence", "intended_use", "limits"})
     for folder in ("root", "cache"):
-        said["data"].pop(folder)
-    weights, filters = said["weights"], said["data"]["filters"]
+        values["data"].pop(folder)
+    weights, filters = values["weights"], values["data"]["filters"]
     for part in ("tower", "text", "tokenizer", "bundle"):
         weights[part] = Path(weights[part]).name
     for group, part in (("agreement", "predictions"), ("celebrities", "identities")):
         filters[group][part] = Path(filters[group][part]).name
-    return said
+    return values

@@ -28,8 +28,9 @@ from rich.table import Table
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.tasks import TASKS
 from fsb_perception.towers.backbones import BACKBONES
-from fsb_training.data.batches import Batch, Source, loader
-from fsb_training.data.faces import FaceStore
+from fsb_training.data.batches import Batch, loader
+from fsb_training.data.faces import Source
+from fsb_training.data.store import FaceStore
 from fsb_training.datasets.faceset import FaceSet
 from fsb_training.learning.checkpoints import start
 from fsb_training.learning.objectives import build_batches

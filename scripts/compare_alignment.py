@@ -20,7 +20,7 @@ from sklearn.linear_model import RidgeClassifier
 
 from fsb_perception.alignment import Aligner, AlignmentMethod
 from fsb_perception.types import Floats
-from fsb_training.data.batches import Source
+from fsb_training.data.faces import Source
 from fsb_training.data.sources import open_split
 from fsb_training.recipe_options import DataOptions
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fsb_training.commands import tables
-from fsb_training.commands.options import CONSOLE, Settings
+from fsb_training.commands.options import CONSOLE, PROGRESS, Settings
 
 if TYPE_CHECKING:
     from fsb_training.filters import Outcome
@@ -43,7 +43,7 @@ def data(
         check_picture(picture)
     outcomes = _preview(recipe, [*(settings or ()), f"data.root={root}"]) if recipe else None
     asked = [*(datasets or ()), *(more_datasets or ())]
-    parts = survey.survey(root, asked, open_pictures=open_pictures)
+    parts = survey.survey(root, asked, open_pictures=open_pictures, progress=PROGRESS)
     fine = report(CONSOLE, parts, root, picture, asked_for=bool(asked))
     if outcomes is not None:
         CONSOLE.print(tables.filters_table(outcomes) if outcomes else "No filter is on.")

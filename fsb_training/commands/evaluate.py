@@ -12,6 +12,7 @@ from fsb_perception.command_options import DeviceOption
 from fsb_training.commands import tables
 from fsb_training.commands.options import (
     CONSOLE,
+    PROGRESS,
     Cache,
     MinCount,
     Threads,
@@ -63,8 +64,8 @@ def evaluate(
     with faces_folder(cache) as folder:
         split = judging.dev_split([loaded.manifest])
         options = DataOptions(root=str(data_root), cache=str(folder), **split)
-        sources = judging.open_parts(specs, options)
-        probabilities = answers(loaded, sources, config)
+        sources = judging.open_parts(specs, options, PROGRESS)
+        probabilities = answers(loaded, sources, config, PROGRESS)
     measured = results.results(probabilities, sources, loaded.manifest.temperatures, min_count)
     metrics = results.to_json(measured)
     CONSOLE.print(tables.metrics_table(metrics))

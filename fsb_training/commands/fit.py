@@ -6,9 +6,11 @@ import logging
 from pathlib import Path
 
 from fsb_perception.command_options import DeviceOption
+from fsb_perception.progress import SILENT
 from fsb_training.commands import tables
 from fsb_training.commands.options import (
     CONSOLE,
+    PROGRESS,
     RecipeFile,
     Run,
     Settings,
@@ -41,14 +43,15 @@ def fit(
     options = chosen.optimiser
     with distributed.joined(options.batch_size, device, options.precision) as world:
         _log_once(world.leads)
+        progress = PROGRESS if world.leads else SILENT
         # Errors of recipe, weights and folder come first: finding the faces may take hours.
         state = trainer.begin(chosen, folder, device, world)
         with world.leader_first():
-            sources, dev = open_sources(chosen)
-        encoder = trainer.fit(chosen, folder, sources, dev, device, world, state)
+            sources, dev = open_sources(chosen, progress)
+        encoder = trainer.fit(chosen, folder, sources, dev, device, world, state, progress)
         if not world.leads:
             return
-        bundle = export_bundle(chosen, encoder, folder / "bundle", sources, dev)
+        bundle = export_bundle(chosen, encoder, folder / "bundle", sources, dev, progress)
     CONSOLE.print(tables.metrics_table(bundle.manifest.metrics))
     CONSOLE.print(f"{bundle.bundle_id}, {bundle.size_bytes / 1e6:.1f} MB, in {bundle.folder}")
 
@@ -68,8 +71,8 @@ def export(recipe: RecipeFile, to: Path, settings: Settings = None, run: Run = N
         )
     trainer.require_own(chosen, folder)
     state = trainer.resume(chosen, folder)
-    sources, dev = open_sources(chosen)
-    bundle = export_bundle(chosen, state.shipped(), to, sources, dev)
+    sources, dev = open_sources(chosen, PROGRESS)
+    bundle = export_bundle(chosen, state.shipped(), to, sources, dev, PROGRESS)
     CONSOLE.print(tables.metrics_table(bundle.manifest.metrics))
     CONSOLE.print(f"{bundle.bundle_id} after step {state.step}, in {bundle.folder}")
 

@@ -11,7 +11,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from fsb_perception.progress import TerminalProgress
+
 CONSOLE = Console()
+PROGRESS = TerminalProgress(CONSOLE)
 
 RecipeFile = Annotated[
     str,

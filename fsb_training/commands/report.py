@@ -10,6 +10,7 @@ import typer
 from fsb_perception.command_options import DeviceOption
 from fsb_training.commands.options import (
     CONSOLE,
+    PROGRESS,
     Cache,
     MinCount,
     Threads,
@@ -63,6 +64,6 @@ def report(
     set_threads(threads)
     with faces_folder(cache) as folder:
         options = DataOptions(root=str(data_root), cache=str(folder), **split)
-        sources = open_parts([*datasets, *(more_datasets or ())], options)
+        sources = open_parts([*datasets, *(more_datasets or ())], options, PROGRESS)
         page = write_report(out, loaded, sources, config, choices)
     CONSOLE.print(f"Written: {page}", soft_wrap=True, highlight=False)

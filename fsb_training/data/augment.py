@@ -1,7 +1,7 @@
-"""What a picture goes through at each visit.
+"""Random changes of a picture at each visit: place, light, colour, resolution, a hidden patch.
 
-All emotion pictures are small and grey while a robot's camera is not. So colour, sharpness and
-resolution are changed for every data set alike, lest they become clues.
+All emotion pictures are small and grey, while a robot's camera is not. So colour, sharpness and
+resolution are changed for every data set alike. Otherwise they would become clues to the label.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fsb_training.recipe_options import AugmentOptions
 def augmented(
     image: Image, face: Face, aligner: Aligner, options: AugmentOptions, rng: Generator
 ) -> Image:
-    """The aligned face of ``image`` as one random variant, uint8 BGR (size, size, 3).
+    """Return a random variant of the aligned face of ``image``, uint8 BGR (size, size, 3).
 
     Position, rotation, scale and mirroring are part of the one warp that alignment does anyway, so
     the picture is sampled once.
@@ -39,7 +39,7 @@ def augmented(
 
 
 def _jitter(size: int, options: AugmentOptions, rng: Generator) -> Floats:
-    """3 x 3 map from the aligned face to its jittered, perhaps mirrored, place."""
+    """Return the 3 x 3 map from the aligned face to its jittered, perhaps mirrored, place."""
     angle = np.deg2rad(rng.uniform(-options.rotation, options.rotation))
     scale = 1 + rng.uniform(-options.scale, options.scale)
     # Faces differ in proportion, and detectors in how they measure them.
@@ -77,7 +77,7 @@ def _relight(picture: Image, light: float, rng: Generator) -> Image:
 
 
 def _hide(picture: Image, rng: Generator) -> Image:
-    """Random erasing (Zhong et al., AAAI 2020) with noise."""
+    """Fill a random rectangle with noise (random erasing, Zhong et al., AAAI 2020)."""
     size = picture.shape[0]
     height, width = rng.integers(size // 8, size // 2, 2)
     top, left = rng.integers(0, size - height), rng.integers(0, size - width)

@@ -1,4 +1,7 @@
-"""Batches are a function of the step alone, so a resumed run goes on as it would have."""
+"""The batches of a run: a function of the step alone, so that a resumed run goes on exactly.
+
+seed, step --> rng --> faces drawn --> partners (mixup) --> pictures or activations, targets
+"""
 
 from __future__ import annotations
 
@@ -15,40 +18,28 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from fsb_perception.alignment import Aligner
-from fsb_perception.types import Image
+from fsb_perception.types import Floats, Image
 from fsb_training.data.augment import augmented
-from fsb_training.data.balance import drawing
-from fsb_training.data.faces import FaceStore
+from fsb_training.data.balance import draw_chances
+from fsb_training.data.faces import Source
 from fsb_training.data.mixup import Mixture, mixture, unmixed
 from fsb_training.data.targets import targets
 from fsb_training.data.views import Views
-from fsb_training.datasets.faceset import FaceSet
-from fsb_training.filters import Outcome
 from fsb_training.recipe import Recipe
 
 Activations = Mapping[tuple[str, int], Sequence[NDArray[np.floating]]]
-"""What a frozen prefix made of a data set's faces at a picture size: (faces, ...) by view."""
+"""Outputs of a frozen prefix by data set and picture size: (faces, ...) for each view."""
 
-
-@dataclass(frozen=True)
-class Source:
-    """A data set's faces, where each lies in its store, and what filters did before."""
-
-    faces: FaceSet
-    store: FaceStore
-    rows: NDArray[np.int64]
-    filters: tuple[Outcome, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.faces)
+Drawn = Sequence[tuple[int, int]]
+"""The faces of a batch: index of the source, and row in it."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's pictures and what is known of them.
+    """Inputs and targets of one step.
 
     Attributes:
-        pixels: uint8 (n, 3, s, s), BGR; or what a frozen prefix made of them, float (n, ...).
+        pixels: uint8 (n, 3, s, s), BGR; or the output of a frozen prefix, float (n, ...).
         targets: float32 (n, classes) by task; rows sum to 1, or to 0 where the label is missing.
     """
 
@@ -57,13 +48,13 @@ class Batch:
 
 
 class StepBatches(Dataset[Batch]):
-    """Batch ``step`` of a run, the same whenever it is asked for.
+    """The batches of a run by index; an index gives the same batch whenever it is read.
 
     Args:
         sources: what is learned from.
-        recipe: how.
-        part: which of a batch's faces to make; the faces do not depend on it.
-        activations: taken in the place of pictures, where a prefix does not learn.
+        recipe: of the run.
+        part: the faces of a batch that this process makes; it does not change which are drawn.
+        activations: outputs of a frozen prefix, which are read in place of pictures.
     """
 
     def __init__(
@@ -78,9 +69,9 @@ class StepBatches(Dataset[Batch]):
         self._part = part
         self._activations = activations
         self._views = [views_of(source, recipe) for source in sources]
-        self._drawing = drawing([source.faces for source in sources], recipe.data)
-        # Cumulative, since a draw by bisection costs nothing beside one over the whole column.
-        self._cumulative = [chances.cumsum() for chances in self._drawing.chances]
+        self._chances = draw_chances([source.faces for source in sources], recipe.data)
+        # Cumulative: a draw by bisection is far cheaper than one over the whole column.
+        self._cumulative = [chances.cumsum() for chances in self._chances.chances]
         self._targets = [
             {t: targets(source.faces, t, recipe.loss) for t in recipe.tasks} for source in sources
         ]
@@ -90,18 +81,18 @@ class StepBatches(Dataset[Batch]):
 
     @property
     def accumulate(self) -> int:
-        """Batches of a step."""
+        """Number of batches in a step of the optimiser."""
         return self._recipe.optimiser.accumulate
 
     @property
     def reads(self) -> bool:
-        """Whether batches are read from disk and not made."""
+        """True if batches are read from disk; False if they are made from pictures."""
         return self._activations is not None
 
     def class_shares(self) -> dict[str, NDArray[np.float64]]:
-        """How often each class of a task is drawn: shares (classes,) of its labels, by task."""
+        """Return the share (classes,) of each class among the drawn labels, by task."""
         return {
-            task: self._drawing.class_shares([rows[task] for rows in self._targets])
+            task: self._chances.class_shares([rows[task] for rows in self._targets])
             for task in self._recipe.tasks
         }
 
@@ -109,52 +100,43 @@ class StepBatches(Dataset[Batch]):
         recipe = self._recipe
         rng = np.random.default_rng([recipe.seed, index])
         side = size_at(index // recipe.optimiser.accumulate, recipe)
-        drawn = self._drawn(rng)
+        drawn = self._draw_batch(rng)
         mixed = self._mixture(drawn, rng)
         make = self._fixed if recipe.data.views else self._fresh
-        return Batch(
-            make(drawn, side, rng, mixed),
-            {
-                task: torch.from_numpy(
-                    mixed.targets(np.stack([self._targets[s][task][row] for s, row in drawn]))[
-                        self._part
-                    ].copy()
-                )
-                for task in recipe.tasks
-            },
-        )
+        pixels = make(drawn, side, rng, mixed)
+        return Batch(pixels, {task: self._targets_of(task, drawn, mixed) for task in recipe.tasks})
 
-    def _drawn(self, rng: np.random.Generator) -> list[tuple[int, int]]:
-        """Which faces, of all processes: a source and a row each. It is what ``rng`` does first."""
+    def _targets_of(self, task: str, drawn: Drawn, mixed: Mixture) -> torch.Tensor:
+        rows: Floats = np.stack([self._targets[s][task][row] for s, row in drawn])
+        return torch.from_numpy(mixed.targets(rows)[self._part].copy())
+
+    def _draw_batch(self, rng: np.random.Generator) -> list[tuple[int, int]]:
+        """Draw the faces of all processes; this is the first use of ``rng``."""
         size = self._recipe.optimiser.batch_size
-        which = rng.choice(len(self._sources), size, p=self._drawing.shares)
-        return [(int(s), self._draw(s, rng)) for s in which]
+        sources = rng.choice(len(self._sources), size, p=self._chances.shares)
+        return [(int(s), self._draw_row(s, rng)) for s in sources]
 
-    def _mixture(self, faces: Sequence[tuple[int, int]], rng: np.random.Generator) -> Mixture:
-        alpha = self._recipe.augment.mixup
-        if not alpha:
-            return unmixed(len(faces))
-        known = [
-            tuple(bool(rows[row].any()) for rows in self._targets[s].values()) for s, row in faces
-        ]
-        return mixture(known, alpha, rng)
-
-    def _draw(self, s: int, rng: np.random.Generator) -> int:
+    def _draw_row(self, s: int, rng: np.random.Generator) -> int:
         cumulative = self._cumulative[s]
         row = int(np.searchsorted(cumulative, rng.random(), "right"))
         return min(row, len(cumulative) - 1)  # the sum may fall short of 1 by a rounding
 
+    def _mixture(self, drawn: Drawn, rng: np.random.Generator) -> Mixture:
+        alpha = self._recipe.augment.mixup
+        if not alpha:
+            return unmixed(len(drawn))
+        known = [
+            tuple(bool(rows[row].any()) for rows in self._targets[s].values()) for s, row in drawn
+        ]
+        return mixture(known, alpha, rng)
+
     def _fresh(
-        self,
-        drawn: Sequence[tuple[int, int]],
-        side: int,
-        rng: np.random.Generator,
-        mixed: Mixture,
+        self, drawn: Drawn, side: int, rng: np.random.Generator, mixed: Mixture
     ) -> torch.Tensor:
-        """Pictures as nobody has seen them before."""
+        """Make a new random variant of each picture."""
         aligner = Aligner(side, self._recipe.alignment)
-        # A stream of chance for each picture: a process needs to make none but its own, and those
-        # that they are mixed with.
+        # Each picture has its own random stream, so a process makes only its own pictures and the
+        # partners that they are mixed with.
         streams = rng.spawn(len(drawn))
 
         @functools.cache
@@ -164,14 +146,10 @@ class StepBatches(Dataset[Batch]):
         return _stacked([mixed.picture(n, picture) for n in range(len(drawn))[self._part]])
 
     def _fixed(
-        self,
-        drawn: Sequence[tuple[int, int]],
-        side: int,
-        rng: np.random.Generator,
-        mixed: Mixture,
+        self, drawn: Drawn, side: int, rng: np.random.Generator, mixed: Mixture
     ) -> torch.Tensor:
-        """A view of each, by chance; or what the prefix made of it. Recipes do not mix these."""
-        del mixed
+        """Take a random view of each picture, or its activations."""
+        del mixed  # a recipe with views and mixup is refused
         views = rng.integers(self._recipe.data.views, size=len(drawn))
         faces = [(s, row, int(v)) for (s, row), v in zip(drawn, views, strict=True)][self._part]
         if self._activations is None:
@@ -188,7 +166,7 @@ class StepBatches(Dataset[Batch]):
 
 
 def views_of(source: Source, recipe: Recipe) -> Views:
-    """The fixed views of a source's faces."""
+    """Return the fixed views of a source's faces."""
     return Views(source.faces.name, source.faces.files, source.rows, source.store, recipe)
 
 
@@ -197,35 +175,37 @@ def _stacked(pictures: Sequence[Image]) -> torch.Tensor:
 
 
 def total_steps(recipe: Recipe) -> int:
-    """Steps of a whole run."""
+    """Return the number of optimiser steps of a whole run."""
     return -(-recipe.optimiser.images // recipe.optimiser.step_images)
 
 
 def size_at(step: int, recipe: Recipe) -> int:
-    """Side of the pictures at a step: small ones first, since they cost less and teach as much."""
+    """Return the side of the pictures at a step, in pixels.
+
+    Small pictures come first, since they cost less and teach as much.
+    """
     ends = np.cumsum(recipe.stage_shares) * total_steps(recipe)
     stage = min(int((step >= ends - 1e-6).sum()), len(recipe.sizes) - 1)
     return recipe.sizes[stage]
 
 
 def loader(dataset: StepBatches, first_step: int) -> Iterator[list[Batch]]:
-    """The batches of each step from ``first_step`` to the end.
+    """Yield the batches of each step from ``first_step`` to the end.
 
-    Pictures are made ahead in one other process. Activations are only read, in this one: that
-    costs less than to hand them over.
+    Another process makes pictures ahead. Activations are only read, in this process: that costs
+    less than to hand them over.
     """
-    each = dataset.accumulate
-    # OpenCV's threads do not survive the fork: the other process would wait for them for ever.
+    # OpenCV's threads do not survive the fork: the other process would wait for them forever.
     cv2.setNumThreads(1)
     batches = iter(
         DataLoader(
             dataset,
             batch_size=None,
-            sampler=range(first_step * each, len(dataset)),
+            sampler=range(first_step * dataset.accumulate, len(dataset)),
             **({} if dataset.reads else _AHEAD),
         )
     )
-    while group := list(islice(batches, each)):
+    while group := list(islice(batches, dataset.accumulate)):
         yield group
 
 

@@ -1,11 +1,11 @@
-"""Mixup: each face of a batch is shown through another one, and learned as a mixture of both.
+"""Mixup: a picture of a batch is blended with another one, and so are their targets.
 
 Zhang et al., "mixup: beyond empirical risk minimization", ICLR 2018.
 
     picture = w picture_i + (1 - w) picture_j       target = w target_i + (1 - w) target_j
 
-Only faces that have labels of the same tasks are mixed. So no known label is thinned by a missing
-one: a row of targets sums to 1 where the label is known, and to 0 where it is not, as without.
+Only faces that have labels of the same tasks are mixed, so a missing label never weakens a known
+one: a row of targets still sums to 1 where the label is known, and to 0 where it is not.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from fsb_perception.types import Floats, Image
 
 @dataclass(frozen=True)
 class Mixture:
-    """Which faces of a batch are shown together.
+    """The partner of each face of a batch, and the weights of both.
 
     Attributes:
-        partner: (n,), index of the other face, perhaps the face itself.
+        partner: (n,), index of the other face; the face itself where it is not mixed.
         weight: (n,), the face's own share, in [0, 1].
     """
 
@@ -33,33 +33,33 @@ class Mixture:
     weight: NDArray[np.float64]
 
     def picture(self, n: int, pictures: Callable[[int], Image]) -> Image:
-        """Face ``n`` of the batch as it is shown; ``pictures`` makes any face's own picture."""
+        """Return the blended picture of face ``n``; ``pictures`` makes any face's own picture."""
         other, own = int(self.partner[n]), float(self.weight[n])
         if other == n:
             return pictures(n)
         return cv2.addWeighted(pictures(n), own, pictures(other), 1 - own, 0)
 
     def targets(self, rows: Floats) -> Floats:
-        """What is to be said of the faces as they are shown, of what is said of them alone.
+        """Return the blended targets.
 
         Args:
-            rows: (n, classes), float32; returned in the same form.
+            rows: (n, classes), float32, of the faces alone; the result has the same form.
         """
         own = self.weight[:, None].astype(np.float32)
         return own * rows + (1 - own) * rows[self.partner]
 
 
 def unmixed(size: int) -> Mixture:
-    """Every face alone."""
+    """Return the mixture of ``size`` faces that leaves each as it is."""
     return Mixture(np.arange(size), np.ones(size))
 
 
 def mixture(known: Sequence[Hashable], alpha: float, rng: np.random.Generator) -> Mixture:
-    """A random partner for every face, among those with labels of the same tasks.
+    """Draw a partner for every face, among those with labels of the same tasks.
 
     Args:
-        known: of each face, what tasks it has labels of.
-        alpha: shares are drawn from Beta(alpha, alpha): below 1 most faces show clearly.
+        known: of each face, the tasks that it has labels of.
+        alpha: weights are drawn from Beta(alpha, alpha); below 1 most faces show clearly.
         rng: gives the same mixture from the same state.
     """
     groups: dict[Hashable, list[int]] = {}

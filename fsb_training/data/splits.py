@@ -1,8 +1,8 @@
-"""Our own validation split: the same at every run, with near-duplicates on one side.
+"""The validation split that we draw ourselves: the same at every run, near-duplicates on one side.
 
 FER2013 and UTKFace hold the same photograph many times over. Faces whose difference hashes are
-nearly equal form a group, and a group goes to one side as a whole. Which side is decided by the
-hash of its first file's name, so adding pictures moves no others.
+nearly equal form a group, and a group goes to one side as a whole. The hash of its first file's
+name decides the side, so adding pictures moves no others.
 """
 
 from __future__ import annotations
@@ -16,21 +16,26 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from fsb_perception.types import Floats, Image
-from fsb_training.data.faces import FaceStore
+from fsb_training.data.store import FaceStore
 from fsb_training.datasets.faceset import FaceSet
 
 _BANDS = 4  # two hashes that differ in fewer bits than this agree in at least one band
 
 
 def difference_hash(image: Image) -> np.uint64:
-    """64 bits: is each pixel of the 9 x 8 grey thumbnail brighter than the next?"""
+    """Return 64 bits: 1 where a pixel of the 9 x 8 grey thumbnail is brighter than the next."""
     grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (9, 8), interpolation=cv2.INTER_AREA)
     bits = (grey[:, :-1] > grey[:, 1:]).ravel()
     return np.packbits(bits).view(np.uint64)[0]
 
 
 def near_duplicates(hashes: NDArray[np.uint64], max_bits: int = _BANDS - 1) -> NDArray[np.int64]:
-    """Group number of each hash; hashes that differ in at most ``max_bits`` bits share one."""
+    """Return a group number for each hash; hashes that differ in few bits share a group.
+
+    Args:
+        hashes: (n,) of `difference_hash`.
+        max_bits: the most bits in which two hashes of a group differ.
+    """
     pairs = []
     for band in hashes.view(np.uint16).reshape(-1, _BANDS).T:
         order = np.argsort(band, kind="stable")
@@ -49,24 +54,24 @@ def near_duplicates(hashes: NDArray[np.uint64], max_bits: int = _BANDS - 1) -> N
 def _close(
     hashes: NDArray[np.uint64], run: NDArray[np.int64], max_bits: int
 ) -> list[tuple[int, int]]:
-    found = []
+    pairs = []
     for position, row in enumerate(run[:-1]):
         rest = run[position + 1 :]
         near = rest[np.bitwise_count(hashes[rest] ^ hashes[row]) <= max_bits]
-        found += [(int(row), int(other)) for other in near]
-    return found
+        pairs += [(int(row), int(other)) for other in near]
+    return pairs
 
 
 def draws(
     faces: FaceSet, store: FaceStore, seed: int, rows: NDArray[np.int64] | None = None
 ) -> Floats:
-    """A number in [0, 1) for each face, (n,), by which splits are made; near-duplicates share one.
+    """Return the number in [0, 1) that decides each face's part, (n,); near-duplicates share it.
 
     Args:
         faces: a part of a data set.
         store: their pictures.
         seed: another seed draws other numbers.
-        rows: where each face lies in the store; row by row if not said.
+        rows: where each face lies in the store; row by row by default.
     """
     stored = np.arange(len(faces)) if rows is None else rows
     hashes = np.array([difference_hash(store.image(int(row))) for row in stored], np.uint64)
@@ -82,14 +87,14 @@ def split(
     seed: int,
     rows: NDArray[np.int64] | None = None,
 ) -> tuple[FaceSet, FaceSet, NDArray[np.bool_]]:
-    """Parts "fit" and "dev" of a training part, and the mask of the dev rows.
+    """Split a training part into "fit" and "dev"; also return the mask of the dev rows.
 
     Args:
         faces: a training part.
         store: their pictures.
         dev_share: about this share goes to dev.
         seed: another seed draws another split.
-        rows: where each face lies in the store; row by row if not said.
+        rows: where each face lies in the store; row by row by default.
     """
     in_dev = draws(faces, store, seed, rows) < dev_share
     fit, dev = np.flatnonzero(~in_dev), np.flatnonzero(in_dev)

@@ -1,4 +1,4 @@
-"""What the model should say of each face: a distribution over the labels of a task."""
+"""Targets of training: for each face a distribution over the labels of a task."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from fsb_training.recipe_options import LossOptions
 
 
 def targets(faces: FaceSet, task: str, options: LossOptions) -> Floats:
-    """Distributions over the labels, float32 (n, classes); rows of zeros where unknown.
+    """Return distributions over the labels, float32 (n, classes); rows of zeros where unknown.
 
     Votes are used as they are. A hard label of an ordered task is spread, since 29 and 31 look
     alike (label distribution learning, Geng, TKDE 2016): by a Gaussian of ``label_sigma``, or by
     a share ``age_neighbours`` for the two labels beside it.
     """
-    row, classes = TASKS[task], len(TASKS[task].labels)
     if task in faces.soft_labels:
         return faces.soft_labels[task]
-    result = np.zeros((len(faces), classes), np.float32)
-    labels = faces.labels.get(task)
+    row, labels = TASKS[task], faces.labels.get(task)
+    result = np.zeros((len(faces), len(row.labels)), np.float32)
     if labels is None:
         return result
     known = np.flatnonzero(labels != MISSING)
@@ -32,7 +31,7 @@ def targets(faces: FaceSet, task: str, options: LossOptions) -> Floats:
         return result
     result[known, labels[known]] = 1.0
     if row.ordered and options.age_neighbours:
-        result = result @ _neighbour_matrix(classes, options.age_neighbours)
+        result = result @ _neighbour_matrix(len(row.labels), options.age_neighbours)
     return result
 
 
@@ -42,7 +41,7 @@ def _neighbour_matrix(classes: int, share: float) -> Floats:
 
 
 def gaussian(task: Task, labels: NDArray[np.int64], values: Floats, sigma: float) -> Floats:
-    """How much of a Gaussian around each face's value lies in each label's range.
+    """Return how much of a Gaussian around each face's value lies in each label's range.
 
     Gao et al., "Deep label distribution learning with label ambiguity", TIP 2017, but with the mass
     of each range in place of the density at its middle, since age groups differ in width. The
@@ -53,7 +52,7 @@ def gaussian(task: Task, labels: NDArray[np.int64], values: Floats, sigma: float
         labels: (n,) class indexes.
         values: (n,) in the task's unit; where NaN, the middle of the label's range is taken. Whole
             numbers are ages in years completed, of which the middle is half a year later.
-        sigma: standard deviation, above 0.
+        sigma: standard deviation in the task's unit, above 0.
 
     Returns:
         (n, classes), float32, rows sum to 1.

@@ -1,8 +1,8 @@
-"""Fixed views: a picture's augmented variants by number, the same in every run.
+"""Fixed views: numbered variants of a picture that are the same in every run.
 
-With views, what a frozen part of the tower makes of a picture can be computed once. Each view is a
-function of the picture's name, its number and `data.view_seed`, and of nothing else: neither of the
-training's seed nor of the other pictures, so runs of a comparison share them.
+With views, the output of a frozen part of the tower can be computed once. A view depends on the
+picture's name, on its own number and on ``data.view_seed`` alone. It depends neither on the
+training's seed nor on the other pictures, so the runs of a comparison share the views.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fsb_perception.alignment import Aligner
 from fsb_perception.types import Image
 from fsb_training.data.augment import augmented
-from fsb_training.data.faces import FaceStore
+from fsb_training.data.store import FaceStore
 from fsb_training.recipe import Recipe
 
 
@@ -24,14 +25,19 @@ class Views:
 
     Args:
         name: of the data set.
-        files: a picture's name each.
+        files: name of each face's picture.
         rows: where each lies in ``store``.
         store: pictures and faces.
-        recipe: says how pictures are changed, and by which seed.
+        recipe: has the augmentation and the seed of the views.
     """
 
     def __init__(
-        self, name: str, files: Sequence[str], rows: np.ndarray, store: FaceStore, recipe: Recipe
+        self,
+        name: str,
+        files: Sequence[str],
+        rows: NDArray[np.int64],
+        store: FaceStore,
+        recipe: Recipe,
     ) -> None:
         self._name, self._files, self._rows, self._store = name, files, rows, store
         self._augment = recipe.augment
@@ -41,7 +47,7 @@ class Views:
         return len(self._files)
 
     def picture(self, index: int, view: int, aligner: Aligner) -> Image:
-        """View ``view`` of face ``index``, uint8 BGR (size, size, 3)."""
+        """Return view ``view`` of face ``index``, uint8 BGR (size, size, 3)."""
         name = f"{self._name}/{self._files[index]}".encode()
         key = int.from_bytes(hashlib.sha256(name).digest()[:8], "little")
         rng = np.random.default_rng([self._seed, key, view])

@@ -40,6 +40,18 @@ DATASETS: Registry[Loader] = Registry(
 )
 
 
+def loader_of(name: str, part: str) -> Loader:
+    """Return the loader of a data set that publishes ``part``.
+
+    Raises:
+        UnknownNameError: no such data set, or it has no such part.
+    """
+    loader = DATASETS[name]
+    if part not in loader.parts:
+        raise UnknownNameError(f"part of {name}", part, loader.parts)
+    return loader
+
+
 def load_part(root: Path, name: str, part: str) -> FaceSet:
     """A published part of a data set.
 
@@ -53,10 +65,7 @@ def load_part(root: Path, name: str, part: str) -> FaceSet:
         AbsentError: its folder or table is missing, or the table has nothing for this part.
         DatasetError: a table is malformed, or no picture is there.
     """
-    loader = DATASETS[name]
-    if part not in loader.parts:
-        raise UnknownNameError(f"part of {name}", part, loader.parts)
-    faces = loader.load(root, part)
+    faces = loader_of(name, part).load(root, part)
     if not len(faces) and not faces.problems:
         raise AbsentError(f"{faces.root} holds nothing for {name}:{part}")
     if not len(faces):

@@ -15,7 +15,7 @@ from fsb_perception.model import MultitaskEncoder
 from fsb_perception.towers.backbones import BACKBONES
 from fsb_perception.towers.text import build_text_tower
 from fsb_perception.types import Floats
-from fsb_training.data.batches import Source
+from fsb_training.data.faces import Source
 from fsb_training.judging.evaluate import together
 from fsb_training.judging.metrics import fit_temperature, task_metrics
 from fsb_training.learning.validation import dev_logits, preprocessing_of

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsb_perception.options import OptionError
-from fsb_training.data.batches import Source
-from fsb_training.data.faces import open_store, readable_faces
+from fsb_training.data.faces import Source, open_faces
 from fsb_training.data.splits import draws
 from fsb_training.datasets import load_training
 from fsb_training.recipe_options import DataOptions
@@ -44,15 +43,13 @@ def partition(options: DataOptions, names: Sequence[str], shares: Mapping[str, f
 
 
 def _of_one(options: DataOptions, name: str, shares: Mapping[str, float]) -> dict[str, Source]:
-    faces = load_training(Path(options.root), name)
-    store = open_store(faces, Path(options.cache))
-    faces, rows = readable_faces(faces, store)
-    number = np.searchsorted(
-        np.cumsum(list(shares.values())), draws(faces, store, options.split_seed, rows), "right"
-    )
+    source = open_faces(load_training(Path(options.root), name), Path(options.cache))
+    numbers = draws(source.faces, source.store, options.split_seed, source.rows)
+    ends = np.cumsum(list(shares.values()))
+    part_of = np.searchsorted(ends, numbers, "right")
     return {
-        part: Source(faces.subset(chosen, part), store, rows[chosen])
-        for part, chosen in ((p, np.flatnonzero(number == i)) for i, p in enumerate(shares))
+        part: source.subset(np.flatnonzero(part_of == index), part)
+        for index, part in enumerate(shares)
     }
 
 
@@ -67,14 +64,10 @@ def first(sources: Sequence[Source], count: int) -> list[Source]:
     if count >= total:
         return list(sources)
     return [
-        take(source, _spread(len(source), round(count * len(source) / total))) for source in sources
+        source.subset(_spread(len(source), round(count * len(source) / total)))
+        for source in sources
     ]
 
 
 def _spread(length: int, count: int) -> NDArray[np.int64]:
     return np.linspace(0, length, count, endpoint=False).astype(np.int64)
-
-
-def take(source: Source, rows: NDArray[np.int64]) -> Source:
-    """Some faces of a source."""
-    return Source(source.faces.subset(rows, source.faces.part), source.store, source.rows[rows])

@@ -26,7 +26,7 @@ from fsb_perception.bundles.bundle import sha256
 from fsb_perception.inference.hardware import choose_dtype, format_name
 from fsb_perception.model import MultitaskEncoder
 from fsb_perception.workers import end_with_parent
-from fsb_training.data.batches import Source
+from fsb_training.data.faces import Source
 from fsb_training.experiments import measure
 from fsb_training.experiments.options import ADAPT, DEV, PARTS, PRETRAIN, TEST, Sweep
 from fsb_training.experiments.partition import Partition, first, partition

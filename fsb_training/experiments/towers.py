@@ -7,10 +7,10 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from fsb_training.data.batches import Source
+from fsb_perception.files import write_whole
+from fsb_training.data.faces import Source
 from fsb_training.learning import trainer
 from fsb_training.recipe import Recipe
-from fsb_training.writing import write_whole
 
 TOWERS = "towers.safetensors"
 """Both pretrained towers, under open_clip's names."""
@@ -37,6 +37,5 @@ def pretrained(recipe: Recipe, sources: Sequence[Source], run: Path) -> Path:
         for prefix, tower in towers.items()
         for name, tensor in tower.state_dict().items()
     }
-    data = save(tensors)
-    write_whole(path, lambda file: file.write(data), len(data))
+    write_whole(path, save(tensors))
     return path

@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from fsb_perception.alignment import Aligner
 from fsb_perception.bundles.manifest import Manifest
 from fsb_perception.options import OptionError, build
+from fsb_perception.progress import SILENT, Progress
 from fsb_perception.tasks import TASKS
 from fsb_perception.types import Floats, Image
-from fsb_training.data.batches import Source
-from fsb_training.data.faces import open_store, readable_faces
+from fsb_training.data.faces import Source, open_faces
 from fsb_training.data.sources import open_split
 from fsb_training.datasets import DATASETS, load_part
 from fsb_training.datasets.faceset import MISSING
@@ -33,26 +32,25 @@ _OWN_PARTS = ("fit", "dev")
 _DRAWN_BY = ("dev_share", "split_seed")  # dev; of DataOptions
 
 
-def open_parts(specs: Sequence[str], options: DataOptions) -> list[Source]:
+def open_parts(
+    specs: Sequence[str], options: DataOptions, progress: Progress = SILENT
+) -> list[Source]:
     """The faces of every ``NAME:PART``; a data set may be named once, since results go by name."""
     names = [spec.partition(":")[0] for spec in specs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise OptionError(f"{', '.join(twice)} is named more than once: judge one part at a time")
-    return [open_part(spec, options) for spec in specs]
+    return [open_part(spec, options, progress) for spec in specs]
 
 
-def open_part(spec: str, options: DataOptions) -> Source:
+def open_part(spec: str, options: DataOptions, progress: Progress = SILENT) -> Source:
     """The faces that ``NAME:PART`` names: a published part, or our own "fit" or "dev"."""
     name, colon, part = spec.partition(":")
     if not colon:
         raise OptionError(f"a data set is NAME:PART, for instance FairFace:val; got {spec!r}")
     if part in _OWN_PARTS:
-        return open_split(name, options)[_OWN_PARTS.index(part)]
-    faces = load_part(Path(options.root), name, part)
-    store = open_store(faces, Path(options.cache))
-    readable, rows = readable_faces(faces, store)
-    return Source(readable, store, rows)
+        return open_split(name, options, progress)[_OWN_PARTS.index(part)]
+    return open_faces(load_part(Path(options.root), name, part), Path(options.cache), progress)
 
 
 def learned_from(manifest: Manifest, specs: Iterable[str]) -> list[str]:
@@ -102,15 +100,15 @@ def dev_split(manifests: Iterable[Manifest]) -> dict[str, Any]:
 
 
 def run(
-    source: Source, aligner: Aligner, encode: Encode, *, progress: bool = False
+    source: Source, aligner: Aligner, encode: Encode, progress: Progress = SILENT
 ) -> dict[str, Floats]:
     """``encode``'s answer for every face of ``source``: (n, classes) by task."""
     name = f"{source.faces.name}:{source.faces.part}"
-    with tqdm(total=len(source), desc=name, unit="face", disable=not progress) as bar:
+    with progress.bar(name, len(source)) as bar:
         parts = []
         for rows in _chunks(source.rows):
             parts.append(encode([_aligned(source, int(row), aligner) for row in rows]))
-            bar.update(len(rows))
+            bar.advance(len(rows))
     return {task: np.concatenate([part[task] for part in parts]) for task in parts[0]}
 
 

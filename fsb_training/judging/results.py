@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fsb_perception.calibration import ECE_BINS, confidence_bins
 from fsb_perception.tasks import TASKS
 from fsb_perception.types import Floats
-from fsb_training.data.batches import Source
+from fsb_training.data.faces import Source
 from fsb_training.datasets.faceset import MISSING
 from fsb_training.judging.intervals import Interval, metric_intervals
 from fsb_training.judging.metrics import task_metrics, uncalibrated

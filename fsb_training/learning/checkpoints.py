@@ -1,4 +1,4 @@
-"""Where a run stands: at its start, at any step, and on disk."""
+"""The state of a run: at its start, at any step, and on disk."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import ValidationError
 
+from fsb_perception.files import write_whole
 from fsb_perception.model import MultitaskEncoder
 from fsb_training.data.batches import total_steps
+from fsb_training.errors import TrainingError
 from fsb_training.learning.averaging import moving_average, named_moving
 from fsb_training.learning.distributed import ALONE, World, average_buffers, wrapped
 from fsb_training.learning.fabric import build_fabric
@@ -20,7 +22,6 @@ from fsb_training.learning.objectives import build_learner
 from fsb_training.learning.prefix import inner_tower
 from fsb_training.learning.schedules import Looks
 from fsb_training.recipe import Recipe
-from fsb_training.writing import TrainingError, write_whole
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -34,18 +35,18 @@ _WORDS = {"name", "licence", "intended_use", "limits"}
 
 @dataclass
 class State:
-    """All that a run is at one step.
+    """Everything that a run is at one step.
 
     Attributes:
-        learner: what learns: a module of `fsb_training.learning.objectives`, with an ``encoder``.
-        average: a moving average of it; its encoder is what ships.
+        learner: a module of `fsb_training.learning.objectives`, with an ``encoder``.
+        average: moving average of the learner; its encoder is the one that ships.
         optimiser: of the learner's parameters, an AdamW as Fabric steps it.
-        fabric: where and in which numbers they are computed with.
+        fabric: device and number format of the computation.
         model: takes batches: the learner as Fabric runs it, joined to those of other processes.
-        step: how many are done.
-        rate: that the last step learned at.
-        looks: what the looks at the validation split have come to.
-        best: of the averaged weights at the best look what learns or moves, with early stopping.
+        step: number of finished steps.
+        rate: learning rate of the last step.
+        looks: history of the validations.
+        best: averaged weights and buffers at the best validation; kept with early stopping alone.
         world: the processes that are at this step together.
     """
 
@@ -62,39 +63,44 @@ class State:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return next(self.learner.parameters()).device
 
     def join(self, world: World) -> None:
-        """Learn together with other processes from here on; they must all be at this step."""
+        """Learn together with other processes from here on; all must be at this step."""
         if world.size > 1:
             self.world, self.model = world, wrapped(self.learner, self.fabric)
 
     def keep(self) -> None:
-        """Remember the averaged weights as they are now as the best."""
+        """Remember the present averaged weights as the best."""
         self.best = {
             name: tensor.detach().cpu().clone()
             for name, tensor in named_moving(self.average.module)
         }
 
     def shipped(self) -> MultitaskEncoder:
-        """The encoder that ships: with the best averaged weights if they were kept, or the last."""
+        """Return the encoder that ships: with the best averaged weights if kept, else the last."""
         average = self.average.module
         average.load_state_dict(average.state_dict() | self.best)
         return average.encoder
 
     def settle(self) -> None:
-        """Bring together what each process has of its own, which all must do at the same step."""
+        """Average the buffers over the processes; all must call this at the same step."""
         average_buffers(self.learner)
         average_buffers(self.average.module)
 
 
 def start(recipe: Recipe, device: torch.device | None = None, world: World = ALONE) -> State:
-    """A run at step zero, on the CPU if no device is said."""
+    """Return a run at step zero, on the CPU by default.
+
+    Raises:
+        WeightsError: weights that the recipe names are absent or do not fit.
+        OptionError: the tower or the device cannot do what the recipe asks.
+    """
     options = recipe.optimiser
     fabric = world.fabric or build_fabric(device or torch.device("cpu"), options.precision)
     torch.manual_seed(recipe.seed)
-    learner: Any = build_learner(recipe).train()  # for good: what judges is the average
+    learner: Any = build_learner(recipe).train()  # it never leaves training; the average is judged
     learner.to(fabric.device)
     learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if options.gradient_checkpointing:
@@ -102,7 +108,7 @@ def start(recipe: Recipe, device: torch.device | None = None, world: World = ALO
     average = moving_average(learner, options.ema_decay)
     optimiser = torch.optim.AdamW(
         parameter_groups(learner.named_parameters(), options),
-        fused=options.precision != "fp16",  # fused, it takes the loss's scale off too late to clip
+        fused=options.precision != "fp16",  # fused, it unscales the loss too late to clip
     )
     model = learner if world.fabric else fabric.setup_module(learner)
     return State(learner, average, fabric.setup_optimizers(optimiser), fabric, model)
@@ -111,7 +117,7 @@ def start(recipe: Recipe, device: torch.device | None = None, world: World = ALO
 def resume(
     recipe: Recipe, run: Path, device: torch.device | None = None, world: World = ALONE
 ) -> State:
-    """The run as its last checkpoint has it, or at step zero."""
+    """Return the run at its last checkpoint, or at step zero without one."""
     state = start(recipe, device, world)
     path = run / CHECKPOINT
     if path.is_file():
@@ -122,14 +128,17 @@ def resume(
         state.fabric.strategy.precision.load_state_dict(saved.get("precision", {}))
         state.step, state.best = saved["step"], saved.get("best", {})
         state.looks = Looks(**saved.get("looks", {}))
-        _log.info("going on from step %d of %d", state.step, total_steps(recipe))
+        _log.info("resumes at step %d of %d", state.step, total_steps(recipe))
     return state
 
 
 def save(state: State, run: Path) -> None:
-    """Write the checkpoint: to another name first, so that a kill leaves the old one whole.
+    """Write the checkpoint; a kill or a full disk leaves the earlier one whole.
 
-    Of several processes all must call this, and one writes.
+    All processes must call this, and rank 0 writes.
+
+    Raises:
+        FileError: it cannot be written.
     """
     state.settle()
     if not state.world.leads:
@@ -143,31 +152,28 @@ def save(state: State, run: Path) -> None:
         "looks": asdict(state.looks),
         "best": state.best,
     }
-    write_whole(run / CHECKPOINT, lambda file: torch.save(saved, file), _bytes(saved))
-
-
-def _bytes(saved: object) -> int:
-    """Of all tensors in nested dictionaries."""
-    if isinstance(saved, torch.Tensor):
-        return saved.nbytes
-    return sum(map(_bytes, saved.values())) if isinstance(saved, dict) else 0
+    write_whole(run / CHECKPOINT, lambda file: torch.save(saved, file))
 
 
 def claim(recipe: Recipe, run: Path, world: World = ALONE) -> None:
-    """Make the folder ``run`` that of ``recipe``, unless it holds the run of another."""
+    """Make ``run`` the folder of ``recipe``.
+
+    Raises:
+        TrainingError: the folder holds the run of another recipe.
+        FileError: it cannot be written.
+    """
     require_own(recipe, run)
-    world.wait()  # nobody may read what another writes
+    world.wait()  # every process has read before rank 0 writes
     if world.leads:
         run.mkdir(parents=True, exist_ok=True)
-        text = recipe.model_dump_json(indent=2).encode()
-        write_whole(run / _RECIPE, lambda file: file.write(text), len(text))
+        write_whole(run / _RECIPE, recipe.model_dump_json(indent=2))
 
 
 def require_own(recipe: Recipe, run: Path) -> None:
     """Refuse a folder that holds the run of another recipe.
 
     Raises:
-        TrainingError: names the folder, the file that says so and the ways out.
+        TrainingError: names the folder, the recipe in it, and the ways out.
     """
     path = run / _RECIPE
     if path.is_file() and (run / CHECKPOINT).is_file() and not _is_of(recipe, path):
@@ -178,7 +184,7 @@ def require_own(recipe: Recipe, run: Path) -> None:
 
 
 def _is_of(recipe: Recipe, path: Path) -> bool:
-    """Whether a run's file says ``recipe``, but for words that nothing is learned by.
+    """Return whether a run's file holds ``recipe``, apart from words without effect on training.
 
     Options that are newer than the file have their defaults.
     """
@@ -186,5 +192,5 @@ def _is_of(recipe: Recipe, path: Path) -> bool:
         begun = Recipe.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError:
         return False
-    one, other = (each.model_dump_json(exclude=_WORDS) for each in (begun, recipe))
+    one, other = (item.model_dump_json(exclude=_WORDS) for item in (begun, recipe))
     return one == other

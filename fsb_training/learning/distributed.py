@@ -1,4 +1,4 @@
-"""One model learned by several processes, which torchrun starts.
+"""Training of one model by several processes, which torchrun starts.
 
     torchrun --nproc_per_node 2 -m fsb_training.cli -- fit RECIPE --run DIR
 
@@ -7,8 +7,8 @@
 
 Losses divide by the labelled faces of all processes (`losses.masked`), so the mean is the
 gradient that one process with the whole batch would have, whichever process has which labels. Two
-things differ: batch norms normalise by the faces of their own process, and dropout and noise are
-drawn by each for itself. Without the "--" torchrun takes --run for one of its own options.
+things differ: batch norms normalise by the faces of their own process, and each process draws its
+own dropout and noise. Without the "--" torchrun takes --run for one of its own options.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 PATIENCE = timedelta(hours=12)
-"""How long the others wait for what rank 0 does alone: looking for faces, judging, exporting."""
+"""Limit of the wait for work that rank 0 does alone: face detection, validation, export."""
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes that learn one model, seen from one of them; a single one if not said.
+    """The processes that learn one model, as one of them sees them; a single one by default.
 
     Attributes:
         rank: of this process, from 0.
-        size: how many there are.
-        patient: the same processes, with `PATIENCE`.
-        fabric: joins what they learn; None for a single one.
+        size: number of processes.
+        patient: the same processes as a group that waits up to `PATIENCE`.
+        fabric: averages their gradients; None for a single process.
     """
 
     rank: int = 0
@@ -54,38 +54,38 @@ class World:
 
     @property
     def leads(self) -> bool:
-        """Whether it is this process that writes, judges and speaks."""
+        """True for rank 0, the one process that writes, validates and reports."""
         return self.rank == 0
 
     @property
     def part(self) -> slice:
-        """Which faces of a batch are this process's."""
+        """This process's faces of a batch."""
         return slice(self.rank, None, self.size)
 
     def wait(self) -> None:
-        """Go on when every process has come here."""
+        """Wait until every process has called this."""
         if self.size > 1:
             dist.barrier(self.patient)
 
     @contextmanager
     def leader_first(self) -> Iterator[None]:
-        """Rank 0 does it, then all others at once: they find on disk what it has made."""
+        """Let rank 0 run the block first, and then the others, which find its files on disk."""
         if not self.leads:
             self.wait()
         yield
         if self.leads:
             self.wait()
 
-    def told(self, value: float) -> float:
-        """What rank 0 says; the others wait for it with `PATIENCE`."""
+    def from_leader(self, value: float) -> float:
+        """Return rank 0's value to all processes, which wait for it up to `PATIENCE`."""
         if self.size == 1:
             return value
-        said = torch.tensor(value, dtype=torch.float64)
-        dist.broadcast(said, 0, self.patient)
-        return float(said)
+        shared = torch.tensor(value, dtype=torch.float64)
+        dist.broadcast(shared, 0, self.patient)
+        return float(shared)
 
     def mean(self, value: torch.Tensor) -> torch.Tensor:
-        """The mean of a tensor over the processes."""
+        """Return the mean of a tensor over the processes."""
         if self.size == 1:
             return value
         total = value.clone()
@@ -93,7 +93,7 @@ class World:
         return total / self.size
 
     def agree(self, *numbers: int) -> bool:
-        """Whether every process has the same numbers."""
+        """Return whether every process has the same numbers."""
         if self.size == 1:
             return True
         least = torch.tensor(numbers)
@@ -109,12 +109,12 @@ ALONE = World()
 
 @contextmanager
 def joined(batch_size: int, device: str = "auto", precision: str = "auto") -> Iterator[World]:
-    """Join the processes that torchrun started beside this one, if any, and part from them.
+    """Join the processes that torchrun started beside this one, if any, and leave them at the end.
 
     Args:
-        batch_size: of a step, over all processes.
-        device: "auto", "cuda" or "cpu"; with "cuda" a GPU for each process of a machine, which is
-            the current one from here on.
+        batch_size: over all processes.
+        device: "auto", "cuda" or "cpu"; with "cuda" each process of a machine takes its own GPU,
+            which is the current one from here on.
         precision: as of `build_fabric`.
 
     Raises:
@@ -126,26 +126,26 @@ def joined(batch_size: int, device: str = "auto", precision: str = "auto") -> It
         return
     if batch_size % size:
         raise OptionError(
-            f"optimiser.batch_size: got {batch_size}, which {size} processes cannot share evenly: "
+            f"optimiser.batch_size: got {batch_size}, which {size} processes cannot share evenly; "
             f"take a multiple of {size}"
         )
     fabric = build_fabric(choose_device(device), precision, size)
-    # By gloo wherever the weights are: a barrier of NCCL keeps the GPU busy as long as it lasts,
-    # and Fabric's gives up with the step.
+    # Gloo on any device: a barrier of NCCL keeps the GPU busy as long as it lasts, and Fabric's own
+    # ends after the limit of a step.
     patient = dist.new_group(backend="gloo", timeout=PATIENCE)
     world = World(fabric.global_rank, size, patient, fabric)
     yield world
-    # Only if all went well. After an error others may be in the midst of a step, where nobody can
-    # part from them; they see the connection break, and torchrun ends them.
+    # Not after an error: the others may be in the middle of a step and would never come here. They
+    # see the connection break, and torchrun ends them.
     world.wait()
     dist.destroy_process_group()
 
 
 class _Anchored(nn.Module):
-    """A loss that always has a gradient to give, be it of nothing.
+    """A learner whose loss always has a gradient, if only of zero.
 
-    A process without a single label has a loss that no weight is part of. Its backward would not
-    begin, and the others would wait for its gradients.
+    Without a single label the loss of a process depends on no weight. Its backward would not begin,
+    and the other processes would wait for its gradients.
     """
 
     def __init__(self, learner: nn.Module) -> None:
@@ -163,10 +163,10 @@ class _Anchored(nn.Module):
 
 
 def wrapped(learner: nn.Module, fabric: Fabric) -> nn.Module:
-    """``learner`` such that a backward leaves the mean of all processes' gradients in it.
+    """Wrap ``learner`` so that a backward leaves the mean of all processes' gradients in it.
 
-    All begin with the weights of rank 0. The learner itself stays what is saved, averaged and given
-    to the optimiser.
+    All begin with the weights of rank 0. The learner itself is still the module that is saved,
+    averaged and given to the optimiser.
     """
     _forget_counts(learner)
     return fabric.setup_module(_Anchored(learner))
@@ -176,9 +176,9 @@ def wrapped(learner: nn.Module, fabric: Fabric) -> nn.Module:
 def average_buffers(module: nn.Module) -> None:
     """Give all processes the mean of their batch norms' running statistics.
 
-    Each counts as much as the batches that it has seen since it was here last, so a head that some
-    process never called has the statistics of those that did. All processes must call this, before
-    rank 0 judges or saves. Alone it does nothing.
+    A process is weighted by the batches that its norm has seen since the last call, so a head that
+    some process never called gets the statistics of the others. All processes must call this before
+    rank 0 validates or saves. With a single process it does nothing.
 
     Args:
         module: a learner that went through `wrapped`, or a moving average of one.
@@ -198,7 +198,7 @@ def average_buffers(module: nn.Module) -> None:
 
 
 def _statistics(module: nn.Module) -> list[dict[str, torch.Tensor]]:
-    """The buffers of every batch norm that has some."""
+    """Return the buffers of every batch norm that keeps running statistics."""
     norms = (part for part in module.modules() if isinstance(part, _BatchNorm))
     return [dict(norm.named_buffers()) for norm in norms if norm.track_running_stats]
 
@@ -206,12 +206,12 @@ def _statistics(module: nn.Module) -> list[dict[str, torch.Tensor]]:
 def _weighted(
     running_mean: torch.Tensor, running_var: torch.Tensor, num_batches_tracked: torch.Tensor
 ) -> torch.Tensor:
-    """Mean, variance and a one, times the batches seen; the processes add them up."""
+    """Return mean, variance and a one, times the batches seen; the processes add them up."""
     one = running_mean.new_ones(1)
     return torch.cat([running_mean, running_var, one]) * num_batches_tracked
 
 
 def _forget_counts(module: nn.Module) -> None:
-    """Count batches anew: with a fixed momentum nothing else reads the counters."""
+    """Set the batch counters to zero: with a fixed momentum nothing else reads them."""
     for norm in _statistics(module):
         norm["num_batches_tracked"].zero_()

@@ -23,15 +23,18 @@ import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from fsb_perception.alignment import Aligner
 from fsb_perception.bundles.preprocessing import normalise
+from fsb_perception.files import free_bytes, write_whole
+from fsb_perception.progress import SILENT, Bar, Progress
 from fsb_perception.towers.backbones import BACKBONES
-from fsb_training.data.batches import Activations, Source, views_of
+from fsb_training.data.batches import Activations, views_of
+from fsb_training.data.faces import Source
+from fsb_training.errors import TrainingError
 from fsb_training.learning.prefix import Prefix
+from fsb_training.locks import locked
 from fsb_training.recipe import Recipe
-from fsb_training.writing import TrainingError, alone, free_bytes, write_whole
 
 _log = logging.getLogger(__name__)
 _VERSION = 1  # of the layout and of what is computed
@@ -57,13 +60,16 @@ class _Views:
         return len(self.source) * int(np.prod(self.shape)) * self.dtype.itemsize
 
 
-def cached(prefix: Prefix, recipe: Recipe, sources: Sequence[Source]) -> Activations:
+def cached(
+    prefix: Prefix, recipe: Recipe, sources: Sequence[Source], progress: Progress = SILENT
+) -> Activations:
     """The activations of all views of ``sources``; what is not on disk yet is computed.
 
     Args:
         prefix: of the run's encoder, before `Prefix.skip`.
         recipe: with `data.views` of 1 or more.
         sources: what is learned from.
+        progress: of what is computed.
 
     Raises:
         TrainingError: the disk has no room for them, or float16 no range.
@@ -71,8 +77,8 @@ def cached(prefix: Prefix, recipe: Recipe, sources: Sequence[Source]) -> Activat
     folder = Path(recipe.data.cache) / "prefix"
     folder.mkdir(parents=True, exist_ok=True)
     sets, start = _sets(prefix, recipe, sources, folder), time.monotonic()
-    with alone(folder):
-        computed = _complete(sets, prefix, recipe, folder)
+    with locked(folder):
+        computed = _complete(sets, prefix, recipe, folder, progress)
     views = range(recipe.data.views)
     size = sum(part.bytes for part in sets) * len(views)
     _log.info(
@@ -86,15 +92,18 @@ def cached(prefix: Prefix, recipe: Recipe, sources: Sequence[Source]) -> Activat
     }
 
 
-def _complete(sets: Sequence[_Views], prefix: Prefix, recipe: Recipe, folder: Path) -> int:
+def _complete(
+    sets: Sequence[_Views], prefix: Prefix, recipe: Recipe, folder: Path, progress: Progress
+) -> int:
     """Compute what is not on disk yet; how many activations that were."""
     views = range(recipe.data.views)
     missing = [(part, view) for part in sets for view in views if not part.path(view).is_file()]
     _make_room(folder, sum(part.bytes for part, _ in missing))
     total = sum(len(part.source) for part, _ in missing)
-    with tqdm(total=total, desc=f"frozen {prefix.name}", unit="view", disable=not total) as bar:
-        for part, view in missing:
-            _write(part, view, prefix, recipe, bar)
+    if missing:
+        with progress.bar(f"frozen {prefix.name}", total) as bar:
+            for part, view in missing:
+                _write(part, view, prefix, recipe, bar)
     return total
 
 
@@ -137,7 +146,7 @@ def _circumstances(recipe: Recipe, size: int) -> str:
     )  # fmt: skip
 
 
-def _write(part: _Views, view: int, prefix: Prefix, recipe: Recipe, bar: tqdm) -> None:
+def _write(part: _Views, view: int, prefix: Prefix, recipe: Recipe, bar: Bar) -> None:
     part.folder.mkdir(exist_ok=True)
     shape = (len(part.source), *part.shape)
 
@@ -147,9 +156,9 @@ def _write(part: _Views, view: int, prefix: Prefix, recipe: Recipe, bar: tqdm) -
         np.lib.format.write_array_header_1_0(file, header)
         for rows in _computed(part, view, prefix, recipe):
             file.write(_stored(rows, part.dtype).tobytes())
-            bar.update(len(rows))
+            bar.advance(len(rows))
 
-    write_whole(part.path(view), write, part.bytes)
+    write_whole(part.path(view), write)
 
 
 def _stored(rows: np.ndarray, dtype: np.dtype) -> np.ndarray:

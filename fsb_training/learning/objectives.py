@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 if TYPE_CHECKING:
-    from fsb_training.data.batches import Activations, Source, StepBatches
+    from fsb_training.data.batches import Activations, StepBatches
+    from fsb_training.data.faces import Source
     from fsb_training.recipe import Recipe
 
 

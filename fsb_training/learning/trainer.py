@@ -1,4 +1,8 @@
-"""The training loop: resumable at any step, its schedules a function of steps and looks at dev."""
+"""The training loop: resumable at any step, schedules a function of steps and validations.
+
+begin:  the run's state, from its folder or from the start
+fit:    for each step: train_step -> progress -> at intervals validation and checkpoint
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,15 @@ import torch
 from fsb_perception.bundles.preprocessing import normalise
 from fsb_perception.inference.hardware import choose_device
 from fsb_perception.model import MultitaskEncoder
+from fsb_perception.progress import SILENT, Progress
 from fsb_perception.towers.backbones import BACKBONES
-from fsb_training.data.batches import Activations, Batch, Source, loader, size_at, total_steps
+from fsb_training.data.batches import Activations, Batch, loader, size_at, total_steps
+from fsb_training.data.faces import Source
 from fsb_training.data.sources import require_labels
+from fsb_training.errors import TrainingError
 from fsb_training.learning.checkpoints import (
     CHECKPOINT,
     State,
-    TrainingError,
     claim,
     require_own,
     resume,
@@ -28,9 +34,9 @@ from fsb_training.learning.checkpoints import (
 from fsb_training.learning.distributed import ALONE, World
 from fsb_training.learning.learner import Targets
 from fsb_training.learning.objectives import build_batches
-from fsb_training.learning.progress import Progress
+from fsb_training.learning.progress import RunProgress, run_progress
 from fsb_training.learning.schedules import learning_rate
-from fsb_training.learning.validation import dev_logits, look, score
+from fsb_training.learning.validation import dev_logits, score, validate
 from fsb_training.recipe import Recipe
 
 __all__ = [
@@ -49,41 +55,44 @@ def fit(
     device: str = "auto",
     world: World = ALONE,
     state: State | None = None,
+    progress: Progress = SILENT,
 ) -> MultitaskEncoder:
-    """Train from where ``run`` stands to the end.
+    """Train from the step that ``run`` has reached to the end.
 
     Several processes all call this, and each learns from its part of every batch; rank 0 alone
-    writes and judges.
+    writes and validates.
 
     Args:
-        recipe: what to train, and how.
+        recipe: model, data and optimiser.
         run: folder of the checkpoint, of ``log.jsonl`` and of TensorBoard's files; made if missing.
         sources: what is learned from.
+        dev: faces that the averaged weights are validated on at intervals.
         device: "auto", "cuda" or "cpu"; no part of the recipe, so a run may change over.
-        dev: what the averaged weights are looked at with, now and then.
         world: the processes that learn together.
         state: of `begin`, where it was called before.
+        progress: shows steps, and views that are computed once.
 
     Returns:
-        The encoder with averaged weights: the last, or with `optimiser.patience` the best.
+        The encoder with averaged weights: the last, or with ``optimiser.patience`` the best.
+
+    Raises:
+        TrainingError: a loss or gradient is not finite, or the processes differ.
+        DatasetError: no face has a label of a task.
+        FileError: the run's folder cannot be written.
     """
     state = state or begin(recipe, run, device, world)
     require_labels(recipe.tasks, [source.faces for source in sources])
-    if not world.agree(state.step, *map(len, sources)):
-        raise TrainingError(
-            f"{run} or the data are not the same for all {world.size} processes: "
-            "put both where every one of them can read them"
-        )
-    activations = _skip_what_is_frozen(state, recipe, sources, world)
+    _require_same(state, sources, world, run)
+    activations = _skip_frozen(state, recipe, sources, world, progress)
     state.join(world)
     dataset = build_batches(sources, recipe, world.part, activations)
     state.learner.set_priors(dataset.class_shares())
     batches = loader(dataset, state.step)
-    with Progress(state, recipe, run) as progress:
-        for group in () if _enough(state, recipe) else progress.timed(batches):
+    with run_progress(state, recipe, run, progress) as reports:
+        for group in () if _enough(state, recipe) else reports.timed(batches):
             loss = train_step(state, group, recipe)
-            progress.step(loss)
-            _at_intervals(state, recipe, run, dev, loss, progress)
+            reports.step(loss)
+            _at_intervals(state, recipe, run, dev, loss, reports)
             if _enough(state, recipe):
                 break
     save(state, run)
@@ -91,22 +100,32 @@ def fit(
 
 
 def begin(recipe: Recipe, run: Path, device: str = "auto", world: World = ALONE) -> State:
-    """Where ``run`` stands; refuses what no data are needed to see. Arguments as for `fit`.
+    """Return the state of ``run``; refuse what is wrong before any data are opened.
+
+    Arguments as for `fit`.
 
     Raises:
         TrainingError: the folder holds another recipe's run.
-        WeightsError: weights that the recipe names are not there, or do not fit.
-        OptionError: the tower, or this machine, cannot do what is asked.
+        WeightsError: weights that the recipe names are absent or do not fit.
+        OptionError: the tower or this machine cannot do what the recipe asks.
     """
     chosen = choose_device(device)
     claim(recipe, run, world)
     return resume(recipe, run, chosen, world)
 
 
-def _skip_what_is_frozen(
-    state: State, recipe: Recipe, sources: Sequence[Source], world: World
+def _require_same(state: State, sources: Sequence[Source], world: World, run: Path) -> None:
+    if not world.agree(state.step, *map(len, sources)):
+        raise TrainingError(
+            f"{run} or the data are not the same for all {world.size} processes: "
+            "put both where every one of them can read them"
+        )
+
+
+def _skip_frozen(
+    state: State, recipe: Recipe, sources: Sequence[Source], world: World, progress: Progress
 ) -> Activations | None:
-    """Activations of what does not learn, if that is to be computed once; says so, or why not."""
+    """Compute the frozen prefix once and return its outputs; log why where that is impossible."""
     from fsb_training.learning.feature_cache import cached
     from fsb_training.learning.prefix import frozen_prefix
 
@@ -121,42 +140,48 @@ def _skip_what_is_frozen(
         )  # fmt: skip
         return None
     with world.leader_first():
-        activations = cached(prefix, recipe, sources)
+        activations = cached(prefix, recipe, sources, progress if world.leads else SILENT)
     prefix.skip()
     return activations
 
 
 def train_step(state: State, batches: Sequence[Batch], recipe: Recipe) -> float:
-    """One step of the optimiser; returns the loss, of all processes where there are several.
+    """Take one step of the optimiser; return the loss, averaged over the processes.
 
     Args:
         state: moves on by a step.
-        batches: `optimiser.accumulate` of them; the gradient is that of all in one.
+        batches: ``optimiser.accumulate`` of them; the gradient is that of all in one.
         recipe: of the run.
+
+    Raises:
+        TrainingError: the loss or the gradient's norm is not finite.
     """
     # Dropout: the same after a resume, but not the same for the faces of another process.
     torch.manual_seed(recipe.seed * 1_000_003 + state.step + (state.world.rank << 40))
-    fabric = state.fabric
     state.rate = learning_rate(state.step, recipe.optimiser, state.looks.drops)
     for group in state.optimiser.param_groups:
         group["lr"] = state.rate * group["factor"]
     state.optimiser.zero_grad(set_to_none=True)
-    given = [_on_device(batch, state, recipe) for batch in batches]
-    loss = _backward(state, given)
-    value = float(state.world.mean(loss))
-    _require_finite("loss", value, state)
-    norm = fabric.clip_gradients(
-        state.model, state.optimiser, max_norm=recipe.optimiser.clip_norm, error_if_nonfinite=False
-    )
-    # In fp16 that is no error: the step is left out, and the scale lowered.
-    if norm is not None and recipe.optimiser.precision != "fp16":
-        _require_finite("gradient's norm", float(norm), state)
+    inputs = [_on_device(batch, state, recipe) for batch in batches]
+    loss = float(state.world.mean(_backward(state, inputs)))
+    _require_finite("loss", loss, state)
+    _clip(state, recipe)
     state.optimiser.step()
-    with fabric.autocast():
-        state.learner.after_step(*given[-1])
+    with state.fabric.autocast():
+        state.learner.after_step(*inputs[-1])
     state.step += 1
     state.average.update(state.learner, step=state.step)
-    return value
+    return loss
+
+
+def _clip(state: State, recipe: Recipe) -> None:
+    options = recipe.optimiser
+    norm = state.fabric.clip_gradients(
+        state.model, state.optimiser, max_norm=options.clip_norm, error_if_nonfinite=False
+    )
+    # In fp16 an infinite norm is no error: the step is left out, and the loss's scale lowered.
+    if norm is not None and options.precision != "fp16":
+        _require_finite("gradient's norm", float(norm), state)
 
 
 def _require_finite(name: str, value: float, state: State) -> None:
@@ -168,7 +193,7 @@ def _require_finite(name: str, value: float, state: State) -> None:
 
 
 def _on_device(batch: Batch, state: State, recipe: Recipe) -> tuple[torch.Tensor, Targets]:
-    """What the learner takes of a batch: normalised pixels or activations, and targets."""
+    """Return a batch's normalised pixels or activations, and its targets, as the learner reads."""
     targets = {name: rows.to(state.device) for name, rows in batch.targets.items()}
     inputs = batch.pixels.to(state.device)
     if inputs.dtype != torch.uint8:
@@ -178,14 +203,14 @@ def _on_device(batch: Batch, state: State, recipe: Recipe) -> tuple[torch.Tensor
     return pixels.contiguous(memory_format=torch.channels_last), targets
 
 
-def _backward(state: State, given: Sequence[tuple[torch.Tensor, Targets]]) -> torch.Tensor:
-    """Leave the gradient of all batches in the weights; returns their loss, without a graph."""
+def _backward(state: State, batches: Sequence[tuple[torch.Tensor, Targets]]) -> torch.Tensor:
+    """Leave the gradient of all batches in the weights; return their loss, without a graph."""
     fabric = state.fabric
-    counts = state.learner.counts([targets for _, targets in given])
+    counts = state.learner.counts([targets for _, targets in batches])
     total = torch.zeros((), device=state.device)
-    for index, (inputs, targets) in enumerate(given):
-        with fabric.no_backward_sync(state.model, enabled=index + 1 < len(given)):
-            loss = state.model(inputs, targets, counts) / len(given)
+    for index, (inputs, targets) in enumerate(batches):
+        with fabric.no_backward_sync(state.model, enabled=index + 1 < len(batches)):
+            loss = state.model(inputs, targets, counts) / len(batches)
             if loss.requires_grad:  # not where none of the faces has a label
                 fabric.backward(loss)
         total += loss.detach()
@@ -197,25 +222,30 @@ def _enough(state: State, recipe: Recipe) -> bool:
 
 
 def _at_intervals(
-    state: State, recipe: Recipe, run: Path, dev: Sequence[Source], loss: float, progress: Progress
+    state: State,
+    recipe: Recipe,
+    run: Path,
+    dev: Sequence[Source],
+    loss: float,
+    reports: RunProgress,
 ) -> None:
     images, last = recipe.optimiser.step_images, state.step == total_steps(recipe)
-    # The look comes first: a run that is killed between the two has forgotten both.
+    # Validation comes first: a run that is killed between the two has forgotten both.
     if last or state.step % max(recipe.evaluate_images // images, 1) == 0:
-        _look(state, recipe, dev, progress)
+        _validate(state, recipe, dev, reports)
     if state.step % max(recipe.checkpoint_images // images, 1) == 0:
-        progress.saving(loss)
+        reports.saving(loss)
         save(state, run)
 
 
-def _look(state: State, recipe: Recipe, dev: Sequence[Source], progress: Progress) -> None:
+def _validate(state: State, recipe: Recipe, dev: Sequence[Source], reports: RunProgress) -> None:
     state.settle()
     reached = 0.0
     if state.world.leads:
         encoder = state.average.module.encoder
-        metrics = look(encoder, recipe, dev, size_at(state.step - 1, recipe))
+        metrics = validate(encoder, recipe, dev, size_at(state.step - 1, recipe))
         reached = score(metrics)
-        progress.looked(metrics, reached)
-    best = state.looks.add(state.world.told(reached), recipe.optimiser)
+        reports.validated(metrics, reached)
+    best = state.looks.add(state.world.from_leader(reached), recipe.optimiser)
     if best and recipe.optimiser.patience:
         state.keep()

@@ -1,4 +1,4 @@
-"""A look at the validation split, with the averaged weights."""
+"""Validation: metrics of the averaged weights on the validation split."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from fsb_perception.bundles.preprocessing import Preprocessing
 from fsb_perception.model import MultitaskEncoder
 from fsb_perception.towers.backbones import BACKBONES
 from fsb_perception.types import Floats, Image
-from fsb_training.data.batches import Source
+from fsb_training.data.faces import Source
 from fsb_training.judging import evaluate
 from fsb_training.learning.assembly import with_frozen_heads
 from fsb_training.recipe import Recipe
 
 
-def look(
+def validate(
     encoder: MultitaskEncoder, recipe: Recipe, dev: Sequence[Source], size: int
 ) -> evaluate.Metrics:
-    """Metrics by data set and task, before any calibration.
+    """Return metrics by data set and task, before any calibration.
 
     Args:
         encoder: in its training form; takes pixels.
         recipe: of the run.
-        dev: what judges.
-        size: of the pictures.
+        dev: the faces of the validation split.
+        size: side of the pictures in pixels.
     """
     logits = dev_logits(with_frozen_heads(encoder), recipe, dev, size)
     return evaluate.judge({name: _softmax(tasks) for name, tasks in logits.items()}, dev)
 
 
 def score(metrics: evaluate.Metrics) -> float:
-    """The average over the tasks of balanced accuracy, each first averaged over its data sets.
+    """Return the mean over the tasks of balanced accuracy, each first averaged over its data sets.
 
-    In [0, 1]; 0 if nothing was judged.
+    It is in [0, 1]; 0 if there are no metrics.
     """
     by_task: dict[str, list[float]] = {}
     for tasks in metrics.values():
@@ -48,7 +48,14 @@ def score(metrics: evaluate.Metrics) -> float:
 def dev_logits(
     encoder: MultitaskEncoder, recipe: Recipe, sources: Sequence[Source], size: int
 ) -> dict[str, dict[str, Floats]]:
-    """Logits (n, classes) by data set and task at a picture size."""
+    """Return logits (n, classes) by data set and task.
+
+    Args:
+        encoder: takes pixels; it is left in evaluation mode.
+        recipe: of the run.
+        sources: the faces.
+        size: side of the pictures in pixels.
+    """
     preprocessing = preprocessing_of(recipe, size)
     encoder.eval()
     device = next(encoder.parameters()).device
@@ -62,7 +69,7 @@ def dev_logits(
 
 
 def preprocessing_of(recipe: Recipe, size: int) -> Preprocessing:
-    """How faces are prepared for the recipe's backbone at a side of ``size`` pixels."""
+    """Return the preprocessing for the recipe's backbone at a side of ``size`` pixels."""
     row = BACKBONES[recipe.backbone]
     return Preprocessing(size=size, alignment=recipe.alignment, mean=row.mean, std=row.std)
 

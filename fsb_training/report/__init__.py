@@ -9,7 +9,7 @@ from pathlib import Path
 from fsb_perception.bundles.bundle import Bundle
 from fsb_perception.inference.engine import EngineConfig
 from fsb_perception.options import OptionError
-from fsb_training.data.batches import Source
+from fsb_training.data.faces import Source
 from fsb_training.report.collect import Choices, collect
 from fsb_training.report.pages import as_html, as_markdown, picture_files
 from fsb_training.report.words import summary

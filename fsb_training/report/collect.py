@@ -11,7 +11,7 @@ import cv2
 from fsb_perception.bundles.bundle import Bundle
 from fsb_perception.inference.engine import EngineConfig
 from fsb_perception.options import OptionError
-from fsb_training.data.batches import Source
+from fsb_training.data.faces import Source
 from fsb_training.export import answers
 from fsb_training.judging.evaluate import learned_from
 from fsb_training.judging.results import Result, results, to_json

@@ -31,8 +31,8 @@ from fsb_perception.samples.scenario import STILLS
 from fsb_perception.towers.backbones import BACKBONES
 from fsb_perception.towers.weights import RANDOM, load_tower
 from fsb_perception.types import Face, Floats, Image
-from fsb_training.data.batches import Source
-from fsb_training.data.faces import find_face, read_picture
+from fsb_training.data.faces import Source
+from fsb_training.data.pictures import find_face, read_picture
 from fsb_training.datasets.faceset import MISSING, DatasetError
 
 MOST_FACES = 2000

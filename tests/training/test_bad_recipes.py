@@ -222,7 +222,7 @@ def test_missing_data_are_named_before_a_picture_is_read(
 ) -> None:
     layouts.fairface(tmp_path / "data", "train")
     words = ["--set", f"data.root={tmp_path}/data", "--set", f"data.shares={shares}"]
-    monkeypatch.setattr(sources, "open_store", lambda *_: pytest.fail("read pictures first"))
+    monkeypatch.setattr(sources, "open_faces", lambda *_: pytest.fail("read pictures first"))
     said = refusal(capsys, monkeypatch, "fit", str(written(tmp_path)), *words)
     for text in texts:
         assert text in said

@@ -15,7 +15,8 @@ from fsb_perception.towers.prompts import text_features
 from fsb_perception.towers.text import tokenizer
 from fsb_perception.towers.weights import load_text_tower, load_tower
 from fsb_perception.types import Image
-from fsb_training.data.batches import Batch, Source, StepBatches
+from fsb_training.data.batches import Batch, StepBatches
+from fsb_training.data.faces import Source
 from fsb_training.learning.captions.captions import Facts, caption, facts_of, single_facts, style_of
 from fsb_training.learning.captions.contrastive import ContrastiveLearner
 from fsb_training.recipe import Recipe
@@ -62,7 +63,7 @@ class CaptionBatches(StepBatches):
 
     def __getitem__(self, index: int) -> Batch:
         pixels, seed = super().__getitem__(index).pixels, [self._recipe.seed, index]
-        faces = self._drawn(np.random.default_rng(seed))
+        faces = self._draw_batch(np.random.default_rng(seed))
         # A stream for each face, none of which the pictures were made with.
         streams = np.random.default_rng([*seed, 1]).spawn(len(faces))
         pictures = pixels.permute(0, 2, 3, 1).numpy()

@@ -17,7 +17,8 @@ from fsb_perception.inference.engine import EngineConfig
 from fsb_perception.pipeline import FacePipeline
 from fsb_perception.samples.clip import Clip
 from fsb_perception.tasks import TASKS
-from fsb_training.data.batches import Source, total_steps
+from fsb_training.data.batches import total_steps
+from fsb_training.data.faces import Source
 from fsb_training.data.sources import open_sources
 from fsb_training.export import export
 from fsb_training.learning import trainer

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fsb_perception.options import OptionError, build
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.tasks import TASKS
-from fsb_training.data.balance import class_chances, drawing
+from fsb_training.data.balance import class_chances, draw_chances
 from fsb_training.datasets.faceset import MISSING, FaceSet
 from fsb_training.recipe_options import DataOptions
 
@@ -91,14 +91,14 @@ def test_by_default_emotions_alone_are_balanced_by_their_square_root() -> None:
     counts = np.bincount(labels[known])[labels[known]].astype(np.float64)
     weight[known] = counts**-0.5 / (counts**-0.5).mean()
     some = faces(emotion=labels, gender=[0, 0, 0, 0, 0, 0, 1])
-    found = drawing([some], DataOptions(shares={"A": 1.0})).chances[0]
+    found = draw_chances([some], DataOptions(shares={"A": 1.0})).chances[0]
     np.testing.assert_array_equal(found, weight / weight.sum())
 
 
 def test_a_share_is_of_the_batch_or_of_the_faces() -> None:
     sets = [faces("A", gender=[0] * 6), faces("B", gender=[0] * 2)]
-    np.testing.assert_allclose(drawing(sets, natural()).shares, [0.5, 0.5])
-    np.testing.assert_allclose(drawing(sets, natural(share_of="faces")).shares, [0.75, 0.25])
+    np.testing.assert_allclose(draw_chances(sets, natural()).shares, [0.5, 0.5])
+    np.testing.assert_allclose(draw_chances(sets, natural(share_of="faces")).shares, [0.75, 0.25])
 
 
 def test_copies_are_those_of_the_formula(caplog: pytest.LogCaptureFixture) -> None:
@@ -108,7 +108,7 @@ def test_copies_are_those_of_the_formula(caplog: pytest.LogCaptureFixture) -> No
     ]
     options = natural(share_of="faces", duplicate={"emotion": 0.333})
     with caplog.at_level(logging.INFO):
-        found = drawing(sets, options)
+        found = draw_chances(sets, options)
     added = (0.333 * 90 - 10) / (1 - 0.333)
     assert found.shares[1] == pytest.approx((10 + added) / (90 + added)) == pytest.approx(0.333)
     np.testing.assert_allclose(found.chances[1], np.full(10, 0.1))
@@ -118,14 +118,14 @@ def test_copies_are_those_of_the_formula(caplog: pytest.LogCaptureFixture) -> No
 
 def test_what_is_there_in_plenty_is_not_repeated() -> None:
     sets = [faces("A", gender=[0] * 4), faces("B", emotion=[0] * 4)]
-    before = drawing(sets, natural())
-    after = drawing(sets, natural(duplicate={"emotion": 0.25}))
+    before = draw_chances(sets, natural())
+    after = draw_chances(sets, natural(duplicate={"emotion": 0.25}))
     np.testing.assert_allclose(after.shares, before.shares)
 
 
 def test_copies_go_to_the_faces_and_not_to_their_data_set() -> None:
     mixed = faces("A", gender=[0] * 8, emotion=[1] * 2 + [MISSING] * 6)
-    found = drawing([mixed], natural(duplicate={"emotion": 0.5}))
+    found = draw_chances([mixed], natural(duplicate={"emotion": 0.5}))
     np.testing.assert_allclose(found.chances[0], [0.25] * 2 + [0.5 / 6] * 6)
 
 
@@ -141,7 +141,7 @@ def test_every_task_has_its_share_however_they_overlap(
     rows = [*rows, (0, MISSING), (MISSING, 0)]
     some = faces(gender=[row[0] for row in rows], emotion=[row[1] for row in rows])
     fractions = {"gender": gender, "emotion": emotion}
-    chances = drawing([some], natural(duplicate=fractions)).chances[0]
+    chances = draw_chances([some], natural(duplicate=fractions)).chances[0]
     assert chances.sum() == pytest.approx(1)
     for task, fraction in fractions.items():
         assert chances[some.labels[task] != MISSING].sum() >= fraction - 1e-6
@@ -151,12 +151,12 @@ def test_class_shares_are_those_of_what_is_drawn() -> None:
     sets = [faces("A", gender=[0, 0, 0, 1]), faces("B", gender=[1, MISSING])]
     rows = [one_hot(s.labels["gender"].tolist(), 2) for s in sets]
     np.testing.assert_allclose(
-        drawing(sets, natural(share_of="faces")).class_shares(rows), [3 / 5, 2 / 5]
+        draw_chances(sets, natural(share_of="faces")).class_shares(rows), [3 / 5, 2 / 5]
     )
     # Half the batches from B, of which half are labelled: 0.375 against 0.125 and 0.25.
-    np.testing.assert_allclose(drawing(sets, natural()).class_shares(rows), [0.5, 0.5])
+    np.testing.assert_allclose(draw_chances(sets, natural()).class_shares(rows), [0.5, 0.5])
     nothing = [np.zeros_like(r) for r in rows]
-    np.testing.assert_array_equal(drawing(sets, natural()).class_shares(nothing), [0, 0])
+    np.testing.assert_array_equal(draw_chances(sets, natural()).class_shares(nothing), [0, 0])
 
 
 @pytest.mark.parametrize(
@@ -186,4 +186,4 @@ def test_what_cannot_hold_is_refused(
 
 def test_a_task_without_a_face_cannot_be_duplicated() -> None:
     with pytest.raises(OptionError, match="got emotion, of which no face here has a label"):
-        drawing([faces(gender=[0, 1])], natural(duplicate={"emotion": 0.3}))
+        draw_chances([faces(gender=[0, 1])], natural(duplicate={"emotion": 0.3}))

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from fsb_training.data.batches import Source, StepBatches, loader, size_at, total_steps
+from fsb_training.data.batches import StepBatches, loader, size_at, total_steps
+from fsb_training.data.faces import Source
 from fsb_training.data.sources import open_sources
 from fsb_training.recipe import Recipe
 from tests.training.datasets import layouts

@@ -12,9 +12,10 @@ import pytest
 
 from fsb_perception.alignment import Aligner, whole_picture_box
 from fsb_perception.types import Face
-from fsb_training.data import faces as store_module
-from fsb_training.data.faces import open_store, readable_faces
+from fsb_training.data import store as store_module
+from fsb_training.data.faces import open_faces
 from fsb_training.data.sources import open_split
+from fsb_training.data.store import open_store
 from fsb_training.datasets import load_part
 from fsb_training.datasets.faceset import DatasetError
 from fsb_training.judging.evaluate import open_part
@@ -107,7 +108,7 @@ def test_pictures_published_aligned_are_not_cut_again(tmp_path: Path) -> None:
     layouts.rafdb(tmp_path, 2)
     faces = load_part(tmp_path, "RAF-DB", "test")
     store = open_store(faces, tmp_path / "cache")
-    assert len(readable_faces(faces, store)[0]) == 2
+    assert len(open_faces(faces, tmp_path / "cache")) == 2
     for row, file in enumerate(faces.files):
         published = cv2.imread(str(faces.root / file))
         aligned = Aligner(100, "landmarks").align(store.image(row), store.face(row))

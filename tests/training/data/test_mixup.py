@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsb_training.data.batches import Source, StepBatches
+from fsb_training.data.batches import StepBatches
+from fsb_training.data.faces import Source
 from fsb_training.data.mixup import Mixture, mixture, unmixed
 from fsb_training.data.sources import open_sources
 from fsb_training.recipe import Recipe

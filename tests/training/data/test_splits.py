@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from fsb_perception.bundles.bundle import load_bundle
 from fsb_perception.bundles.manifest import Manifest
 from fsb_perception.options import OptionError
-from fsb_training.data.faces import open_store
 from fsb_training.data.splits import difference_hash, near_duplicates, split
+from fsb_training.data.store import open_store
 from fsb_training.datasets import load_training
 from fsb_training.judging.evaluate import dev_split
 from tests.training.datasets import layouts

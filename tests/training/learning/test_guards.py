@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import random
@@ -17,11 +16,11 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from fsb_perception.files import FileError
 from fsb_training.data.sources import open_sources, require_labels
 from fsb_training.datasets.faceset import DatasetError, FaceSet
 from fsb_training.learning import checkpoints, trainer
 from fsb_training.recipe import Recipe
-from fsb_training.writing import TrainingError, write_whole, writing_to
 from tests.towers import MICRO
 from tests.training import systems
 from tests.training.datasets import layouts
@@ -43,34 +42,6 @@ def small(root: Path, views: int = 0, **rest: object) -> Recipe:
     return recipe.model_copy(update={"optimiser": recipe.optimiser.model_copy(update=update)})
 
 
-def full_disk(file: IO[bytes]) -> None:
-    file.write(b"half of it")
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"old")
-    with pytest.raises(TrainingError) as caught:
-        write_whole(path, full_disk, 123456)
-    text = str(caught.value)
-    assert str(path) in text
-    assert "123,456 bytes" in text
-    assert "No space left" in text
-    assert "\n" not in text
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_an_error_of_the_disk_names_the_file(tmp_path: Path) -> None:
-    with (
-        pytest.raises(TrainingError, match=r"cannot write .*log\.jsonl: No space left") as caught,
-        writing_to(tmp_path / "log.jsonl"),
-    ):
-        raise OSError(errno.ENOSPC, "No space left on device")
-    assert "are free there" in str(caught.value)
-
-
 def test_torch_meets_a_disk_that_is_really_full(root: Path, tmp_path: Path) -> None:
     recipe = small(root)
     state = trainer.start(recipe)
@@ -78,7 +49,7 @@ def test_torch_meets_a_disk_that_is_really_full(root: Path, tmp_path: Path) -> N
     before = (tmp_path / trainer.CHECKPOINT).read_bytes()
     (tmp_path / f"{trainer.CHECKPOINT}.partial").symlink_to("/dev/full")
     state.step = 1
-    with pytest.raises(TrainingError, match=r"checkpoint\.pt, which takes [\d,]+ bytes.*No space"):
+    with pytest.raises(FileError, match=r"cannot write .*checkpoint\.pt: No space.*bytes are free"):
         trainer.save(state, tmp_path)
     assert (tmp_path / trainer.CHECKPOINT).read_bytes() == before
     assert trainer.resume(recipe, tmp_path).step == 0

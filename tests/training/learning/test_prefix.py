@@ -12,14 +12,15 @@ import pytest
 import torch
 
 from fsb_perception.towers.backbones import BACKBONES
-from fsb_training.data.batches import Source, StepBatches, loader
+from fsb_training.data.batches import StepBatches, loader
+from fsb_training.data.faces import Source
 from fsb_training.data.sources import open_sources
+from fsb_training.errors import TrainingError
 from fsb_training.learning import feature_cache, trainer
 from fsb_training.learning.feature_cache import cached
 from fsb_training.learning.prefix import frozen_prefix
 from fsb_training.recipe import Recipe
 from fsb_training.systems import SYSTEMS
-from fsb_training.writing import TrainingError
 from tests.texts import word_tokenizer
 from tests.towers import MICRO
 from tests.training import systems

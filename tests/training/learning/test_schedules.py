@@ -157,13 +157,13 @@ def test_early_stopping_ships_the_best_and_stays_stopped(
     scores = iter([0.1, 0.5, 0.2, 0.3, 0.9])
     monkeypatch.setattr(trainer, "score", lambda metrics: next(scores))
     weights = {}
-    look = trainer.look
+    validate = trainer.validate
 
     def seen(encoder: torch.nn.Module, *rest: object) -> object:
         weights[len(weights)] = {n: t.clone() for n, t in encoder.state_dict().items()}
-        return look(encoder, *rest)
+        return validate(encoder, *rest)
 
-    monkeypatch.setattr(trainer, "look", seen)
+    monkeypatch.setattr(trainer, "validate", seen)
     shipped = trainer.fit(recipe, tmp_path / "run", *open_sources(recipe), "cpu")
     assert len(weights) == 4  # the second was the best, and two more were not
     for name, tensor in shipped.state_dict().items():
