@@ -58,7 +58,7 @@ def make_sample(
     people, problems = read_people(faces) if faces else ([], None)
     if rendered:
         people = rendered_people()
-    made = make(out, people, seconds=seconds, raw=raw, storage=storage)
+    made = make(out, people, seconds=seconds, raw=raw, storage=storage, progress=_progress)
     for line in lines(problems.as_json()) if problems else ():
         _CONSOLE.print(f"  {escape(line)}")
     bag, truth = (escape(str(path)) for path in made)

@@ -34,7 +34,7 @@ Connect = Callable[[Backlog, Notify], contextlib.AbstractContextManager[Subscrib
 
 @dataclass(frozen=True)
 class RecordRequest:
-    """What to record, and until when.
+    """The topics of a recording, its place, and its limits.
 
     Attributes:
         out: folder of the bag.
@@ -57,7 +57,7 @@ class RecordRequest:
 
 @dataclass(frozen=True)
 class RecordState:
-    """How far a recording is.
+    """The progress of a recording.
 
     Attributes:
         kinds: type of every topic that is recorded.

@@ -65,7 +65,7 @@ class TopicChoice:
         return {name: published[name] for name in sorted(names) if name in published}
 
     def missing(self) -> list[str]:
-        """Name the topics and nodes that are wanted and not there."""
+        """Return the names of topics and nodes that are wanted and not there."""
         if not self._topics and not self._nodes:
             return [] if self.available() else ["images or faces"]
         nodes = [f"node {n}" for n in self._nodes if not self._subscriber.published_by(n)]

@@ -1,19 +1,18 @@
 """Sample bags with exact truth, drawn from photographs: those that ship with FSB, or one's own.
 
-Two cameras look at the same people, the second some seconds later: faces come near, leave and
-return, are blurred, hidden and dimmed. Who somebody is and where the face stands is known to the
-pixel; of gender, age and emotions what is known of the person and the photograph.
+Two cameras look at the same people, one some seconds after the other: faces come near, leave and
+return, and are blurred, hidden and dimmed. The truth has every identity and every box to the pixel,
+and the gender, age group and emotion as far as they are known of the person and the photograph.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.progress import track
 
 from fsb_perception.images.decoding import encode_picture
 from fsb_perception.images.messages import JPEG_FORMAT
@@ -26,13 +25,19 @@ from fsb_perception.replay.truth.statements import Statement
 from fsb_perception.samples.clip import FPS, HEIGHT, WIDTH, Clip, Drawn
 from fsb_perception.types import Image
 
+if TYPE_CHECKING:
+    from rosbags.rosbag2 import Writer
+
 BAG, TRUTH = "bag", "truth.jsonl"
 CAMERAS = MappingProxyType({"front": 0.0, "side": 7.0})
-"""How many seconds each camera is ahead in the clip."""
+"""Seconds that each camera is ahead in the clip."""
 
 _START = 1_700_000_000_000_000_000  # ns
 _QUALITY = 90  # of the JPEGs
-_MOST_OUTSIDE = 0.5  # of a face's width: beyond it, nobody would call it in the picture
+_MOST_OUTSIDE = 0.5  # of a face's area: with more of it outside, the face is not in the picture
+
+Progress = Callable[[Iterable[int], str, int | None], Iterable[int]]
+"""Shows the progress of an iterable; it takes the iterable, a name, and the number of items."""
 
 
 def make_sample(
@@ -42,21 +47,24 @@ def make_sample(
     seconds: float = 20.0,
     raw: bool = False,
     storage: str = MCAP,
+    progress: Progress | None = None,
 ) -> tuple[Path, Path]:
     """Write a bag and its truth.
 
     Args:
         folder: is made; the bag in it must not be there yet.
-        people: who is in it, 1 to 6; those whose photographs ship with FSB if empty.
-        seconds: how long.
-        raw: images as they are, 0.9 MB each; else as JPEG.
+        people: 1 to 6 of them; those whose photographs ship with FSB if empty.
+        seconds: length of the recording.
+        raw: store images as they are, 0.9 MB each; else as JPEG.
         storage: a name in `STORAGES`.
+        progress: shows how many frames are drawn.
 
     Returns:
-        The bag and the truth file.
+        The paths of the bag and of the truth file.
 
     Raises:
         BagError: there is such a bag already, or it cannot be written.
+        UnknownNameError: no such storage.
     """
     check_new(folder / BAG, storage)
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,19 +72,20 @@ def make_sample(
     people = people or shipped_people()
     clip = clip_of(people)
     with writing(folder / BAG, storage) as writer:
-        _write_images(writer, clip, count, raw)
+        numbers = progress(range(count), "Drawing frames", count) if progress else range(count)
+        _write_images(writer, clip, numbers, raw)
     write_truth(folder / TRUTH, _truth(clip, people, count))
     return folder / BAG, folder / TRUTH
 
 
-def _write_images(writer: Any, clip: Clip, count: int, raw: bool) -> None:
+def _write_images(writer: Writer, clip: Clip, numbers: Iterable[int], raw: bool) -> None:
     types = ros_types()
     kind, ending = (RAW, "image_raw") if raw else (COMPRESSED, "image_raw/compressed")
     topics = {
         camera: writer.add_connection(f"/{camera}/{ending}", kind, typestore=types)
         for camera in CAMERAS
     }
-    for index in track(range(count), "Drawing frames"):
+    for index in numbers:
         for camera, ahead in CAMERAS.items():
             picture = clip.frame(_index(index, ahead))
             message = _message(types.types, picture, stamp_of(index), camera, raw)
@@ -85,7 +94,7 @@ def _write_images(writer: Any, clip: Clip, count: int, raw: bool) -> None:
 
 
 def stamp_of(index: int) -> int:
-    """Of a frame of the sample, in nanoseconds."""
+    """Return the stamp of a frame of the sample, in nanoseconds."""
     return _START + index * 1_000_000_000 // FPS
 
 

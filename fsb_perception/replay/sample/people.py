@@ -1,4 +1,4 @@
-"""Who plays in a sample: their photographs, and what is true of each."""
+"""The people in a sample: their photographs, and what is true of each."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from fsb_perception.errors import FsbError
 from fsb_perception.samples.clip import Clip
 from fsb_perception.samples.roles import cast
 from fsb_perception.samples.scenario import STILLS
 from fsb_perception.samples.sprites import Portrait, shipped
 
-# What is on record; SOURCES.md beside the photographs names them.
+# Facts on record; SOURCES.md beside the photographs names the people.
 KNOWN = MappingProxyType(
     {
         "collins": {"gender": "female"},
@@ -21,14 +22,18 @@ KNOWN = MappingProxyType(
 )
 
 
+class SampleError(FsbError):
+    """A sample that cannot be made; the message says what is missing and what to do."""
+
+
 @dataclass(frozen=True, eq=False)
 class Person:
-    """Somebody with a part in a sample.
+    """A person with a part in a sample.
 
     Attributes:
         name: becomes the identity in the truth.
         portraits: shown one after the other.
-        attributes: true labels by task, of each portrait.
+        attributes: for each portrait, the true labels by task.
     """
 
     name: str
@@ -36,7 +41,7 @@ class Person:
     attributes: tuple[dict[str, str], ...]
 
     def attributes_in(self, portraits: Sequence[int]) -> dict[str, str]:
-        """What is true while these portraits are seen: all that they agree on.
+        """Return the labels on which all of these portraits agree: they are seen together.
 
         >>> ada = Person("ada", (), ({"gender": "female"}, {"gender": "female", "emotion": "fear"}))
         >>> ada.attributes_in([1]), ada.attributes_in([0, 1])
@@ -47,11 +52,11 @@ class Person:
 
 
 def shipped_people() -> list[Person]:
-    """Those whose photographs ship with FSB."""
+    """Return the people whose photographs ship with FSB."""
     return [Person(n, (shipped(still),), (KNOWN[n],)) for n, still in STILLS.items()]
 
 
 def clip_of(people: Sequence[Person]) -> Clip:
-    """The clip that people play in; `ValueError` if there are none, or too many for its parts."""
+    """Build the clip of these people; `ValueError` if there are none, or more than its parts."""
     scenario = cast([person.name for person in people])
     return Clip(scenario, {person.name: person.portraits for person in people})

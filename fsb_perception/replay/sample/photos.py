@@ -2,15 +2,15 @@
 
 FOLDER/ada/calm.jpg  smile.jpg     ada, with two photographs, shown one after the other
 FOLDER/bob.jpg                     bob, with one
-FOLDER/labels.csv                  what is true of them, see `photo_labels`
+FOLDER/labels.csv                  the truth about them, see `photo_labels`
 
-photograph -> detector -> its largest face -> crop around it, at one size for all
+photograph --> detector --> its largest face --> crop around it, at one size for all
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -21,56 +21,52 @@ from fsb_perception.detection.base import Detector, DetectorConfig
 from fsb_perception.images.decoding import KNOWN, SUFFIXES, PictureError
 from fsb_perception.images.files import read_picture
 from fsb_perception.problems import Problems, lines
-from fsb_perception.replay.bags.errors import BagError
-from fsb_perception.replay.sample.people import Person
+from fsb_perception.registry import UnknownNameError
+from fsb_perception.replay.sample.people import Person, SampleError
 from fsb_perception.replay.sample.photo_labels import LABELS, PhotoLabels, read_labels
 from fsb_perception.samples.roles import MOST
 from fsb_perception.samples.sprites import FEATHER, Portrait
 from fsb_perception.types import Floats, Image
 
-MOST_PHOTOS = 8  # of a person: more would each be seen too shortly
+MOST_PHOTOS = 8  # of a person: each of more would be seen for too short a time
 _FACE = 150.0  # px: width of the face in a portrait
 _AROUND = (0.5, 0.55, 0.5, 0.45)  # of the face's sides: left, top, right, bottom
-_CLOSE = 0.4  # of a picture's sides: added around one that shows nothing but a face
-_FIXED = ("gender", "age_group")  # of a person; emotions come and go
+_MARGIN = 0.4  # of a picture's sides: added around one that shows nothing but a face
+_FIXED = ("gender", "age_group")  # the same on all photographs of a person
 
 
 def read_people(folder: Path) -> tuple[list[Person], Problems]:
-    """The first `MOST` people of a folder whose faces are found.
+    """Read the first `MOST` people of a folder whose faces are found.
 
     Args:
-        folder: as the top of this file shows it.
+        folder: laid out as the top of this module shows.
 
     Returns:
-        They, by name; and what was left out.
+        The people, sorted by name; and a tally of the photographs and people left out.
 
     Raises:
-        BagError: no such folder, nobody in it, or labels that cannot be.
+        SampleError: no such folder, no face in it, or labels that contradict each other.
+        TruthError: labels that cannot be used.
         DetectorError: the detector's model is missing.
     """
     if not folder.is_dir():
-        raise BagError(f"{folder}: there is no such folder of photographs")
-    labels, problems = read_labels(folder), Problems()
+        raise SampleError(f"{folder}: there is no such folder of photographs; check the path")
+    labels = read_labels(folder)
     photos = _by_person(folder, labels)
     if not photos:
-        raise BagError(f"{folder}: no photograph in it or in its folders ({KNOWN})")
-    if unknown := sorted(set(labels.of_person) - set(photos)):
-        raise BagError(f"{folder / LABELS}: nobody is called {unknown[0]}: {', '.join(photos)}")
-    detector, people = build_detector(DetectorConfig()), list[Person]()
-    for number, (name, files) in enumerate(photos.items()):
-        if len(people) == MOST:
-            where = f"{name}: a clip has parts for {MOST}"
-            problems.note("people left out", where, len(photos) - number)
-            break
-        people += _person(folder, name, files, labels, detector, problems)
+        raise SampleError(f"{folder}: no photograph in it or in its folders ({KNOWN})")
+    if unknown := sorted(set(labels.by_person) - set(photos)):
+        raise SampleError(f"{folder / LABELS}: {UnknownNameError('person', unknown[0], photos)}")
+    reader = _Reader(folder, labels)
+    people = reader.people(photos)
     if not people:
-        said = "; ".join(lines(problems.as_json()))
-        raise BagError(f"{folder}: a face was found in none of its photographs: {said}")
-    return people, problems
+        reasons = "; ".join(lines(reader.problems.as_json()))
+        raise SampleError(f"{folder}: a face was found in none of its photographs: {reasons}")
+    return people, reader.problems
 
 
 def _by_person(folder: Path, labels: PhotoLabels) -> dict[str, list[str]]:
-    """The photographs of each, by name: paths within the folder."""
+    """Return the photographs of each person by name, as paths within the folder."""
     single = _pictures(folder)
     stems = Counter(path.stem for path in single)
     named = [(p, p.stem if stems[p.stem] == 1 else p.name) for p in single]
@@ -87,54 +83,64 @@ def _pictures(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
-def _person(
-    folder: Path,
-    name: str,
-    files: Sequence[str],
-    labels: PhotoLabels,
-    detector: Detector,
-    problems: Problems,
-) -> list[Person]:
-    """Somebody, or nobody if no photograph shows a face."""
-    found: list[tuple[Portrait, dict[str, str]]] = []
-    for number, file in enumerate(files):
-        if len(found) == MOST_PHOTOS:
-            where = f"{file}: {MOST_PHOTOS} of {name} are enough"
-            problems.note("photographs left out", where, len(files) - number)
-            break
-        if portrait := _read(folder, file, detector, problems):
-            found.append((portrait, labels.attributes(file, name)))
-    if not found:
-        return []
-    portraits, attributes = zip(*found, strict=True)
-    _check_fixed(folder, name, attributes)
-    return [Person(name, portraits, attributes)]
+class _Reader:
+    """Reads the people of a folder, and counts the photographs that are of no use."""
 
+    def __init__(self, folder: Path, labels: PhotoLabels) -> None:
+        self._folder, self._labels = folder, labels
+        self._detector = build_detector(DetectorConfig())
+        self.problems = Problems()
 
-def _check_fixed(folder: Path, name: str, attributes: Sequence[dict[str, str]]) -> None:
-    for task in _FIXED:
-        labels = sorted({said[task] for said in attributes if task in said})
-        if len(labels) > 1:
-            raise BagError(f"{folder}: {name} has more than one {task}: {', '.join(labels)}")
+    def people(self, photos: Mapping[str, Sequence[str]]) -> list[Person]:
+        people: list[Person] = []
+        for number, (name, files) in enumerate(photos.items()):
+            if len(people) == MOST:
+                place = f"{name}: a clip has parts for {MOST}"
+                self.problems.note("people left out", place, len(photos) - number)
+                break
+            if person := self._person(name, files):
+                people.append(person)
+        return people
 
+    def _person(self, name: str, files: Sequence[str]) -> Person | None:
+        portraits: list[Portrait] = []
+        attributes: list[dict[str, str]] = []
+        for number, file in enumerate(files):
+            if len(portraits) == MOST_PHOTOS:
+                place = f"{file}: {MOST_PHOTOS} of {name} are enough"
+                self.problems.note("photographs left out", place, len(files) - number)
+                break
+            if portrait := self._portrait(file):
+                portraits.append(portrait)
+                attributes.append(self._labels.attributes(file, name))
+        self._check_fixed(name, attributes)
+        return Person(name, tuple(portraits), tuple(attributes)) if portraits else None
 
-def _read(folder: Path, file: str, detector: Detector, problems: Problems) -> Portrait | None:
-    try:
-        image = read_picture(folder / file)
-    except PictureError as error:
-        problems.note("photographs that cannot be read", str(error))
-        return None
-    portrait = portrait_of(image, detector)
-    if portrait is None:
-        problems.note("photographs without a face", file)
-    return portrait
+    def _check_fixed(self, name: str, attributes: Sequence[Mapping[str, str]]) -> None:
+        for task in _FIXED:
+            labels = sorted({known[task] for known in attributes if task in known})
+            if len(labels) > 1:
+                raise SampleError(
+                    f"{self._folder}: {name} has more than one {task}: {', '.join(labels)}"
+                )
+
+    def _portrait(self, file: str) -> Portrait | None:
+        try:
+            image = read_picture(self._folder / file)
+        except PictureError as error:
+            self.problems.note("photographs that cannot be read", str(error))
+            return None
+        portrait = portrait_of(image, self._detector)
+        if portrait is None:
+            self.problems.note("photographs without a face", file)
+        return portrait
 
 
 def portrait_of(image: Image, detector: Detector) -> Portrait | None:
-    """The largest face of a photograph (uint8 BGR) and what is around it; None without one."""
+    """Cut the largest face and its surroundings out of a photograph (uint8 BGR); None without."""
     box = _largest(image, detector)
     if box is None:  # some pictures are nothing but a face, in which detectors see none
-        image = _pad(image, *(round(_CLOSE * side) for side in image.shape[:2]))
+        image = _pad(image, *(round(_MARGIN * side) for side in image.shape[:2]))
         box = _largest(image, detector)
     return None if box is None else _crop(image, box)
 
@@ -150,14 +156,13 @@ def _crop(image: Image, box: Floats) -> Portrait:
     limits = np.tile(image.shape[1::-1], 2)
     left, top, right, bottom = np.clip(np.round(outer), 0, limits).astype(int).tolist()
     crop, scale = image[top:bottom, left:right], _FACE / float(sides[0])
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     size = tuple(max(1, round(side * scale)) for side in crop.shape[1::-1])
-    scaled = np.asarray(cv2.resize(crop, size, interpolation=way), np.uint8)
-    exact = [
-        new / old for new, old in zip(size, crop.shape[1::-1], strict=True)
-    ]  # whole pixels are not quite the scale
+    scaled = np.asarray(cv2.resize(crop, size, interpolation=method), np.uint8)
+    # The sides are whole pixels, so that the scales differ a little from the one asked for.
+    across, down = (new / old for new, old in zip(size, crop.shape[1::-1], strict=True))
     x, y, width, height = (float(v) for v in np.append(box[:2] - (left, top), sides[:2]))
-    face = (x * exact[0] + FEATHER, y * exact[1] + FEATHER, width * exact[0], height * exact[1])
+    face = (x * across + FEATHER, y * down + FEATHER, width * across, height * down)
     return Portrait(_pad(scaled, FEATHER, FEATHER), face)
 
 

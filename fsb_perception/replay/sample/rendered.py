@@ -1,12 +1,12 @@
-"""People for a sample who are nobody: rendered, so that gender, age and expression are exact.
+"""Rendered people for a sample: no real person, gender, age and expression are exact.
 
-    gender, years, weight, expression -> Anny -> a mesh of the head -> rays -> `photos.portrait_of`
+    gender, years, weight, expression --> Anny --> mesh of the head --> rays --> `portrait_of`
 
 Anny (Brégier et al., "Human Mesh Modeling for Anny Body", 2025, https://arxiv.org/abs/2511.03589,
-Apache-2.0) is a body model over MakeHuman's shapes, which are CC0, and brings all its data along.
-Expressions are action units (Ekman and Friesen's FACS) as they are commonly put together. A
-rendered face is far from a photograph: it shows that answers follow what changes, in a clip whose
-truth is known, and says little about how good they are on people.
+Apache-2.0) is a body model over MakeHuman's shapes, which are CC0; the package holds all its data.
+An expression is a usual combination of action units (Ekman and Friesen's FACS). A rendered face is
+far from a photograph. It shows that answers follow a change, in a clip whose truth is known; it
+shows little about how good the answers are on people.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 
 from fsb_perception.detection import build_detector
 from fsb_perception.detection.base import DetectorConfig
-from fsb_perception.replay.bags.errors import BagError
-from fsb_perception.replay.sample.people import Person
+from fsb_perception.replay.sample.people import Person, SampleError
 from fsb_perception.replay.sample.photos import portrait_of
 from fsb_perception.replay.sample.rendered_heads import Bgr, Head, draw
 from fsb_perception.tasks import TASKS, age_group
@@ -34,14 +33,15 @@ _PACKAGES = ("anny", "embreex", "trimesh")
 
 @dataclass(frozen=True)
 class Look:
-    """How somebody is made.
+    """The description of a rendered person.
 
     Attributes:
         name: becomes the identity.
         gender: a label of that task.
         years: of age.
         weight: 0 to 1.
-        skin, hair: colours, BGR from 0 to 255.
+        skin: colour, BGR from 0 to 255.
+        hair: colour, BGR from 0 to 255.
         expressions: labels of the task emotion, shown one after the other.
     """
 
@@ -84,10 +84,10 @@ _YEARS, _AGES = (1, 10, 25, 90), (0.0, 1 / 3, 2 / 3, 1.0)
 
 
 def rendered_people() -> list[Person]:
-    """Six of them, with two or three expressions each; about a second an expression.
+    """Render six people with two or three expressions each; about a second an expression.
 
     Raises:
-        BagError: the packages that make them are missing.
+        SampleError: the packages that render them are missing.
         DetectorError: the detector's model is missing.
     """
     maker = Maker()
@@ -95,16 +95,16 @@ def rendered_people() -> list[Person]:
 
 
 class Maker:
-    """Makes people of looks; `BagError` where the packages are missing."""
+    """Renders people; `SampleError` where the packages are missing."""
 
     def __init__(self) -> None:
         missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
         if missing:
-            raise BagError(
+            raise SampleError(
                 f"rendered people need {', '.join(missing)}, which this environment lacks: "
                 "pip install -r requirements/rendered.txt"
             )
-        # By name: they have no types, and hardly anybody has them installed.
+        # By name: they have no types, and few environments have them.
         anny: Any = importlib.import_module("anny")
         # Without Warp, which would compile its kernels first.
         self._model = anny.Anny(facial_actions="all", skinning_method="lbs").float()
@@ -112,8 +112,8 @@ class Maker:
         self._detector = build_detector(DetectorConfig())
 
     def person(self, look: Look) -> Person:
-        """Somebody with that look, and one portrait for each expression."""
-        true = {
+        """Render a person with that look: one portrait for each expression."""
+        known = {
             "gender": look.gender,
             "age_group": TASKS["age_group"].labels[age_group(look.years)],
         }
@@ -122,13 +122,13 @@ class Maker:
             image = draw(self.head(look, expression), look.skin, look.hair)
             portrait = portrait_of(image, self._detector)
             if portrait is None:
-                raise BagError(f"no face is found in the rendered {look.name}: {expression}")
+                raise SampleError(f"no face is found in the rendered {look.name}: {expression}")
             portraits.append(portrait)
-        attributes = tuple(true | {"emotion": expression} for expression in look.expressions)
+        attributes = tuple(known | {"emotion": expression} for expression in look.expressions)
         return Person(look.name, tuple(portraits), attributes)
 
     def head(self, look: Look, expression: str) -> Head:
-        """The mesh of a head with an expression."""
+        """Make the mesh of a head with an expression."""
         shape = {
             "gender": float(TASKS["gender"].labels.index(look.gender)),
             "age": float(np.interp(look.years, _YEARS, _AGES)),
@@ -142,10 +142,10 @@ class Maker:
         return Head(vertices, rest, np.asarray(self._model.faces), eyes, self._eyeballs)
 
     def _moved_by(self, bone: str) -> NDArray[np.bool_]:
-        """Whether each vertex is moved by this bone more than by all others."""
+        """Return whether this bone moves each vertex more than all others together."""
         model = self._model
-        of_it = model.vertex_bone_indices == model.bone_labels.index(bone)
-        return np.asarray((model.vertex_bone_weights * of_it).sum(1) > 0.5)
+        is_bone = model.vertex_bone_indices == model.bone_labels.index(bone)
+        return np.asarray((model.vertex_bone_weights * is_bone).sum(1) > 0.5)
 
     def _body(self, shape: Mapping[str, float], expression: str) -> Any:
         import torch

@@ -1,37 +1,55 @@
-"""What is known of the people in a recording: a line a statement, any part of which may be missing.
+"""Statements about the people in a recording, any part of which may be left open.
 
-    {"camera": "front", "stamp": 1700000000033333333, "identity": "ada", "box_xyxy": [1, 2, 3, 4],
-     "attributes": {"gender": "female"}}
-    {"camera": "front", "start": 1700000000000000000, "end": 1700000009000000000,
-     "attributes": {"emotion": "happiness"}, "identity": "ada"}
+A statement is about one image (``stamp``), or about all images from ``start`` to ``end``, both
+included. Its other parts say which faces there it is about:
 
-A statement is of one image (``stamp``) or of all from ``start`` to ``end``, both included. With a
-``box_xyxy`` and a stamp it is of the face there; with a box and a range, of whoever's face has its
-centre in that region; with an ``identity`` alone, of whoever bears that name in other statements;
-with neither, of every face of the camera. As CSV the columns have the same
-names, the corners of the box ``left, top, right, bottom``, and attributes a column each. Boxes
-drawn over the images of a bag are truth as well; see `annotation_truth`.
+    box_xyxy and stamp             the face at that box
+    box_xyxy, start and end        every face whose centre lies in that region
+    identity, without a box        the person who has that name in other statements
+    neither                        every face of the camera
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fsb_perception.errors import FsbError
+from fsb_perception.registry import UnknownNameError
 from fsb_perception.tasks import TASKS
 
 Corners = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels."""
 
 
 class TruthError(FsbError):
-    """A truth file that cannot be used; the message names file, line and value."""
+    """Truth that cannot be used; the message names the file, the line and the value.
+
+    >>> raise TruthError("truth.jsonl:2: end 2 lies before start 3")
+    Traceback (most recent call last):
+    ...
+    fsb_perception.replay.truth.statements.TruthError: truth.jsonl:2: end 2 lies before start 3
+    """
 
 
 class Statement(BaseModel):
-    """One line of truth; see the top of this file. Stamps are nanoseconds, boxes pixels."""
+    """One statement of truth; the top of this module says which faces it is about.
+
+    Attributes:
+        camera: its name; "" if there is only one.
+        stamp, start, end: in nanoseconds.
+        identity: name of the person.
+        box_xyxy: in pixels.
+        attributes: true labels by task.
+        hidden: share of the face that something hides, 0 to 1.
+
+    >>> ada = Statement(stamp=5, identity="ada", attributes={"gender": "female"})
+    >>> ada.model_dump(exclude_defaults=True)
+    {'stamp': 5, 'identity': 'ada', 'attributes': {'gender': 'female'}}
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -47,7 +65,7 @@ class Statement(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Statement:
         if (self.stamp is None) == (self.start is None or self.end is None):
-            raise ValueError("say either stamp, or start and end")
+            raise ValueError("give either stamp, or start and end")
         if self.start is not None and self.end is not None and self.end < self.start:
             raise ValueError(f"end {self.end} lies before start {self.start}")
         if self.box_xyxy is not None:
@@ -59,17 +77,34 @@ class Statement(BaseModel):
 
 
 def check_labels(attributes: Mapping[str, str]) -> None:
-    """Raise `ValueError` where a task or its label is unknown; it names the known ones."""
-    for task, label in attributes.items():
-        if task not in TASKS:
-            raise ValueError(f"unknown task {task!r}; known are {', '.join(TASKS)}")
-        if label not in TASKS[task].labels:
-            raise ValueError(f"{task} {label!r} is none of {', '.join(TASKS[task].labels)}")
+    """Raise `UnknownNameError` if a task, or the label of a task, is unknown."""
+    for name, label in attributes.items():
+        if name not in TASKS:
+            raise UnknownNameError("task", name, TASKS)
+        if label not in TASKS[name].labels:
+            raise UnknownNameError(name, label, TASKS[name].labels)
 
 
-def explained(error: ValidationError) -> str:
-    """The first thing that is wrong with a statement: where, why, and the value seen."""
+@contextmanager
+def errors_at(place: str) -> Iterator[None]:
+    """Turn an error of the ``with`` block into a `TruthError` whose message begins with a place.
+
+    >>> with errors_at("truth.jsonl:2"):
+    ...     Statement(stamp=-1)
+    Traceback (most recent call last):
+    ...
+    fsb_perception.replay.truth.statements.TruthError: truth.jsonl:2: stamp: Input should be \
+greater than or equal to 0, got -1
+    """
+    try:
+        yield
+    except ValidationError as error:
+        raise TruthError(f"{place}: {_first_problem(error)}") from None
+    except FsbError as error:
+        raise TruthError(f"{place}: {error}") from None
+
+
+def _first_problem(error: ValidationError) -> str:
     first = error.errors()[0]
-    place = ".".join(map(str, first["loc"])) or "line"
-    said = first["msg"].removeprefix("Value error, ")
-    return f"{place}: {said}, got {first['input']!r}"
+    field = ".".join(map(str, first["loc"])) or "line"
+    return f"{field}: {first['msg'].removeprefix('Value error, ')}, got {first['input']!r}"

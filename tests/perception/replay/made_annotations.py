@@ -1,4 +1,4 @@
-"""Bags with boxes and words over images that are not there."""
+"""Bags with boxes and texts over images that are not there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOPIC = "/front/annotations"
 _TYPES = all_types()
 
 
-def of(name: str, *values: Any, **fields: Any) -> Any:
+def viewer_message(name: str, *values: Any, **fields: Any) -> Any:
     return _TYPES.types[f"foxglove_msgs/msg/{name}"](*values, **fields)
 
 
@@ -30,15 +30,17 @@ def time(stamp: int) -> Any:
 def box(corners: Sequence[float] = BOX, stamp: int = STAMP, kind: int = LINE_LOOP) -> Any:
     left, top, right, bottom = corners
     points = [(left, top), (right, top), (right, bottom), (left, bottom)]
-    clear = of("Color", 0.0, 0.0, 0.0, 0.0)
-    drawn = [of("Point2", float(x), float(y)) for x, y in points]
-    return of("PointsAnnotation", time(stamp), kind, drawn, clear, [], clear, 1.0)
+    clear = viewer_message("Color", 0.0, 0.0, 0.0, 0.0)
+    drawn = [viewer_message("Point2", float(x), float(y)) for x, y in points]
+    return viewer_message("PointsAnnotation", time(stamp), kind, drawn, clear, [], clear, 1.0)
 
 
 def text(words: str, at: Sequence[float] = BOX[:2], stamp: int = STAMP) -> Any:
-    clear = of("Color", 0.0, 0.0, 0.0, 0.0)
+    clear = viewer_message("Color", 0.0, 0.0, 0.0, 0.0)
     x, y = map(float, at)
-    return of("TextAnnotation", time(stamp), of("Point2", x, y), words, 14.0, clear, clear)
+    return viewer_message(
+        "TextAnnotation", time(stamp), viewer_message("Point2", x, y), words, 14.0, clear, clear
+    )
 
 
 def write(
@@ -48,11 +50,11 @@ def write(
     storage: str = "mcap",
     others: Sequence[str] = (),
 ) -> Path:
-    """A bag with messages of boxes and texts, and with empty strings on other topics."""
+    """Write a bag with messages of boxes and texts, and with empty strings on other topics."""
     with writing(folder, storage) as writer:
         connection = writer.add_connection(topic, ANNOTATIONS, typestore=_TYPES)
         for n, (points, texts) in enumerate(messages):
-            message = of("ImageAnnotations", circles=[], points=points, texts=texts)
+            message = viewer_message("ImageAnnotations", circles=[], points=points, texts=texts)
             writer.write(connection, n + 1, _TYPES.serialize_cdr(message, ANNOTATIONS))
         for name in others:
             connection = writer.add_connection(name, "std_msgs/msg/String", typestore=_TYPES)
@@ -62,7 +64,7 @@ def write(
 
 
 def write_mcap(path: Path, message: bytes, encoding: str, schema: str, definition: bytes) -> Path:
-    """An MCAP file with one message, by the library of MCAP."""
+    """Write an MCAP file with one message, by the library of MCAP."""
     with path.open("wb") as file:
         writer = McapWriter(file)
         writer.start()

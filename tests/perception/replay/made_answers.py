@@ -1,4 +1,4 @@
-"""Answers and truth that nobody gave: rows as a replay writes them."""
+"""Made-up answers and truth: rows as a replay writes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BOX = (100.0, 100.0, 180.0, 200.0)
 
 
 def shifted(box: tuple, by: float) -> tuple[float, ...]:
-    """The box moved to the right."""
+    """Move a box to the right."""
     left, top, right, bottom = box
     return (left + by, top, right + by, bottom)
 
@@ -29,7 +29,7 @@ def face(
     confidence: float = 0.9,
     **more: Any,
 ) -> dict[str, Any]:
-    """A face as a row has it, with one estimate, newly looked at."""
+    """Make a face of a row, with one estimate from a new look."""
     estimate = {
         "task": task,
         "label": label,
@@ -53,12 +53,12 @@ def face(
 
 
 def row(stamp: int, *faces: dict[str, Any], camera: str = "front") -> dict[str, Any]:
-    """An answered image."""
+    """Make the row of an answered image."""
     return {"camera": camera, "stamp": stamp, "width": 640, "height": 480, "faces": list(faces)}
 
 
-def said(stamp: int, identity: str, box: tuple = BOX, **more: Any) -> Statement:
-    """What is true of a face: a woman's, if nothing else is said."""
+def true_face(stamp: int, identity: str, box: tuple = BOX, **more: Any) -> Statement:
+    """Make a statement about a face, that of a woman by default."""
     attributes = more.pop("attributes", {"gender": "female"})
     return Statement(
         camera="front", stamp=stamp, identity=identity, box_xyxy=box, attributes=attributes, **more

@@ -23,7 +23,7 @@ NOISE = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
 
 
 def message(stamp: int, kind: str = PACKED) -> Any:
-    """A picture of 64 x 48 px, which shows no face."""
+    """Make the message of a picture of 64 x 48 px that shows no face."""
     time = TYPES.types["builtin_interfaces/msg/Time"](*divmod(stamp, 1_000_000_000))
     header = TYPES.types["std_msgs/msg/Header"](time, "camera")
     if kind == RAW:
@@ -33,7 +33,7 @@ def message(stamp: int, kind: str = PACKED) -> Any:
 
 
 def stamps(count: int) -> list[int]:
-    """Of a camera with 30 frames a second."""
+    """Return the stamps of a camera with 30 frames a second."""
     return [1_000_000_000 + n * FRAME for n in range(count)]
 
 
@@ -44,7 +44,7 @@ def write(
     storage: str = "mcap",
     others: Sequence[str] = (),
 ) -> Path:
-    """A bag with an image at every stamp of every topic, and an empty string on other topics."""
+    """Write a bag with an image at each stamp of each topic, and empty strings on other topics."""
     text = "std_msgs/msg/String"
     with writing(folder, storage) as writer:
         for topic, times in topics.items():
@@ -60,7 +60,7 @@ def write(
 
 
 def write_chunks(path: Path, times: Sequence[int], compression: CompressionType) -> Path:
-    """An MCAP file as recorders write it: in chunks of a few images, each with its checksum."""
+    """Write an MCAP file as recorders do: in chunks of a few images, each with its checksum."""
     definition, _ = TYPES.generate_msgdef(PACKED, ros_version=2)
     with path.open("wb") as file:
         writer = McapWriter(file, _CHUNK, compression=compression)
@@ -75,13 +75,13 @@ def write_chunks(path: Path, times: Sequence[int], compression: CompressionType)
 
 
 def file_of(bag: Path) -> Path:
-    """The one file of messages in a bag."""
+    """Return the one file of messages in a bag."""
     (path,) = bag_files(bag)
     return path
 
 
 def cut(bag: Path, share: float, into: Path) -> Path:
-    """A copy of a bag whose file ends after a share of its bytes."""
+    """Copy a bag; the copy's file ends after a share of its bytes."""
     shutil.copytree(bag, into)
     path = file_of(into)
     data = path.read_bytes()

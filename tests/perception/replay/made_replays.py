@@ -1,4 +1,4 @@
-"""Folders of replays that nobody ran: what `fsb replay run` leaves, around made answers."""
+"""Made-up folders of replays: the files that `fsb replay run` writes, around made-up answers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from fsb_perception.replay.rows import line
 
 
 def summary(rows: list[dict], **more: Any) -> dict[str, Any]:
-    """What summary.json holds at least."""
-    cameras = sorted({each["camera"] for each in rows})
+    """Make the least content of a summary.json."""
+    cameras = sorted({row["camera"] for row in rows})
     return {
         "bag": {"name": "kitchen", "sha256": "b" * 64},
         "topics": ["/front/image_raw"],
@@ -22,16 +22,16 @@ def summary(rows: list[dict], **more: Any) -> dict[str, Any]:
         "code": {"version": "0.1.0", "sha256": "d" * 64},
         "results_sha256": "e" * 64,
         "frames": len(rows),
-        "failed": sum("error" in each for each in rows),
+        "failed": sum("error" in row for row in rows),
         "cameras": dict.fromkeys(cameras, 1),
-        "tracks": len({f["face_id"] for each in rows for f in each.get("faces", ())}),
+        "tracks": len({f["face_id"] for row in rows for f in row.get("faces", ())}),
         "problems": {},
         "timing": {"process": {"p50_ms": 20.0, "p95_ms": 30.0, "p99_ms": 40.0}, "wait": {}},
     } | more
 
 
 def written(folder: Path, rows: list[dict], **more: Any) -> Path:
-    """A replay's folder."""
+    """Write a replay's folder."""
     folder.mkdir(exist_ok=True)
     times = [
         {"camera": r["camera"], "stamp": r["stamp"], "decode": 0.0, "process": 0.02, "wait": 0.0}

@@ -17,7 +17,7 @@ from fsb_perception.replay.rows import dropped_row, failed_row, line
 from fsb_perception.replay.scoring.matching import Truth, match
 from fsb_perception.replay.scoring.persons import persons
 from fsb_perception.replay.scoring.scores import scores
-from tests.perception.replay.made_answers import BOX, SECOND, face, row, said, shifted
+from tests.perception.replay.made_answers import BOX, SECOND, face, row, shifted, true_face
 from tests.perception.replay.made_replays import written
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -51,7 +51,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dropped_row("front", 11 * SECOND),
         failed_row("front", 12 * SECOND, "?"),
     ]
-    truth = [said(t, who, box) for t in TIMES for who, box in
+    truth = [true_face(t, who, box) for t in TIMES for who, box in
              (("ada", BOX), ("eve", shifted(BOX, 300)))]  # fmt: skip
     matches = match(rows, Truth(truth))
     criteria = [

@@ -1,4 +1,4 @@
-"""Rendered people: who they are is who they were made as, and a detector finds them."""
+"""Rendered people: they are as they were described, and a detector finds them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def maker() -> Maker:
 
 def test_expressions_are_the_labels_of_the_task() -> None:
     assert set(EXPRESSIONS) == set(TASKS["emotion"].labels)
-    assert {each for look in LOOKS for each in look.expressions} == set(EXPRESSIONS)
+    assert {name for look in LOOKS for name in look.expressions} == set(EXPRESSIONS)
 
 
 def test_everybody_has_a_name_and_a_part() -> None:
@@ -73,7 +73,7 @@ def test_an_expression_moves_the_face_and_nothing_else(maker: Maker, expression:
 
 
 def test_without_the_packages_it_says_what_to_install(tmp_path: Path) -> None:
-    """In a process that is denied them."""
+    """Run a process that cannot find them."""
     code = (
         "import importlib.util as u; find = u.find_spec\n"
         "u.find_spec = lambda n, *a: None if n in ('anny', 'embreex') else find(n, *a)\n"
@@ -82,10 +82,10 @@ def test_without_the_packages_it_says_what_to_install(tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, "replay", "make-sample", str(tmp_path), "--rendered"]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
     assert done.returncode != 0
-    said = " ".join((done.stdout + done.stderr).split())
-    assert "rendered people need anny, embreex" in said
-    assert "pip install -r requirements/rendered.txt" in said
-    assert "Traceback" not in said
+    output = " ".join((done.stdout + done.stderr).split())
+    assert "rendered people need anny, embreex" in output
+    assert "pip install -r requirements/rendered.txt" in output
+    assert "Traceback" not in output
 
 
 def test_people_come_from_one_place(tmp_path: Path) -> None:

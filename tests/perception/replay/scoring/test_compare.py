@@ -11,7 +11,7 @@ from fsb_perception.options import OptionError
 from fsb_perception.replay.scoring.compare import Change, compare, load_runs
 from fsb_perception.replay.scoring.matching import Truth, match
 from fsb_perception.replay.scoring.persons import persons
-from tests.perception.replay.made_answers import BOX, SECOND, face, row, said, shifted
+from tests.perception.replay.made_answers import BOX, SECOND, face, row, shifted, true_face
 
 LOOKS = 10
 
@@ -93,7 +93,7 @@ def test_people_are_counted_over_all_their_tracks() -> None:
         row(t, face(f"a{n // 2}", t, "female"), face("b", t, "male", box=aside))
         for n, t in enumerate(times)
     ]
-    truth = [said(t, who, box) for t in times for who, box in (("ada", BOX), ("eve", aside))]
+    truth = [true_face(t, who, box) for t in times for who, box in (("ada", BOX), ("eve", aside))]
     ada, eve = persons(match(rows, Truth(truth)).faces, ["gender"])
     assert (ada.identity, ada.looks, ada.right) == ("ada", 4, 4)
     assert (eve.identity, eve.looks, eve.right) == ("eve", 4, 0)

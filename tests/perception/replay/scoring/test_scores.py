@@ -12,7 +12,7 @@ from fsb_perception.replay.scoring.criteria import load_criteria, numbers
 from fsb_perception.replay.scoring.matching import Truth, match
 from fsb_perception.replay.scoring.scores import scores
 from fsb_perception.replay.truth.statements import Statement
-from tests.perception.replay.made_answers import BOX, SECOND, face, row, said, shifted
+from tests.perception.replay.made_answers import BOX, SECOND, face, row, shifted, true_face
 
 TIMES = [SECOND * n for n in range(1, 11)]
 ASIDE = shifted(BOX, 300)
@@ -24,8 +24,8 @@ def judged(rows: list, truth: list[Statement], task: str = "gender") -> dict:
 
 def test_all_right_is_one_everywhere() -> None:
     rows = [row(t, face("a", t, "female"), face("b", t, "male", box=ASIDE)) for t in TIMES]
-    truth = [said(t, "ada") for t in TIMES]
-    truth += [said(t, "bob", ASIDE, attributes={"gender": "male"}) for t in TIMES]
+    truth = [true_face(t, "ada") for t in TIMES]
+    truth += [true_face(t, "bob", ASIDE, attributes={"gender": "male"}) for t in TIMES]
     found = judged(rows, truth)
     assert found["detection"] == {"precision": 1, "recall": 1, "people": 20, "false": 0}
     assert found["tracking"] == {"idf1": 1, "id_switches": 0}
@@ -43,7 +43,8 @@ def test_all_right_is_one_everywhere() -> None:
 )
 def test_a_face_is_a_persons_if_it_overlaps_enough(box, recall, precision) -> None:
     found = judged(
-        [row(t, face("a", t, "female", box=box)) for t in TIMES], [said(t, "ada") for t in TIMES]
+        [row(t, face("a", t, "female", box=box)) for t in TIMES],
+        [true_face(t, "ada") for t in TIMES],
     )
     assert found["detection"]["recall"] == recall
     assert found["detection"]["precision"] == precision
@@ -53,14 +54,16 @@ def test_a_face_is_a_persons_if_it_overlaps_enough(box, recall, precision) -> No
 def test_predicted_and_ended_faces_claim_nothing() -> None:
     states = ["CONFIRMED", "COASTED", "ENDED"]
     rows = [row(t, face("a", t, "female", state=s)) for t, s in zip(TIMES, states, strict=False)]
-    found = judged(rows, [said(t, "ada") for t in TIMES[:3]])
+    found = judged(rows, [true_face(t, "ada") for t in TIMES[:3]])
     assert found["detection"]["recall"] == pytest.approx(1 / 3)
     assert found["detection"]["precision"] == 1
     assert found["gender"]["looks"] == 1
 
 
 def test_who_is_hidden_counts_neither_for_nor_against() -> None:
-    truth = [said(t, "ada", hidden=0.8) for t in TIMES[:5]] + [said(t, "ada") for t in TIMES[5:]]
+    truth = [true_face(t, "ada", hidden=0.8) for t in TIMES[:5]] + [
+        true_face(t, "ada") for t in TIMES[5:]
+    ]
     for rows in (
         [row(t, face("a", t, "female")) for t in TIMES],
         [row(t) for t in TIMES[:5]] + [row(t, face("a", t, "female")) for t in TIMES[5:]],
@@ -71,7 +74,7 @@ def test_who_is_hidden_counts_neither_for_nor_against() -> None:
 
 def test_a_new_id_for_the_same_person_is_a_switch() -> None:
     rows = [row(t, face("a" if i < 5 else "b", t, "female")) for i, t in enumerate(TIMES)]
-    found = judged(rows, [said(t, "ada") for t in TIMES])
+    found = judged(rows, [true_face(t, "ada") for t in TIMES])
     assert found["tracking"] == {"idf1": 0.5, "id_switches": 1}
     assert found["gender"]["tracks"] == 2
 
@@ -79,7 +82,7 @@ def test_a_new_id_for_the_same_person_is_a_switch() -> None:
 def test_fused_and_raw_answers_are_judged_apart() -> None:
     raws = ["male", "female", "female", "female"]
     rows = [row(t, face("a", t, "female", raw=r)) for t, r in zip(TIMES, raws, strict=False)]
-    gender = judged(rows, [said(t, "ada") for t in TIMES[:4]])["gender"]
+    gender = judged(rows, [true_face(t, "ada") for t in TIMES[:4]])["gender"]
     assert gender["look_accuracy"] == 0.75
     assert gender["track_accuracy"] == 1
     assert gender["look_accuracy_low"] is None  # of one track
@@ -88,20 +91,20 @@ def test_fused_and_raw_answers_are_judged_apart() -> None:
 def test_flips_are_changes_between_labels_a_minute() -> None:
     labels = ["female", "male", "unknown", "male", "female", *["female"] * 5]
     rows = [row(t, face("a", t, label)) for t, label in zip(TIMES, labels, strict=True)]
-    gender = judged(rows, [said(t, "ada") for t in TIMES])["gender"]
+    gender = judged(rows, [true_face(t, "ada") for t in TIMES])["gender"]
     assert gender["flips_a_minute"] == pytest.approx(2 / (9 / 60))
 
 
 def test_time_to_a_stable_answer_runs_from_the_first_sight() -> None:
     rows = [row(t, face("a", t, "female", stable=i >= 3)) for i, t in enumerate(TIMES)]
-    gender = judged(rows, [said(t, "ada") for t in TIMES])["gender"]
+    gender = judged(rows, [true_face(t, "ada") for t in TIMES])["gender"]
     assert gender["seconds_to_stable"] == 3
     assert gender["settled"] == 1
 
 
 def test_a_track_without_an_answer_is_not_covered_and_not_wrong() -> None:
     rows = [row(t, face("a", t, "female"), face("b", t, "unknown", box=ASIDE)) for t in TIMES]
-    truth = [said(t, who, box) for t in TIMES for who, box in (("ada", BOX), ("eve", ASIDE))]
+    truth = [true_face(t, who, box) for t in TIMES for who, box in (("ada", BOX), ("eve", ASIDE))]
     gender = judged(rows, truth)["gender"]
     assert (gender["track_coverage"], gender["track_accuracy"]) == (0.5, 1)
 
@@ -111,7 +114,7 @@ def test_withholding_unsure_answers_costs_number_and_gains_truth() -> None:
         row(t, face("a", t, "female" if i < 6 else "male", confidence=0.92 if i < 5 else 0.55))
         for i, t in enumerate(TIMES)
     ]
-    table = judged(rows, [said(t, "ada") for t in TIMES])["gender"]["risk_coverage"]
+    table = judged(rows, [true_face(t, "ada") for t in TIMES])["gender"]["risk_coverage"]
     by_threshold = {row["confidence"]: row for row in table}
     assert by_threshold[0.5] == {"confidence": 0.5, "coverage": 1, "accuracy": 0.6}
     assert by_threshold[0.9] == {"confidence": 0.9, "coverage": 0.5, "accuracy": 1}
@@ -124,7 +127,7 @@ def test_slices_say_where_the_answers_are_good() -> None:
         row(TIMES[1], face("a", TIMES[1], "male") | {"brightness": 0.1}),
         row(TIMES[2], face("a", TIMES[2], "female") | {"head_rpy": [0, 0, None]}),
     ]
-    found = judged(rows, [said(t, "ada") for t in TIMES[:3]])["gender"]["slices"]
+    found = judged(rows, [true_face(t, "ada") for t in TIMES[:3]])["gender"]["slices"]
     assert found["light"]["dark"] == {"look_accuracy": 0, "looks": 1}
     assert found["light"]["medium"] == {"look_accuracy": 1, "looks": 2}
     assert found["pose"]["unknown"]["looks"] == 1
@@ -134,7 +137,7 @@ def test_slices_say_where_the_answers_are_good() -> None:
 
 def test_ranges_tell_of_an_identity_or_of_all_in_view() -> None:
     rows = [row(t, face("a", t, "happiness", task="emotion")) for t in TIMES]
-    where = [said(t, "ada", attributes={}) for t in TIMES]
+    where = [true_face(t, "ada", attributes={}) for t in TIMES]
     happy = {"attributes": {"emotion": "happiness"}, "start": TIMES[0], "end": TIMES[4]}
     for more in ({"identity": "ada"}, {}):
         truth = [*where, Statement(camera="front", **happy, **more)]
@@ -173,9 +176,9 @@ def test_without_a_stamp_nothing_is_a_look() -> None:
 
 def test_cameras_and_images_without_truth_are_left_out() -> None:
     rows = [row(TIMES[0], face("a", TIMES[0], "female"), camera="side"), row(TIMES[1])]
-    assert judged(rows, [said(TIMES[0], "ada")]) == {}
+    assert judged(rows, [true_face(TIMES[0], "ada")]) == {}
     failed = {"camera": "front", "stamp": TIMES[0], "error": "damaged"}
-    assert judged([failed], [said(TIMES[0], "ada")]) == {}
+    assert judged([failed], [true_face(TIMES[0], "ada")]) == {}
 
 
 METRICS = {

@@ -11,13 +11,16 @@ ADA = {"identity": "ada", "box_xyxy": (1.0, 2.0, 3.5, 4.0), "attributes": {"gend
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    said = [Statement(camera="front", stamp=5, **ADA), Statement(start=0, end=9, identity="ada")]
-    write_truth(tmp_path / "t.jsonl", said)
-    assert read_truth(tmp_path / "t.jsonl") == said
+    statements = [
+        Statement(camera="front", stamp=5, **ADA),
+        Statement(start=0, end=9, identity="ada"),
+    ]
+    write_truth(tmp_path / "t.jsonl", statements)
+    assert read_truth(tmp_path / "t.jsonl") == statements
     assert "hidden" not in (tmp_path / "t.jsonl").read_text()
 
 
-def test_a_table_says_the_same(tmp_path: Path) -> None:
+def test_a_table_holds_the_same_statements(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(
         "camera,stamp,start,end,identity,left,top,right,bottom,gender,emotion\n"
         "front,5,,,ada,1,2,3.5,4,female,\n"
@@ -33,24 +36,46 @@ def test_a_table_says_the_same(tmp_path: Path) -> None:
     [
         ("{", r"t\.jsonl:2: no JSON"),
         ("[]", r"t\.jsonl:2: .*dictionary"),
-        ('{"identity": "ada"}', "say either stamp, or start and end"),
-        ('{"stamp": 1, "start": 0, "end": 2}', "say either stamp, or start and end"),
+        ('{"identity": "ada"}', "give either stamp, or start and end"),
+        ('{"stamp": 1, "start": 0, "end": 2}', "give either stamp, or start and end"),
         ('{"start": 3, "end": 2}', "end 2 lies before start 3"),
         ('{"stamp": -1}', "stamp: .*greater than or equal to 0, got -1"),
         ('{"stamp": 1, "box_xyxy": [3, 2, 1, 4]}', "right > left"),
         ('{"stamp": 1, "box_xyxy": [1, 2, 3]}', "box_xyxy"),
-        ('{"stamp": 1, "attributes": {"mood": "good"}}', "unknown task 'mood'"),
-        ('{"stamp": 1, "attributes": {"gender": "f"}}', "gender 'f' is none of male, female"),
+        (
+            '{"stamp": 1, "attributes": {"mood": "good"}}',
+            "unknown task 'mood'.* Known: age_group, emotion, gender",
+        ),
+        ('{"stamp": 1, "attributes": {"gender": "f"}}', "unknown gender 'f'.* Known: female, male"),
         ('{"stamp": 1, "colour": "red"}', "colour"),
     ],
 )
-def test_what_says_nothing_that_can_be_is_named_with_its_line(
-    line: str, why: str, tmp_path: Path
-) -> None:
+def test_an_invalid_statement_is_named_with_its_line(line: str, why: str, tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text('{"stamp": 1}\n' + line + "\n")
     with pytest.raises(TruthError, match=why):
         read_truth(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("stamp,mood\n1,good\n", r"t\.csv:1: unknown column 'mood'"),
+        ("stamp,gender\n1,male\n2,f\n", r"t\.csv:3: unknown gender 'f'"),
+        ("stamp\n1,male\n", r"t\.csv:2: more values than columns"),
+        ("stamp,left\n1,2\n", r"t\.csv:2: box_xyxy"),
+        ('stamp,identity\n1,"' + "a" * 140_000 + '"\n', r"t\.csv is no CSV file: field larger"),
+    ],
+)
+def test_an_invalid_row_is_named_with_its_line(text: str, why: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(TruthError, match=why):
+        read_truth(tmp_path / "t.csv")
+
+
+def test_a_table_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("\ufeffstamp,identity,\r\n5, ada ,\r\n,,\r\n", "utf-8")
+    assert read_truth(tmp_path / "t.csv") == [Statement(stamp=5, identity="ada")]
 
 
 @pytest.mark.parametrize("name", ["absent.jsonl", "t.txt"])
