@@ -5,9 +5,9 @@ It publishes no ``camera_info``: a driver that knows the calibration does.
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
+from contextlib import ExitStack
 
 import rclpy
 from rclpy.node import Node
@@ -17,9 +17,9 @@ from std_msgs.msg import Header
 from fsb_perception.errors import FsbError, error_line
 from fsb_perception.images.sources import Source, SourceError, open_source
 from fsb_perception.options import Options, option
-from fsb_perception.ros import environment
 from fsb_perception.ros.conversions import bgr_to_image, bgr_to_jpeg
 from fsb_perception.ros.parameters import declare_options
+from fsb_perception.ros.program import run_program
 from fsb_perception.ros.qos import IMAGE_QOS
 from fsb_perception.types import Image as Picture
 
@@ -136,30 +136,20 @@ class Camera(Node):
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the camera until its source ends or it must stop; return 1 if it failed."""
-    environment.prepare()
-    rclpy.init(args=args)
-    camera: Camera | None = None
-    try:
-        camera = Camera()
-        camera.start()
-        while rclpy.ok() and not camera.finished.is_set():
-            rclpy.spin_once(camera, timeout_sec=0.2)
-        failure = camera.failure
-    except (FsbError, OSError) as error:
-        failure = error_line(error)
-    except (KeyboardInterrupt, rclpy.executors.ExternalShutdownException):
-        failure = ""
-    finally:
-        # Under launch the interrupt comes twice; the second must not disturb the end.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if camera is not None:
-            camera.stop()
-            camera.destroy_node()
-        rclpy.try_shutdown()
-    if failure:
-        rclpy.logging.get_logger("camera").fatal(failure)
-    return 1 if failure else 0
+    """Run the camera until its source ends or a signal comes; return 1 if it failed."""
+    return run_program("camera", _run, args)
+
+
+def _run(cleanup: ExitStack) -> int:
+    camera = Camera()
+    cleanup.callback(camera.destroy_node)
+    cleanup.callback(camera.stop)
+    camera.start()
+    while rclpy.ok() and not camera.finished.is_set():
+        rclpy.spin_once(camera, timeout_sec=0.2)
+    if camera.failure:
+        raise SourceError(camera.failure)
+    return 0
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from fsb_perception.node_config import NodeConfig
-from fsb_perception.ros.mailbox import Letter, Mailboxes
+from fsb_perception.ros.mailbox import Mailboxes, WaitingFrame
 from fsb_perception.ros.qos import (
     CAMERA_INFO_QOS,
     keep_last,
@@ -114,10 +114,10 @@ class CameraInput:
     def _receive(self, message: Any, info: Any) -> None:
         missed = self._missed(info)
         self.received += 1 + missed
-        self._mailboxes.lose(self._camera, missed)
+        self._mailboxes.add_replaced(self._camera, missed)
         self.last_arrival = time.monotonic()
         self.mismatch = ""
-        self._mailboxes.put(Letter(self._camera, message, self.last_arrival))
+        self._mailboxes.put(WaitingFrame(self._camera, message, self.last_arrival))
 
     def _missed(self, info: Mapping[str, Any]) -> int:
         """Images of this publisher since the last one heard: lost on the way, or overwritten.

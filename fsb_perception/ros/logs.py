@@ -1,12 +1,18 @@
-"""Brings what the core logs into the node's own log."""
+"""Log lines of the node: those of the core, and errors that rclpy does not log."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from typing import Any, TypeAlias
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.lifecycle import State, TransitionCallbackReturn
+
+Transition: TypeAlias = Callable[[Any, State], TransitionCallbackReturn]
 
 
 class _Forwarder(logging.Handler):
@@ -27,7 +33,7 @@ class _Forwarder(logging.Handler):
 
 @contextmanager
 def forward_logs(source: logging.Logger, logger: RcutilsLogger) -> Iterator[None]:
-    """While this lasts, records of ``source`` appear in the log of the node."""
+    """Copy the records of ``source`` to the log of a node until the block is left."""
     handler = _Forwarder(logger)
     level = source.level
     source.addHandler(handler)
@@ -37,3 +43,18 @@ def forward_logs(source: logging.Logger, logger: RcutilsLogger) -> Iterator[None
     finally:
         source.removeHandler(handler)
         source.setLevel(level)
+
+
+def log_errors(transition: Transition) -> Transition:
+    """Decorate a lifecycle transition: log what it raises, which rclpy turns into a mere state."""
+
+    @wraps(transition)
+    def logged(self: Any, state: State) -> TransitionCallbackReturn:
+        try:
+            return transition(self, state)
+        except Exception:
+            if self.context.ok():  # otherwise a signal has shut ROS down meanwhile
+                self.get_logger().error(f"{transition.__name__} failed:\n{traceback.format_exc()}")
+            raise
+
+    return logged

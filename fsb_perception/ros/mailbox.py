@@ -1,4 +1,4 @@
-"""One slot for each camera: the newest frame wins, and every one that gave way is counted."""
+"""One slot for each camera: the newest frame wins, and every replaced frame is counted."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Letter(Generic[T]):
-    """A frame on its way to the worker.
+class WaitingFrame(Generic[T]):
+    """A frame that waits for the worker.
 
     Attributes:
-        camera: where it came from.
+        camera: name of its camera.
         content: the frame.
-        arrival: when it came, in seconds of the steady clock.
+        arrival: time of its arrival, in seconds of the steady clock.
     """
 
     camera: str
@@ -26,59 +26,61 @@ class Letter(Generic[T]):
 
 
 class Mailboxes(Generic[T]):
-    """A one-slot mailbox for each camera, emptied in turn so that none starves.
+    """A one-slot mailbox for each camera; `take` serves the cameras in turn, so that none starves.
 
-    A queue would make every answer as old as the queue is long; a slot keeps the age of an answer
-    below twice the time that one takes, however fast the camera is.
+    A queue would make every answer as old as the queue is long. With a slot, an answer is never
+    older than twice the time that one takes, however fast the camera is.
+
+    >>> mailboxes = Mailboxes(["front", "rear"])
+    >>> for number in range(3):
+    ...     mailboxes.put(WaitingFrame("front", number, arrival=0.0))
+    >>> mailboxes.take(timeout=0.0)
+    WaitingFrame(camera='front', content=2, arrival=0.0)
+    >>> mailboxes.replaced("front")
+    2
     """
 
     def __init__(self, cameras: Iterable[str]) -> None:
-        self._slots: dict[str, Letter[T] | None] = dict.fromkeys(cameras)
+        self._slots: dict[str, WaitingFrame[T] | None] = dict.fromkeys(cameras)
         self._replaced = dict.fromkeys(self._slots, 0)
         self._turn = list(self._slots)
         self._condition = threading.Condition()
 
-    def put(self, letter: Letter[T]) -> None:
-        """Leave a frame; one that is still there gives way."""
+    def put(self, frame: WaitingFrame[T]) -> None:
+        """Store a frame; it replaces one that still waits."""
         with self._condition:
-            if self._slots[letter.camera] is not None:
-                self._replaced[letter.camera] += 1
-            self._slots[letter.camera] = letter
+            if self._slots[frame.camera] is not None:
+                self._replaced[frame.camera] += 1
+            self._slots[frame.camera] = frame
             self._condition.notify()
 
-    def lose(self, camera: str, count: int) -> None:
-        """Count frames that were sent but gave way before they came this far."""
+    def add_replaced(self, camera: str, count: int) -> None:
+        """Count frames that newer ones replaced before they arrived here."""
         with self._condition:
             self._replaced[camera] += count
 
-    def take(self, timeout: float) -> Letter[T] | None:
-        """The frame of the camera whose turn it is; None if none comes within ``timeout`` s."""
+    def take(self, timeout: float) -> WaitingFrame[T] | None:
+        """Take the frame of the next camera in turn; None if there is none within ``timeout`` s."""
         with self._condition:
             if not self._condition.wait_for(self._any, timeout):
                 return None
             camera = next(name for name in self._turn if self._slots[name] is not None)
             self._turn.remove(camera)
             self._turn.append(camera)
-            letter, self._slots[camera] = self._slots[camera], None
-            return letter
+            frame, self._slots[camera] = self._slots[camera], None
+            return frame
 
     def replaced(self, camera: str) -> int:
-        """How many frames of this camera gave way to newer ones."""
+        """Return the number of frames of this camera that newer ones replaced."""
         with self._condition:
             return self._replaced[camera]
 
     def empty(self) -> None:
-        """Drop what waits, and count it as given way."""
+        """Drop the waiting frames, and count them as replaced."""
         with self._condition:
-            for camera, letter in self._slots.items():
-                self._replaced[camera] += letter is not None
+            for camera, frame in self._slots.items():
+                self._replaced[camera] += frame is not None
                 self._slots[camera] = None
 
-    def clear(self) -> None:
-        """Drop what waits and set all counts to zero."""
-        with self._condition:
-            for camera in self._slots:
-                self._slots[camera], self._replaced[camera] = None, 0
-
     def _any(self) -> bool:
-        return any(letter is not None for letter in self._slots.values())
+        return any(frame is not None for frame in self._slots.values())

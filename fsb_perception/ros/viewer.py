@@ -6,19 +6,20 @@ It is a process of its own because a window toolkit without a display ends the w
 from __future__ import annotations
 
 import os
-import signal
+from contextlib import ExitStack
 from pathlib import Path
 
 import rclpy
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
+from fsb_perception.errors import FsbError
 from fsb_perception.images.annotate import annotate
 from fsb_perception.images.messages import image_to_bgr
 from fsb_perception.msg import FaceAttributesArray
-from fsb_perception.ros import environment
 from fsb_perception.ros.messages import faces_of
 from fsb_perception.ros.pairing import Pairing
+from fsb_perception.ros.program import run_program
 from fsb_perception.ros.qos import FACES_QOS, IMAGE_QOS
 from fsb_perception.ros.window import display_shortage
 from fsb_perception.types import Image as Picture
@@ -78,23 +79,17 @@ def _closed() -> bool:
 
 def main(args: list[str] | None = None) -> int:
     """Show pictures until the window is closed; 1 if none can be opened."""
-    environment.prepare()
     if _FONTS.is_dir():
         os.environ.setdefault("QT_QPA_FONTDIR", str(_FONTS))
-    rclpy.init(args=args)
-    shortage = display_shortage()
+    return run_program("viewer", _run, args)
+
+
+def _run(cleanup: ExitStack) -> int:
+    if shortage := display_shortage():
+        raise FsbError(f"{shortage}: start with view:=false")
     viewer = Viewer()
-    try:
-        if shortage:
-            viewer.get_logger().fatal(f"{shortage}: start with view:=false")
-            return 1
-        _show(viewer)
-    except (KeyboardInterrupt, rclpy.executors.ExternalShutdownException):
-        pass
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        viewer.destroy_node()
-        rclpy.try_shutdown()
+    cleanup.callback(viewer.destroy_node)
+    _show(viewer)
     return 0
 
 

@@ -1,6 +1,6 @@
-"""The thread that answers: takes the newest frame of each camera in turn and publishes one array.
+"""The thread that answers: it takes the newest frame of each camera in turn.
 
-The executor's thread only files messages; whatever costs time happens here.
+The executor's thread only stores messages; everything that takes time runs here.
 """
 
 from __future__ import annotations
@@ -12,44 +12,57 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.node import Node
+from std_msgs.msg import Header
 
 from fsb_perception.images.messages import ConversionError
 from fsb_perception.pipeline import FacePipeline
-from fsb_perception.ros.mailbox import Letter, Mailboxes
+from fsb_perception.ros.mailbox import Mailboxes, WaitingFrame
 from fsb_perception.ros.messages import to_nanoseconds
 from fsb_perception.types import FaceAttributes, Image
 
-_WAIT = 0.2  # s: how soon the thread notices that it shall end
-_QUIET = 5.0  # s between two lines in the log about the same fault
-_LATENCIES_KEPT = 300
+_WAIT = 0.2  # s after which the thread looks whether it should stop
+_STOP_LIMIT = 10.0  # s that the last frame may take
+_LOG_PERIOD = 5.0  # s between two log lines about bad frames of one camera
+_TIMES_KEPT = 300  # frames over which percentiles are taken
 
 
 @dataclass
 class Counts:
-    """What became of one camera's frames since activation.
+    """Counts and times of one camera's frames since activation.
 
     Attributes:
-        answered: frames that an array was published for.
-        undecodable: frames that are no picture; they count as dropped.
-        failed: frames on which the pipeline raised; they count as dropped.
-        process_times: of the newest frames, in seconds.
-        latencies: arrival to publication of the newest frames, in seconds.
+        answered: frames whose faces were published.
+        undecodable: frames that could not be decoded; they count as dropped.
+        failed: frames on which the pipeline raised an error; they count as dropped.
+        process_times: start of the processing to its end, of the newest frames, in seconds.
+        latencies: arrival to publication, of the newest frames, in seconds.
     """
 
     answered: int = 0
     undecodable: int = 0
     failed: int = 0
-    process_times: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES_KEPT))
-    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES_KEPT))
+    process_times: deque[float] = field(default_factory=lambda: deque(maxlen=_TIMES_KEPT))
+    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_TIMES_KEPT))
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One processed frame, ready to publish."""
+    """One processed frame, ready to be published.
+
+    Attributes:
+        camera: its name; empty for a single camera.
+        header: that of the image message, unchanged.
+        image: uint8 BGR (height, width, 3).
+        faces: the faces that are followed in it.
+        sequence: frames of this camera answered since activation, this one included.
+        dropped: frames of this camera that were not answered.
+        wait_time: arrival to the start of the processing, in seconds.
+        process_time: start of the processing to its end, in seconds.
+    """
 
     camera: str
-    header: Any
+    header: Header
     image: Image
     faces: list[FaceAttributes]
     sequence: int
@@ -59,124 +72,122 @@ class Answer:
 
 
 class Worker:
-    """Runs the pipelines, one a camera, in a thread of its own.
+    """A thread that runs the pipelines, one a camera.
 
     Args:
+        node: its clock dates images without a stamp, its log reports bad frames.
         pipelines: by camera.
         mailboxes: where frames wait.
-        convert: image message to picture; raises `ConversionError`.
+        convert: turns an image message into a picture; raises `ConversionError`.
         publish: called with each `Answer`.
-        alive: whether the node may still publish.
-        now: the node's clock in nanoseconds, for images that carry no stamp.
-        logger: of the node.
     """
 
     def __init__(
         self,
+        node: Node,
         pipelines: Mapping[str, FacePipeline],
         mailboxes: Mailboxes[Any],
         convert: Callable[[Any], Image],
         publish: Callable[[Answer], None],
-        alive: Callable[[], bool],
-        now: Callable[[], int],
-        logger: RcutilsLogger,
     ) -> None:
+        self._node = node
         self._pipelines, self._mailboxes = pipelines, mailboxes
-        self._convert, self._publish, self._alive, self._now = convert, publish, alive, now
-        self._logger = logger
+        self._convert, self._publish = convert, publish
         self.counts = {camera: Counts() for camera in pipelines}
-        self._spoke: dict[str, float] = {}  # when a fault of a camera was last told
-        self._unstamped: set[str] = set()
+        self._logged: dict[str, float] = {}  # time of the last line about a bad frame, by camera
+        self._unstamped: set[str] = set()  # cameras whose missing stamps are logged already
         self._stopping = threading.Event()
         self._resetting = threading.Event()
         self._thread = threading.Thread(target=self._work, name="face_attributes", daemon=True)
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread after the frame it works on."""
+        """Stop the thread after its current frame."""
         self._stopping.set()
-        self._thread.join(timeout=10.0)
+        if self._thread.is_alive():
+            self._thread.join(_STOP_LIMIT)
 
     def reset_tracks(self) -> None:
         """End all tracks before the next frame."""
         self._resetting.set()
 
     def dropped(self, camera: str) -> int:
-        """Frames that arrived and were not answered: replaced by newer ones, or unusable."""
+        """Return the number of frames without an answer: replaced by newer ones, or unusable."""
         counts = self.counts[camera]
         return self._mailboxes.replaced(camera) + counts.undecodable + counts.failed
 
     def _work(self) -> None:
         while not self._stopping.is_set():
-            letter = self._mailboxes.take(_WAIT)
+            frame = self._mailboxes.take(_WAIT)
             if self._resetting.is_set():
                 self._resetting.clear()
                 for pipeline in self._pipelines.values():
                     pipeline.reset()
-            if letter is not None:
-                self._answer_safely(letter)
+            if frame is not None:
+                self._answer_safely(frame)
 
-    def _answer_safely(self, letter: Letter[Any]) -> None:
-        """A bad frame costs a line in the log, never the node."""
-        counts = self.counts[letter.camera]
-        name = letter.camera or "camera"
+    def _answer_safely(self, frame: WaitingFrame[Any]) -> None:
+        """Answer a frame; a bad one costs a log line and never the node."""
+        counts = self.counts[frame.camera]
+        name = frame.camera or "camera"
         try:
-            self._answer(letter, counts)
+            self._answer(frame, counts)
         except ConversionError as error:
             counts.undecodable += 1
-            if self._may_speak(letter.camera):
-                self._logger.warning(
-                    f"{name}: a frame was left out: {error} ({counts.undecodable} so far)"
+            if self._may_log(frame.camera):
+                self._node.get_logger().warning(
+                    f"{name}: a frame was dropped: {error} ({counts.undecodable} so far)"
                 )
-        except Exception as error:  # whatever it is, the next frame may be sound
-            if self._stopping.is_set() or not self._alive():
-                return  # the end has come in the middle of a frame
+        except Exception as error:  # of any kind: the next frame may be sound
+            if self._stopping.is_set() or not self._node.context.ok():
+                return  # the node was stopped in the middle of this frame
             counts.failed += 1
-            if self._may_speak(letter.camera):
-                self._logger.error(
+            if self._may_log(frame.camera):
+                self._node.get_logger().error(
                     f"{name}: a frame failed: {type(error).__name__}: {error} "
                     f"({counts.failed} so far); please report this"
                 )
 
-    def _answer(self, letter: Letter[Any], counts: Counts) -> None:
-        begun = time.monotonic()
-        image = self._convert(letter.content)
-        header = letter.content.header
-        faces = self._pipelines[letter.camera].process(image, self._stamp(header, letter.camera))
-        ended = time.monotonic()
+    def _answer(self, frame: WaitingFrame[Any], counts: Counts) -> None:
+        begin = time.monotonic()
+        image = self._convert(frame.content)
+        header = frame.content.header
+        faces = self._pipelines[frame.camera].process(image, self._stamp(header, frame.camera))
+        end = time.monotonic()
         self._publish(
             Answer(
-                camera=letter.camera,
+                camera=frame.camera,
                 header=header,
                 image=image,
                 faces=faces,
                 sequence=counts.answered + 1,
-                dropped=self.dropped(letter.camera),
-                wait_time=begun - letter.arrival,
-                process_time=ended - begun,
+                dropped=self.dropped(frame.camera),
+                wait_time=begin - frame.arrival,
+                process_time=end - begin,
             )
         )
         counts.answered += 1
-        counts.process_times.append(ended - begun)
-        counts.latencies.append(time.monotonic() - letter.arrival)
+        counts.process_times.append(end - begin)
+        counts.latencies.append(time.monotonic() - frame.arrival)
 
-    def _stamp(self, header: Any, camera: str) -> int:
+    def _stamp(self, header: Header, camera: str) -> int:
         stamp = to_nanoseconds(header.stamp)
         if stamp > 0:
             return stamp
         if camera not in self._unstamped:
             self._unstamped.add(camera)
-            name = camera or "camera"
-            self._logger.warning(f"{name}: its images carry no stamp; the time of receipt is used")
-        return self._now()
+            self._node.get_logger().warning(
+                f"{camera or 'camera'}: its images have no stamp; the time of receipt is used"
+            )
+        return int(self._node.get_clock().now().nanoseconds)
 
-    def _may_speak(self, camera: str) -> bool:
-        """One line about each camera's faults now and then: the count says how many there were."""
+    def _may_log(self, camera: str) -> bool:
+        """Return whether a line about a camera is due: its count includes those left out."""
         now = time.monotonic()
-        if now - self._spoke.get(camera, -_QUIET) < _QUIET:
+        if now - self._logged.get(camera, -_LOG_PERIOD) < _LOG_PERIOD:
             return False
-        self._spoke[camera] = now
+        self._logged[camera] = now
         return True

@@ -17,6 +17,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 
+from fsb_perception.detection.base import Detector
 from fsb_perception.ros import environment
 from fsb_perception.ros.conversions import bgr_to_image
 from fsb_perception.ros.messages import to_nanoseconds
@@ -110,9 +111,9 @@ class Line:
 
     def await_dropped(self, count: int) -> None:
         """Wait until the node has given up so many frames of its only camera."""
-        worker = self.node._worker
-        assert worker is not None
-        until(lambda: worker.dropped("") >= count, what=lambda: str(worker.counts))
+        active = self.node.active
+        assert active is not None
+        until(lambda: active.dropped() >= count, what=lambda: f"{active.dropped()} dropped")
 
     def call(self, name: str, data: bool | None = None) -> Any:
         """Call one of the node's services."""
@@ -149,14 +150,17 @@ def parameters(values: dict[str, Any]) -> Sequence[rclpy.parameter.Parameter]:
 
 
 @contextlib.contextmanager
-def running(namespace: str, **values: Any) -> Iterator[Line]:
+def running(namespace: str, *, detector: Detector | None = None, **values: Any) -> Iterator[Line]:
     """The node, unconfigured, and its robot in a namespace; ``__`` in a name stands for a dot."""
     os.environ.update(environment.prefixes(os.environ))
     context = rclpy.Context()
     rclpy.init(context=context)
     options = {name.replace("__", "."): value for name, value in values.items()}
     node = FaceAttributesNode(
-        context=context, namespace=namespace, parameter_overrides=parameters(options)
+        detector=detector,
+        context=context,
+        namespace=namespace,
+        parameter_overrides=parameters(options),
     )
     robot = rclpy.create_node("robot", context=context, namespace=namespace)
     with spinning(node, robot) as executor:

@@ -23,7 +23,6 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from fsb_perception.options import OptionError
 from fsb_perception.registry import UnknownNameError
-from fsb_perception.ros import node as node_module
 from fsb_perception.ros.conversions import bgr_to_image
 from fsb_perception.ros.node import start
 from fsb_perception.tasks import TASKS
@@ -65,10 +64,8 @@ class Detector(FakeDetector):
 
 
 @pytest.fixture
-def detector(monkeypatch: pytest.MonkeyPatch) -> Detector:
-    made = Detector()
-    monkeypatch.setattr(node_module, "build_detector", lambda _: made)
-    return made
+def detector() -> Detector:
+    return Detector()
 
 
 @pytest.fixture
@@ -80,7 +77,9 @@ def make(bundle: str, detector: Detector) -> Iterator[Any]:
     """
     usual = {"bundle": bundle, "engine__device": "cpu", "image_reliability": "reliable"}
     with ExitStack() as stack:
-        yield lambda **values: stack.enter_context(running(f"node{next(_names)}", **usual | values))
+        yield lambda **values: stack.enter_context(
+            running(f"node{next(_names)}", detector=detector, **usual | values)
+        )
 
 
 # ---- answers
