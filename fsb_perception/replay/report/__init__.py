@@ -1,11 +1,11 @@
-"""One page about one replay, for people who were not there: `report.html`, in the bag's folder."""
+"""The page of one replay, `report.html` in the folder of its answers, for readers without FSB."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from fsb_perception.replay.report.collect import collect
-from fsb_perception.replay.report.page import as_html
+from fsb_perception.replay.report.page import write
 
 __all__ = ["REPORT", "write_report"]
 
@@ -13,20 +13,22 @@ REPORT = "report.html"
 
 
 def write_report(folder: Path) -> Path:
-    """Write the page of a replay, from what the replay wrote and nothing else.
+    """Write the page of a replay from the files of the replay alone.
 
-    The same files give the same page, byte for byte. It holds its plots and its style, asks the
-    network for nothing, and has no image of anybody.
+    The same files give the same page, byte for byte. The page holds its plots and its style, asks
+    the network for nothing, and has no image of a person.
 
     Args:
-        folder: with summary.json, results.jsonl, timing.jsonl and, of real time, load.jsonl.
+        folder: holds summary.json, results.jsonl, timing.jsonl and, of a replay in real time,
+            load.jsonl.
 
     Returns:
-        The page.
+        The path of the page.
 
     Raises:
-        BagError: there is no whole replay in the folder, or a line of it is damaged.
+        BagError: the folder holds no whole replay, or a line of it is damaged.
+        FileError: the page cannot be written.
     """
     path = folder / REPORT
-    path.write_text(as_html(collect(folder)), encoding="utf-8")
+    write(path, collect(folder))
     return path

@@ -1,8 +1,8 @@
-"""What a replay left in its folder, by camera, face and time.
+"""The content of a replay's folder, arranged by camera, face and time.
 
-Time is seconds since the first stamp. A robot without a battery for its clock starts in 1970 and
-leaps to today: what lies half a day from the middle of the stamps has no place in a plot, nor has
-what bears no stamp. It is counted instead.
+Times are seconds since the first stamp. A robot without a battery for its clock starts in 1970 and
+leaps to the present. Images without a stamp, and images half a day or more from the median stamp,
+have no place in a plot over time: they are counted instead.
 """
 
 from __future__ import annotations
@@ -21,34 +21,37 @@ from fsb_perception.types import TrackState
 
 _HALF_A_DAY = 12 * 3600 * 10**9  # ns
 _NS = 1e9
-_AT_LEAST = 1e-3  # s: an axis of no length cannot be drawn
+_SHORTEST_SPAN = 1e-3  # s: an axis of no length cannot be drawn
 
 
 @dataclass(frozen=True)
 class Track:
-    """A face followed.
+    """One face that was followed.
 
     Attributes:
-        face_id: its name.
-        states: names of `TrackState`, without ENDED.
-        said: labels and confidences, by task.
+        face_id: identifier of the face.
+        states: names of `TrackState` over time, without ENDED.
+        answers: labels and confidences over time, by task.
     """
 
     face_id: str
     states: Lane
-    said: Mapping[str, Lane]
+    answers: Mapping[str, Lane]
 
 
 @dataclass(frozen=True)
 class Camera:
-    """What came of one camera; all times in seconds since the first stamp, ascending.
+    """All images of one camera. Times are seconds since the first stamp, ascending.
 
     Attributes:
-        name: may be empty.
-        answered, failed, dropped: images, by what became of them.
-        unplaced: images whose stamps say nothing.
-        process, wait: times, and milliseconds.
-        tracks: in the order of their first sight.
+        name: name of the camera; may be empty.
+        answered: times of the images that got an answer.
+        failed: times of the images that could not be read.
+        dropped: times of the images without an answer.
+        unplaced: number of images without a usable stamp.
+        process: times, and milliseconds from pixels to the answer.
+        wait: times, and milliseconds from publishing to the answer.
+        tracks: the faces followed, by the time of their first image.
         gap: median time between two images, in seconds.
     """
 
@@ -65,14 +68,14 @@ class Camera:
 
 @dataclass(frozen=True)
 class Replay:
-    """All that the page tells.
+    """One replay.
 
     Attributes:
-        summary: as in summary.json.
+        summary: content of summary.json.
         cameras: in the order of their names.
-        labels: of each task that was answered, in its order.
+        labels: labels of each answered task, in the task's order.
         span: seconds from the first to the last stamp.
-        load: times in seconds, and values, by the name of what was measured.
+        load: times in seconds and values, by name of the measure.
     """
 
     summary: Json
@@ -83,14 +86,18 @@ class Replay:
 
 
 def collect(folder: Path) -> Replay:
-    """Read a replay's folder; `BagError` if it holds none, or damaged lines."""
+    """Read a replay's folder.
+
+    Raises:
+        BagError: the folder holds no whole replay, or damaged lines.
+    """
     summary = read_summary(folder / SUMMARY)
-    cameras: dict[str, _Camera] = defaultdict(_Camera)
+    cameras: dict[str, _CameraRows] = defaultdict(_CameraRows)
     labels: dict[str, Sequence[str]] = {}
     for row in read_lines(folder / RESULTS):
-        cameras[row["camera"]].take(row, labels)
+        cameras[row["camera"]].add_result(row, labels)
     for row in read_lines(folder / TIMING):
-        cameras[row["camera"]].take_timing(row)
+        cameras[row["camera"]].add_timing(row)
     stamps = [s for camera in cameras.values() for s in camera.all_stamps() if s > 0]
     middle = float(np.median(stamps)) if stamps else 0.0
     near = [stamp for stamp in stamps if abs(stamp - middle) <= _HALF_A_DAY] or [0]
@@ -99,14 +106,14 @@ def collect(folder: Path) -> Replay:
         summary=summary,
         cameras=[camera.placed(name, first, last) for name, camera in sorted(cameras.items())],
         labels=labels,
-        span=max((last - first) / _NS, _AT_LEAST),
+        span=max((last - first) / _NS, _SHORTEST_SPAN),
         load=read_load(folder / LOAD) if (folder / LOAD).exists() else {},
     )
 
 
 @dataclass
-class _Camera:
-    """A camera as it is read."""
+class _CameraRows:
+    """The rows of one camera while the files are read; stamps in nanoseconds."""
 
     answered: list[int] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
@@ -114,14 +121,14 @@ class _Camera:
     process: Stamped = field(default_factory=Stamped)
     wait: Stamped = field(default_factory=Stamped)
     states: dict[str, Stamped] = field(default_factory=lambda: defaultdict(Stamped))
-    said: dict[str, dict[str, Stamped]] = field(
+    answers: dict[str, dict[str, Stamped]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(Stamped))
     )
 
     def all_stamps(self) -> list[int]:
         return self.answered + self.failed + self.dropped
 
-    def take(self, row: Json, labels: dict[str, Sequence[str]]) -> None:
+    def add_result(self, row: Json, labels: dict[str, Sequence[str]]) -> None:
         stamp = row["stamp"]
         kinds = (("dropped", self.dropped), ("error", self.failed))
         next((stamps for kind, stamps in kinds if row.get(kind)), self.answered).append(stamp)
@@ -129,12 +136,12 @@ class _Camera:
             if face["state"] == TrackState.ENDED.name:
                 continue
             self.states[face["face_id"]].add(stamp, face["state"])
-            for said in face["estimates"]:
-                labels.setdefault(said["task"], said["labels"])
-                lane = self.said[face["face_id"]][said["task"]]
-                lane.add(stamp, said["label"], said["confidence"])
+            for answer in face["estimates"]:
+                labels.setdefault(answer["task"], answer["labels"])
+                lane = self.answers[face["face_id"]][answer["task"]]
+                lane.add(stamp, answer["label"], answer["confidence"])
 
-    def take_timing(self, row: Json) -> None:
+    def add_timing(self, row: Json) -> None:
         for lane, name in ((self.process, "process"), (self.wait, "wait")):
             if row.get(name):  # 0 where there was none
                 lane.add(row["stamp"], value=1e3 * row[name])
@@ -161,5 +168,6 @@ class _Camera:
         )
 
     def _track(self, face_id: str, first: int, last: int) -> Track:
-        said = {task: lane.placed(first, last) for task, lane in self.said[face_id].items()}
-        return Track(face_id, self.states[face_id].placed(first, last), said)
+        lanes = self.answers[face_id].items()
+        answers = {task: lane.placed(first, last) for task, lane in lanes}
+        return Track(face_id, self.states[face_id].placed(first, last), answers)

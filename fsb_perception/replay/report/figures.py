@@ -1,4 +1,4 @@
-"""The plots of what was measured: speed, load, and what withholding would bring."""
+"""The plots of measured numbers: speed, load, and the effect of withholding unsure answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from fsb_perception.pages.drawing import (
     BLUE,
@@ -15,6 +15,7 @@ from fsb_perception.pages.drawing import (
     INK,
     ORANGE,
     Drawn,
+    in_percent,
     legend,
     letters,
     picture,
@@ -28,23 +29,23 @@ _MARKERS = "osD^vP"
 
 @picture
 def speed(replay: Replay) -> Drawn:
-    """How long each image took, a panel a camera."""
+    """Draw the time that each image took, one panel a camera."""
     shown = [camera for camera in replay.cameras if len(camera.process[0])]
     figure, panels = stack([1.3] * len(shown), replay.span, "seconds since the first stamp")
     for axes, camera in zip(panels, shown, strict=True):
         axes.set_title(letters(camera.name or "without a name", 24))
         axes.set_ylabel("ms an image")
-        _times(axes, camera, replay.span)
+        _draw_times(axes, camera, replay.span)
         legend(axes, after=2.1)
     alt = f"Milliseconds that each image took, over {replay.span:.1f} seconds, by camera"
     return "speed", alt, figure
 
 
-def _times(axes: Axes, camera: Camera, span: float) -> None:
-    ways = [("to process", camera.process, BLUE), ("publish to answer", camera.wait, ORANGE)]
-    ways = [way for way in ways if len(way[1][0])]
-    top = 1.5 * max(float(_high(values)) for _, (_, values), _ in ways)
-    for name, (seconds, values), colour in ways:
+def _draw_times(axes: Axes, camera: Camera, span: float) -> None:
+    series = [("to process", camera.process, BLUE), ("publish to answer", camera.wait, ORANGE)]
+    series = [item for item in series if len(item[1][0])]
+    top = 1.5 * max(_nearly_highest(values) for _, (_, values), _ in series)
+    for name, (seconds, values), colour in series:
         x, y = envelope(seconds, values, span)
         beyond = y > top
         dots: Any = {"linestyle": "", "color": colour, "markeredgewidth": 0}
@@ -55,9 +56,9 @@ def _times(axes: Axes, camera: Camera, span: float) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(4))
 
 
-def _high(values: Values) -> Any:
-    """What few values exceed: a first image may take a hundred times as long as all others."""
-    return sorted(values)[int(0.99 * (len(values) - 1))]
+def _nearly_highest(values: Values) -> float:
+    """Return the 99th percentile: a first image may take a hundred times as long as the others."""
+    return float(sorted(values)[int(0.99 * (len(values) - 1))])
 
 
 _LOAD = {
@@ -69,7 +70,7 @@ _LOAD = {
 
 @picture
 def load(measured: Mapping[str, tuple[Values, Values]]) -> Drawn:
-    """What the process that answered took of the machine."""
+    """Draw the cores and the memory that the answering process used."""
     shown = [(name, title) for name, title in _LOAD.items() if name in measured]
     span = max([float(measured[name][0][-1]) for name, _ in shown] + [1e-3])
     figure, panels = stack([1.0] * len(shown), span, "seconds of measuring")
@@ -85,9 +86,9 @@ def load(measured: Mapping[str, tuple[Values, Values]]) -> Drawn:
 
 @picture
 def risk_coverage(tables: Mapping[str, Sequence[Mapping[str, float]]]) -> Drawn:
-    """What withholding unsure answers costs in number, and gains in truth, by task."""
-    figure = Figure(figsize=(4.4, 3.4), layout="constrained", facecolor="none")
-    axes = figure.add_subplot(facecolor="none")
+    """Draw the share of right answers over the share of answers that are given, by task."""
+    figure = Figure(figsize=(4.4, 3.4), layout="constrained")
+    axes = figure.add_subplot()
     for number, (task, table) in enumerate(tables.items()):
         known = [row for row in table if "accuracy" in row]
         x, y = ([row[name] for row in known] for name in ("coverage", "accuracy"))
@@ -98,7 +99,6 @@ def risk_coverage(tables: Mapping[str, Sequence[Mapping[str, float]]]) -> Drawn:
         axes.plot(x, y, markersize=5, linewidth=1.4, label=letters(task, 20), **look)
     axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="answers given", ylabel="of those, right")
     axes.grid(color=INK, alpha=0.15, linewidth=0.6)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    in_percent(axes.xaxis, axes.yaxis)
     axes.legend(loc="lower left")
-    return "risk-coverage", "Share of right answers against the share of answers given", figure
+    return "risk-coverage", "Share of right answers over the share of answers given", figure

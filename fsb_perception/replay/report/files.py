@@ -1,4 +1,4 @@
-"""The files of a replay, as they are read for its page."""
+"""Readers of the files that a replay leaves in its folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ Json = Mapping[str, Any]
 
 
 def read_summary(path: Path) -> Json:
-    """A summary.json; `BagError` if there is none, or it is damaged."""
+    """Return the content of a summary.json.
+
+    Raises:
+        BagError: there is no such file, or it is damaged.
+    """
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -27,28 +31,32 @@ def read_summary(path: Path) -> Json:
 
 
 def read_lines(path: Path) -> Iterator[Json]:
-    """The lines of a .jsonl file; `BagError` names the first that is damaged."""
+    """Yield the lines of a .jsonl file.
+
+    Raises:
+        BagError: the file cannot be read, or a line is damaged; names the first such line.
+    """
     try:
         with path.open("rb") as file:
             yield from (_parsed(path, number, line) for number, line in enumerate(file, 1))
     except OSError as error:
-        raise BagError(f"{path}: {error.strerror}; replay the bag anew") from error
+        raise BagError(f"{path}: {error.strerror}; replay the bag again") from error
 
 
 def _parsed(path: Path, number: int, line: bytes) -> Json:
     try:
         return json.loads(line)
     except ValueError as error:
-        raise BagError(f"{path}:{number}: no JSON: {error}; replay the bag anew") from error
+        raise BagError(f"{path}:{number}: no JSON: {error}; replay the bag again") from error
 
 
 def read_load(path: Path) -> dict[str, tuple[Values, Values]]:
-    """Times in seconds, and values, by the name of what was measured."""
+    """Return the series of a load.jsonl: times in seconds and values, by name of the measure."""
     rows = list(read_lines(path))
-    found = {}
+    series = {}
     for name in dict.fromkeys(name for row in rows for name in row if name != "seconds"):
         pairs = [(row["seconds"], row[name]) for row in rows if row.get(name) is not None]
         if pairs:
             times, values = np.asarray(sorted(pairs), float).T
-            found[name] = (times, values)
-    return found
+            series[name] = (times, values)
+    return series

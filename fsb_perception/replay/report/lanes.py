@@ -1,4 +1,4 @@
-"""Values over time, thinned so that a page stays small however long a recording is."""
+"""Values over time, thinned so that the page of a long recording stays small."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _Flags = NDArray[np.bool_]
 _Indices = NDArray[np.int64]
 
 BINS = 500
-"""Of time; a line keeps two points of each at most."""
+"""Parts of the time axis; a line keeps at most two points of each."""
 
-_BREAK = 5.0  # usual gaps, after which nothing is known any more
+_BREAK = 5.0  # median gaps without an image, after which a value no longer holds
 _SHORTEST_BREAK = 0.5  # s
 _NS = 1e9
 
 
 class Lane(NamedTuple):
-    """What was said over time.
+    """Labels and values over time.
 
     Attributes:
-        seconds: when, ascending, (n,).
-        words: what; n of them.
-        values: how sure, or how much, (n,).
+        seconds: times, ascending, (n,).
+        words: n labels.
+        values: confidences or amounts, (n,).
     """
 
     seconds: Values
@@ -37,21 +37,21 @@ class Lane(NamedTuple):
 
 @dataclass
 class Stamped:
-    """A lane as it is read: stamps in nanoseconds, in any order."""
+    """A lane while it is read: stamps in nanoseconds, in any order."""
 
     stamps: list[int] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
 
     def add(self, stamp: int, word: str = "", value: float = 1.0) -> None:
-        """Take in what was said at a stamp."""
+        """Add one label and value."""
         self.stamps.append(stamp)
         self.words.append(word)
         self.values.append(value)
 
     def placed(self, first: int, last: int) -> Lane:
-        """By time, without what lies outside."""
-        # As integers: a float has no room for the nanoseconds of today.
+        """Return the lane from ``first`` to ``last`` (stamps), in order of time."""
+        # As integers: a float cannot hold the nanoseconds since 1970 exactly.
         stamps = np.asarray(self.stamps, np.int64)
         order = np.argsort(stamps, kind="stable")
         order = order[(stamps[order] >= max(first, 1)) & (stamps[order] <= last)]
@@ -60,12 +60,12 @@ class Stamped:
 
 
 class Piece(NamedTuple):
-    """A stretch of a lane with one word; its value goes in steps.
+    """A stretch of a lane with one label; its value changes in steps.
 
     Attributes:
-        word: what was said.
-        edges: of the steps, in seconds, (n + 1,).
-        values: between them, (n,).
+        word: the label.
+        edges: edges of the steps, in seconds, (n + 1,).
+        values: values between the edges, (n,).
     """
 
     word: str
@@ -74,7 +74,9 @@ class Piece(NamedTuple):
 
 
 def pieces(lane: Lane, gap: float, span: float) -> list[Piece]:
-    """Stretches of one word; each holds until the next image, and ends where no image came.
+    """Cut a lane into stretches of one label.
+
+    A label holds until the next image; a stretch ends where no image came for some time.
 
     Args:
         lane: not empty.
@@ -85,9 +87,9 @@ def pieces(lane: Lane, gap: float, span: float) -> list[Piece]:
     codes = np.unique(lane.words, return_inverse=True)[1]
     pauses = np.diff(seconds) > max(_BREAK * gap, _SHORTEST_BREAK)
     ends = np.append(np.where(pauses, seconds[:-1] + gap, seconds[1:]), seconds[-1] + gap)
-    starts = np.append(True, pauses | (np.diff(codes) != 0))  # of a piece
+    starts = np.append(True, pauses | (np.diff(codes) != 0))  # True where a piece starts
     kept = _kept(seconds, starts, values, span)
-    edges = np.append(ends[kept[1:] - 1], ends[-1])  # of what was kept, on the right
+    edges = np.append(ends[kept[1:] - 1], ends[-1])  # right edges of the steps that are kept
     runs = np.flatnonzero(starts[kept] | (np.diff(codes[kept], prepend=-1) != 0))
     return [
         Piece(lane.words[run[0]], np.append(seconds[run[0]], edge), values[run])
@@ -96,7 +98,7 @@ def pieces(lane: Lane, gap: float, span: float) -> list[Piece]:
 
 
 def _kept(seconds: Values, starts: _Flags, values: Values, span: float) -> _Indices:
-    """Indices of what is drawn: starts of pieces, and one change of value in each bin."""
+    """Return the indices to draw: starts of pieces, and one change of value in each bin."""
     new_bin = np.append(True, np.diff(_bins(seconds, span)) != 0)
     kept = np.flatnonzero(starts | new_bin)
     kept = kept[np.append(True, np.diff(values[kept]) != 0) | starts[kept]]
@@ -104,7 +106,7 @@ def _kept(seconds: Values, starts: _Flags, values: Values, span: float) -> _Indi
 
 
 def envelope(seconds: Values, values: Values, span: float) -> tuple[Values, Values]:
-    """Few points that show all extremes: the lowest and the highest of each bin."""
+    """Return few points that show all extremes: the lowest and the highest of each bin."""
     if len(seconds) <= 2 * BINS:
         return seconds, values
     bins = _bins(seconds, span)
@@ -115,26 +117,26 @@ def envelope(seconds: Values, values: Values, span: float) -> tuple[Values, Valu
 
 
 def medians(seconds: Values, values: Values, span: float) -> tuple[Values, Values]:
-    """The median of each second, or of each of `BINS` parts of a long time, at its middle.
+    """Return the median of each part of the time (see `part_seconds`), at the middle of the part.
 
-    Where nothing is for some parts, there is a NaN, so that a line through them is broken.
+    A NaN stands where several parts are empty, so that a line through the points breaks there.
     """
-    width = second(span)
+    width = part_seconds(span)
     bins, starts = np.unique((seconds / width).astype(np.int64), return_index=True)
-    found = np.asarray([np.median(part) for part in np.split(values, starts[1:])])
+    middle_values = np.asarray([np.median(part) for part in np.split(values, starts[1:])])
     middles = np.minimum((bins + 0.5) * width, span)
     holes = np.flatnonzero(np.diff(bins) > _BREAK) + 1
-    return np.insert(middles, holes, np.nan), np.insert(found, holes, np.nan)
+    return np.insert(middles, holes, np.nan), np.insert(middle_values, holes, np.nan)
 
 
 def rates(seconds: Values, span: float) -> tuple[Values, Values]:
-    """Edges of the parts of `second`, and how many a second lie between them."""
-    counts, edges = np.histogram(seconds, max(1, int(span / second(span))), (0.0, span))
+    """Return the edges of the parts of the time axis, and the events a second in each part."""
+    counts, edges = np.histogram(seconds, max(1, int(span / part_seconds(span))), (0.0, span))
     return edges, counts / np.diff(edges)
 
 
-def second(span: float) -> float:
-    """Length of the parts that a time is divided in, in seconds: one, or more of a long time."""
+def part_seconds(span: float) -> float:
+    """Return the length of the parts of a time axis, in seconds: 1, or more for a long time."""
     return max(1.0, span / BINS)
 
 

@@ -1,132 +1,160 @@
-"""The rows of the page's tables, and what each number means."""
+"""The rows of the page's tables, from a summary.json."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-_Json = Mapping[str, Any]
+from fsb_perception.metric_words import METRICS, Metric, interval_text, value_text
+from fsb_perception.replay.report.files import Json
+
 FEW = 10
-"""Tracks, below which an interval is hardly worth reading."""
+"""Number of tracks below which an interval says little."""
 
-
-class Metric(NamedTuple):
-    """A row of a table: key in the metrics, unit and meaning."""
-
-    key: str
-    unit: str
-    meaning: str
-
-
-METRICS = (
-    Metric("track_accuracy", "%", "faces whose last answer was right, of those that had one"),
-    Metric("track_coverage", "%", "faces that had an answer in the end; others were withheld"),
-    Metric("look_accuracy", "%", "looks that are right by themselves, before any smoothing"),
-    Metric(
-        "balanced_accuracy", "%",
-        "the same for each label by itself, then averaged: rare labels count like common ones",
-    ),
-    Metric(
-        "macro_f1", "%",
-        "as balanced accuracy, but wrong answers also count against the label that was said",
-    ),
-    Metric(
-        "ece", "%",
-        "calibration error: how far the confidence of looks is from how often they are right, on "
-        "average; 0 is perfect",
-    ),
-    Metric(
-        "flips_a_minute", "",
-        "how often the answer about a face jumped from one label to another; 0 is calm",
-    ),
-    Metric(
-        "seconds_to_stable", "s",
-        "from the first sight of a face to its first stable answer; median of the faces that "
-        "got one",
-    ),
-    Metric("settled", "%", "faces that got a stable answer, of all"),
-    Metric("looks", "n", "that the truth speaks of"),
-    Metric("tracks", "n", "faces followed that the truth speaks of"),
+_TASK_METRICS = (
+    "track_accuracy", "track_coverage", "look_accuracy", "balanced_accuracy", "macro_f1", "ece",
+    "flips_a_minute", "seconds_to_stable", "settled", "looks", "tracks",
 )  # fmt: skip
-
-PEOPLE = (
-    ("detection", Metric("recall", "%", "faces of the truth that were found")),
-    ("detection", Metric("precision", "%", "finds that are faces of the truth")),
-    ("detection", Metric("people", "n", "faces of the truth, over all images")),
-    ("detection", Metric("false", "n", "finds where the truth has no face, over all images")),
-    ("tracking", Metric("idf1", "%", "how well one face_id stays with one person")),
-    ("tracking", Metric("id_switches", "n", "times a person got a new face_id")),
+_PEOPLE_METRICS = (
+    ("detection", "recall"), ("detection", "precision"), ("detection", "people"),
+    ("detection", "false"), ("tracking", "idf1"), ("tracking", "id_switches"),
+)  # fmt: skip
+_LOAD_METRICS = (
+    ("play", "rate"), ("play", "published"), ("play", "answered"), ("play", "dropped"),
+    ("play", "drop_rate"), ("load", "cpu_mean"), ("load", "memory_mib_last"),
+    ("load", "memory_mib_a_minute"), ("load", "gpu_memory_mib_last"),
+    ("load", "gpu_memory_mib_a_minute"),
+)  # fmt: skip
+_TIMINGS = (
+    ("decode", "from the message to pixels"),
+    ("process", "from pixels to the answer; in the node, from the message"),
+    ("wait", "from publishing the image to receiving the answer"),
 )
+_LATENCY = "from publishing to the answer, for the images that got one"
 
 
-def number(value: float | None, unit: str = "") -> str:
-    """A number for people; a dash for none.
-
-    >>> number(1200, "n"), number(0.5), number(None)
-    ('1,200', '0.50', '-')
-    """
-    if value is None:
-        return "-"
-    formats = {"%": f"{100 * value:.1f}\u00a0%", "n": f"{value:,.0f}", "": f"{value:,.2f}"}
-    return formats.get(unit, f"{value:,.1f}\u00a0{unit}")
+def tasks(summary: Json) -> dict[str, Json]:
+    """Return the metrics of every task that was judged."""
+    metrics = summary.get("metrics") or {}
+    return {name: row for name, row in metrics.items() if "looks" in row}
 
 
-def span(metrics: _Json, key: str) -> str:
-    """The 95 % interval of a metric; empty without one."""
-    low, high = metrics.get(f"{key}_low"), metrics.get(f"{key}_high")
-    return "" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}\u00a0%"
+def interval(metrics: Json, name: str) -> str:
+    """Return the 95 % interval of a share as text; empty without one."""
+    return interval_text(metrics.get(f"{name}_low"), metrics.get(f"{name}_high"))
 
 
-def tasks(summary: _Json) -> dict[str, _Json]:
-    """Metrics of every task."""
-    metrics = summary.get("metrics", {})
-    return {name: each for name, each in metrics.items() if "looks" in each}
+class MetricRow(NamedTuple):
+    """A metric, with its value and its interval as text for each task."""
+
+    metric: Metric
+    cells: Sequence[tuple[str, str]]
+
+
+def metric_rows(summary: Json) -> list[MetricRow]:
+    """Return one row for each metric of attributes."""
+    judged = tasks(summary).values()
+    return [
+        MetricRow(
+            METRICS[name],
+            [(METRICS[name].text(row.get(name)), interval(row, name)) for row in judged],
+        )
+        for name in _TASK_METRICS
+    ]
+
+
+def people_rows(summary: Json) -> list[tuple[str, Metric, str]]:
+    """Return part, metric and value for detection and tracking; empty if they were not judged."""
+    metrics = summary.get("metrics") or {}
+    if "detection" not in metrics:
+        return []
+    return [
+        (part, METRICS[name], METRICS[name].text(metrics.get(part, {}).get(name)))
+        for part, name in _PEOPLE_METRICS
+    ]
 
 
 class Slice(NamedTuple):
-    """A part of the looks: how they are divided, which part, how often right, and of how many."""
+    """A part of the looks.
 
-    way: str
+    Attributes:
+        criterion: property by which the looks are divided.
+        part: its value for these looks.
+        accuracy: share of the looks that are right.
+        looks: number of the looks.
+    """
+
+    criterion: str
     part: str
     accuracy: float
     looks: int
 
 
-def slices(metrics: _Json) -> Sequence[Slice]:
-    """Parts of a task's looks, weakest first; ways that divide nothing are left out."""
-    found = [
-        Slice(way, part, each["look_accuracy"], each["looks"])
-        for way, parts in metrics.get("slices", {}).items()
+def slices(metrics: Json) -> Sequence[Slice]:
+    """Return the parts of a task's looks, weakest first, of criteria with several parts."""
+    rows = [
+        Slice(criterion, part, row["look_accuracy"], row["looks"])
+        for criterion, parts in metrics.get("slices", {}).items()
         if len(parts) > 1
-        for part, each in parts.items()
+        for part, row in parts.items()
     ]
-    return sorted(found, key=lambda each: (each.accuracy, -each.looks))
+    return sorted(rows, key=lambda row: (row.accuracy, -row.looks))
 
 
-_LOAD = (
-    ("play", "rate", "pace, of the recorded one", ""),
-    ("play", "published", "images played", "n"),
-    ("play", "answered", "images answered", "n"),
-    ("play", "dropped", "images without an answer", "n"),
-    ("play", "drop_rate", "share without an answer", "%"),
-    ("load", "cpu_mean", "processor cores in use, on average", ""),
-    ("load", "memory_mib_last", "memory at the end", "MiB"),
-    ("load", "memory_mib_a_minute", "memory gained a minute", "MiB"),
-    ("load", "gpu_memory_mib_last", "GPU memory at the end", "MiB"),
-    ("load", "gpu_memory_mib_a_minute", "GPU memory gained a minute", "MiB"),
-)
+def timing_rows(summary: Json) -> Iterator[tuple[str, str, Sequence[str]]]:
+    """Yield step, meaning and the three percentiles as text, for each step that was timed."""
+    latency = (summary.get("play") or {}).get("latency")
+    steps = [(name, meaning, summary.get("timing", {}).get(name)) for name, meaning in _TIMINGS]
+    for name, meaning, row in [*steps, ("latency", _LATENCY, latency)]:
+        if row:
+            percentiles = ("p50_ms", "p95_ms", "p99_ms")
+            yield name, meaning, [METRICS[key].text(row.get(key)) for key in percentiles]
 
 
-def load_rows(summary: _Json) -> Iterator[tuple[str, float, str]]:
-    """Name, value and unit of what playing at the recorded pace took."""
-    for part, key, name, unit in _LOAD:
-        value = (summary.get(part) or {}).get(key)
+def load_rows(summary: Json) -> Iterator[tuple[str, str]]:
+    """Yield name and value of each measure of a replay at the recorded pace."""
+    for part, name in _LOAD_METRICS:
+        value = (summary.get(part) or {}).get(name)
         if value is not None:
-            yield name, value, unit
+            yield METRICS[name].heading, METRICS[name].text(value)
 
 
-def trace(summary: _Json) -> Iterator[tuple[str, str]]:
-    """Name and value of what the answers can be traced by."""
+def criteria_rows(summary: Json) -> list[tuple[str, str, bool]]:
+    """Return demand, value and whether the demand is met; demands that are not met come first."""
+    rows = [
+        (
+            f"{row['name']} {row['sign']} {row['value']}",
+            "-" if row["found"] is None else f"{row['found']:.4g}",
+            bool(row["met"]),
+        )
+        for row in summary.get("criteria") or ()
+    ]
+    return sorted(rows, key=lambda row: row[2])
+
+
+class PersonRow(NamedTuple):
+    """A person of the truth at one camera and task."""
+
+    identity: str
+    camera: str
+    task: str
+    looks: str
+    accuracy: float
+
+
+def person_rows(summary: Json) -> list[PersonRow]:
+    """Return one row for each person, camera and task."""
+    return [
+        PersonRow(
+            row["identity"], row["camera"], row["task"], value_text(row["looks"], "n"),
+            row["right"] / max(row["looks"], 1),
+        )
+        for row in summary.get("people") or ()
+    ]  # fmt: skip
+
+
+def trace_rows(summary: Json) -> Iterator[tuple[str, Any]]:
+    """Yield name and value of everything that the answers depend on."""
     yield "recording, sha256", summary["bag"]["sha256"]
     yield "topics", ", ".join(summary["topics"])
     yield "bundle", summary["bundle"]
