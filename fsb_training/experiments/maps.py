@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from fsb_perception.files import write_whole
+from fsb_perception.pages.text import plain
 from fsb_training.experiments import markdown
 from fsb_training.experiments.plan import slug
 from fsb_training.experiments.records import Record, unpack_map
@@ -21,10 +23,7 @@ def map_table(records: Iterable[Record]) -> str:
     if not shown:
         return markdown.NOT_RUN
     header = ("", *(record.system for record in shown))
-    rows = [
-        (task.replace("_", " "), *(_link(record, task) for record in shown))
-        for task in shown[0].tasks
-    ]
+    rows = [(plain(task), *(_link(record, task) for record in shown)) for task in shown[0].tasks]
     return markdown.table(header, rows)
 
 
@@ -34,7 +33,7 @@ def draw_maps(records: Iterable[Record], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for task, packed in record.maps.items():
             picture = figures.feature_map(FeatureMap(task, *unpack_map(packed)))
-            (folder / _file(record, task)).write_bytes(picture.svg)
+            write_whole(folder / _file(record, task), picture.svg)
 
 
 def _mapped(records: Iterable[Record]) -> Sequence[Record]:
@@ -43,7 +42,7 @@ def _mapped(records: Iterable[Record]) -> Sequence[Record]:
 
 def _link(record: Record, task: str) -> str:
     faces = len(unpack_map(record.maps[task])[1])
-    alt = f"t-SNE of {record.system}, {faces} faces coloured by {figures.plain(task)}"
+    alt = f"t-SNE of {record.system}, {faces} faces coloured by {plain(task)}"
     return f"![{alt}]({FOLDER}/{_file(record, task)})"
 
 

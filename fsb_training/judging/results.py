@@ -59,6 +59,11 @@ class Result:
         """Data set and part, as the command line takes them."""
         return f"{self.data}:{self.part}"
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of the task, in the order of the rows and columns of the confusion."""
+        return TASKS[self.task].labels
+
 
 def results(
     answers: Mapping[str, Mapping[str, Floats]],

@@ -7,20 +7,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fsb_perception.bundles.bundle import Bundle
+from fsb_perception.files import write_whole
 from fsb_perception.inference.engine import EngineConfig
 from fsb_perception.options import OptionError
 from fsb_training.data.faces import Source
 from fsb_training.report.collect import Choices, collect
-from fsb_training.report.pages import as_html, as_markdown, picture_files
+from fsb_training.report.pages import PICTURES, write_pages
 from fsb_training.report.words import summary
 
 __all__ = ["Choices", "check_folder", "write_report"]
 
-HTML, MARKDOWN, NUMBERS, PICTURES = "report.html", "report.md", "report.json", "pictures"
+NUMBERS = "report.json"
 
 
 def check_folder(out: Path) -> None:
-    """Make the report's folder; refuse one that cannot be, before anything is measured."""
+    """Make the report's folder, before anything is measured.
+
+    Raises:
+        OptionError: the folder cannot be made.
+    """
     try:
         (out / PICTURES).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -34,27 +39,32 @@ def write_report(
     config: EngineConfig,
     choices: Choices | None = None,
 ) -> Path:
-    """Measure ``bundles`` on the faces of ``sources``, and write what was found.
+    """Measure bundles on labelled faces, and write the report.
 
     Args:
         out: folder that gets report.html, report.md with the folder pictures, and report.json.
-        bundles: one or more.
-        sources: what they are judged on.
-        config: of the engine that judges them and is timed.
-        choices: what else is to be in it.
+        bundles: one bundle or more.
+        sources: labelled faces.
+        config: options of the engine that judges the bundles and is timed.
+        choices: choices of the user.
 
     Returns:
-        The HTML file.
+        The path of the HTML file.
+
+    Raises:
+        OptionError: the folder cannot be made, or no face has a label of a bundle's tasks.
+        FileError: a file cannot be written.
     """
     check_folder(out)
     choices = choices or Choices()
-    sections = [collect(bundle, sources, config, choices) for bundle in bundles]
-    (out / HTML).write_text(as_html(sections, choices), encoding="utf-8")
-    (out / MARKDOWN).write_text(as_markdown(sections, choices, PICTURES), encoding="utf-8")
-    for name, svg in picture_files(sections).items():
-        (out / PICTURES / name).write_bytes(svg)
+    sections = [
+        collect(number, bundle, sources, config, choices)
+        for number, bundle in enumerate(bundles, 1)
+    ]
+    page = write_pages(out, sections, choices)
     numbers = {
-        each.bundle.bundle_id: each.to_json() | {"summary": summary(each)} for each in sections
+        section.bundle.bundle_id: section.to_json() | {"summary": summary(section)}
+        for section in sections
     }
-    (out / NUMBERS).write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
-    return out / HTML
+    write_whole(out / NUMBERS, json.dumps(numbers, indent=2) + "\n")
+    return page

@@ -1,16 +1,17 @@
-"""Everything that a report shows of one bundle, measured."""
+"""All measurements of one bundle that a report shows."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import cv2
 
 from fsb_perception.bundles.bundle import Bundle
 from fsb_perception.inference.engine import EngineConfig
 from fsb_perception.options import OptionError
+from fsb_perception.pages.drawing import Picture
 from fsb_training.data.faces import Source
 from fsb_training.export import answers
 from fsb_training.judging.evaluate import learned_from
@@ -26,20 +27,18 @@ from fsb_training.report.features import (
     tower_before,
     tower_of,
 )
-from fsb_training.report.figures import Picture
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What a report is to hold.
+    """Choices of the user about a report.
 
     Attributes:
-        before: what each bundle's patch features stand beside; see `features.tower_before`. Empty
-            for nothing.
+        before: tower to compare patch features with; see `features.tower_before`. Empty for none.
         show_faces: put the sample photographs beside their maps.
-        min_count: faces that a group of people must have to be judged.
+        min_count: number of faces that a group of people must have to be judged.
     """
 
     before: str = ""
@@ -49,17 +48,18 @@ class Choices:
 
 @dataclass(frozen=True)
 class Section:
-    """What is known of one bundle.
+    """One bundle in a report. The names of its pictures are unique in the report.
 
     Attributes:
-        bundle: itself.
+        bundle: the bundle.
         results: one a data set and task.
-        learned: data sets judged that it learned from.
-        reliability, groups: pictures, one a result; a result of unknown people has no groups.
-        maps: t-SNE, one a task.
-        patches: the maps of patch features.
-        before: name of what they stand beside; empty for nothing.
-        efficiency: on this machine.
+        learned: the parts among the judged ones that the bundle learned from.
+        reliability: reliability diagrams, one a result.
+        groups: accuracy by group of people, one a result; None where no groups are known.
+        maps: t-SNE maps, one a task.
+        patches: maps of patch features.
+        before: name of the tower in the maps of patch features beside the bundle's; may be empty.
+        efficiency: parameters, memory and time on this machine.
     """
 
     bundle: Bundle
@@ -72,8 +72,15 @@ class Section:
     before: str
     efficiency: Efficiency
 
+    def pictures(self) -> Iterator[Picture]:
+        """Yield every picture."""
+        yield from self.reliability
+        yield from (picture for picture in self.groups if picture)
+        yield from self.maps
+        yield self.patches
+
     def to_json(self) -> dict[str, object]:
-        """Every number of it."""
+        """Return every number as plain values."""
         return {
             "name": self.bundle.name,
             "metrics": to_json(self.results),
@@ -83,37 +90,57 @@ class Section:
 
 
 def collect(
-    bundle: Bundle, sources: Sequence[Source], config: EngineConfig, choices: Choices
+    number: int,
+    bundle: Bundle,
+    sources: Sequence[Source],
+    config: EngineConfig,
+    choices: Choices,
 ) -> Section:
-    """Judge, look into and time one bundle.
+    """Measure one bundle: answers, features, time and memory.
+
+    Args:
+        number: place of the bundle in the report; the names of its pictures begin with it.
+        bundle: the bundle.
+        sources: faces to judge it on.
+        config: options of the engine that judges it and is timed.
+        choices: choices of the user.
 
     Raises:
-        OptionError: none of the faces has a label of what the bundle estimates.
+        OptionError: no face has a label of the bundle's tasks.
+        FsbError: there is no tower of the name ``choices.before``.
     """
-    # First what may be wrong with a name: judging takes minutes.
+    # Errors of names come first: judging takes minutes.
     before = tower_before(choices.before, bundle) if choices.before else None
     _require_labels(bundle, sources)
     _log.info("%s: judging", bundle.bundle_id)
-    said = answers(bundle, sources, config)
-    found = results(said, sources, bundle.manifest.temperatures, choices.min_count)
-    specs = [f"{source.faces.name}:{source.faces.part}" for source in sources]
+    probabilities = answers(bundle, sources, config)
+    measured = results(probabilities, sources, bundle.manifest.temperatures, choices.min_count)
     _log.info("%s: maps of the features", bundle.bundle_id)
     tower = tower_of(bundle)
     tasks = [task.name for task in bundle.tasks]
-    maps = [figures.feature_map(made) for made in feature_maps(tower, tasks, sources)]
-    patches = _patches(tower, before, choices.show_faces)
+    maps = [figures.feature_map(item) for item in feature_maps(tower, tasks, sources)]
+    patches = _patches(tower, before, show_faces=choices.show_faces)
     _log.info("%s: time and memory", bundle.bundle_id)
+
+    def named(picture: Picture) -> Picture:  # two bundles may share a name, but not a number
+        return replace(picture, name=f"{number}-{picture.name}")
+
     return Section(
         bundle=bundle,
-        results=found,
-        learned=learned_from(bundle.manifest, specs),
-        reliability=[figures.reliability(each) for each in found],
-        groups=[figures.gaps(each) for each in found],
-        maps=maps,
-        patches=patches,
+        results=measured,
+        learned=learned_from(bundle.manifest, [source_spec(source) for source in sources]),
+        reliability=[named(figures.reliability(result)) for result in measured],
+        groups=[named(figures.groups(r)) if r.groupings else None for r in measured],
+        maps=[named(picture) for picture in maps],
+        patches=named(patches),
         before=before.name if before else "",
         efficiency=measure(bundle, config),
     )
+
+
+def source_spec(source: Source) -> str:
+    """Return data set and part as the command line names them: "FairFace:val"."""
+    return f"{source.faces.name}:{source.faces.part}"
 
 
 def _require_labels(bundle: Bundle, sources: Sequence[Source]) -> None:
@@ -126,17 +153,17 @@ def _require_labels(bundle: Bundle, sources: Sequence[Source]) -> None:
         )
 
 
-def _patches(after: Tower, before: Tower | None, show_faces: bool) -> Picture:
-    """The sample faces as each tower sees them."""
+def _patches(after: Tower, before: Tower | None, *, show_faces: bool) -> Picture:
+    """Draw the sample faces and the patch features of both towers."""
     faces = sample_faces()
     rows: list[figures.Row] = []
     for heading, tower in (("before", before), ("after", after)):
         if tower is not None:
             aligner = tower.preprocessing.aligner
-            pictures = [aligner.align(image, face) for image, face in faces]
-            rows.append((heading if before else tower.name, patch_colours(tower, pictures)))
+            images = [aligner.align(image, face) for image, face in faces]
+            rows.append((heading if before else tower.name, patch_colours(tower, images)))
     if show_faces:
         aligner = after.preprocessing.aligner
-        shown = [cv2.cvtColor(aligner.align(*each), cv2.COLOR_BGR2RGB) for each in faces]
+        shown = [cv2.cvtColor(aligner.align(*face), cv2.COLOR_BGR2RGB) for face in faces]
         rows.insert(0, ("photograph", shown))
     return figures.patch_maps(rows)

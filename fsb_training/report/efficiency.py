@@ -1,4 +1,4 @@
-"""What a bundle costs on this machine: parameters, memory, and time for a face."""
+"""The cost of a bundle on this machine: parameters, memory, and time for a face."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from fsb_perception.towers.text import build_text_tower, text_config
 
 BATCHES = (1, 8)
 _REPEATS = 15
-_PATIENCE = 10.0  # s, after which three repeats must do
+_PATIENCE = 10.0  # s, after which three repeats are enough
 
 
 @dataclass(frozen=True)
 class TextTower:
-    """What the text tower would add, if it ran on the robot.
+    """The cost that the text tower would add, if it ran on the robot.
 
     Attributes:
-        parameters: of it.
-        memory_bytes: of its weights, in the precision of the image tower.
-        seconds: to encode one text for every label.
+        parameters: number of its parameters.
+        memory_bytes: bytes of its weights, in the precision of the image tower.
+        seconds: time to encode one text for every label.
     """
 
     parameters: int
@@ -41,18 +41,18 @@ class TextTower:
 
 @dataclass(frozen=True)
 class Efficiency:
-    """What was counted and measured.
+    """Parameters, memory and time of a bundle.
 
     Attributes:
-        machine: processor or GPU.
-        threads: of the CPU that torch used.
-        load: how many programs wanted the CPU, on average over the minute before.
+        machine: name of the processor or GPU.
+        threads: number of CPU threads that torch used.
+        load: mean number of programs that wanted the CPU, over the minute before.
         precision: number format of the tower, for instance "float32".
-        parameters: of tower and heads.
-        bundle_bytes: on disk.
-        memory_bytes: of the weights, as they are run.
-        seconds: a batch takes, by the number of faces in it; the median of several.
-        text: None where the backbone has no text tower.
+        parameters: number of parameters of tower and heads.
+        bundle_bytes: size of the bundle on disk.
+        memory_bytes: bytes of the weights, as they are run.
+        seconds: median time of a batch, by the number of its faces.
+        text: cost of the text tower; None if the backbone has none.
     """
 
     machine: str
@@ -67,7 +67,7 @@ class Efficiency:
 
 
 def measure(bundle: Bundle, config: EngineConfig) -> Efficiency:
-    """Load ``bundle`` as the robot does, and encode blank faces."""
+    """Load a bundle as the robot does, and time it on blank faces."""
     engine = Engine(bundle, config)
     side = bundle.manifest.preprocessing.size
     blank = np.zeros((side, side, 3), np.uint8)
@@ -88,7 +88,7 @@ def measure(bundle: Bundle, config: EngineConfig) -> Efficiency:
 
 
 def machine(device: torch.device) -> str:
-    """The GPU's name, or the processor's."""
+    """Return the name of the GPU or the processor."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:
@@ -100,7 +100,7 @@ def machine(device: torch.device) -> str:
 
 
 def _text(row: Backbone, labels: int, engine: Engine) -> TextTower:
-    """Of random weights: neither size nor time depends on what they are."""
+    """Measure a text tower with random weights: size and time do not depend on their values."""
     tower = build_text_tower(row).to(engine.device, engine.dtype).requires_grad_(False).eval()
     shape = (labels, text_config(row)["context_length"])
     tokens = torch.zeros(shape, dtype=torch.long, device=engine.device)
@@ -118,7 +118,7 @@ def _parameters(module: nn.Module) -> int:
 
 
 def _seconds(call: Callable[[], object]) -> float:
-    """The median time of several calls, after two that prepare."""
+    """Return the median time of several calls, after two that warm up."""
     for _ in range(2):
         call()
     times: list[float] = []

@@ -1,4 +1,4 @@
-"""What a tower makes of faces: pooled features as a t-SNE map, patch features as colours.
+"""Features that a tower computes from faces: pooled as a t-SNE map, of patches as colours.
 
     pixels -> stem, blocks, norm -> tokens (n, t, w) -> attn_pool -> feature (n, width)
                                     | last h x w: one a patch          |
@@ -36,7 +36,7 @@ from fsb_training.data.pictures import find_face, read_picture
 from fsb_training.datasets.faceset import MISSING, DatasetError
 
 MOST_FACES = 2000
-"""In a t-SNE map: more take minutes and hide each other."""
+"""Number of faces in a t-SNE map, at most: more take minutes and hide each other."""
 
 _SEED = 0
 _BATCH = 32
@@ -45,13 +45,13 @@ _FEWEST = 5  # faces that make a map
 
 @dataclass(frozen=True)
 class Tower:
-    """A tower to look into, and how its pictures must be prepared.
+    """A tower whose features are shown.
 
     Attributes:
-        name: for people.
-        module: float32, in evaluation, on the CPU.
-        preprocessing: of its faces.
-        patch: side in pixels of what becomes one token.
+        name: name that readers see.
+        module: the tower: float32, in evaluation mode, on the CPU.
+        preprocessing: alignment, size and normalisation of its faces.
+        patch: side of a patch, in pixels; a patch becomes one token.
     """
 
     name: str
@@ -65,9 +65,9 @@ class FeatureMap:
     """Faces in the plane, near each other where their features are alike.
 
     Attributes:
-        task: whose feature it is.
-        xy: (n, 2).
-        labels: (n,) the true class of each.
+        task: the task of the feature and the labels.
+        xy: places, (n, 2).
+        labels: index of the true class of each face, (n,).
     """
 
     task: str
@@ -76,19 +76,22 @@ class FeatureMap:
 
 
 def tower_of(bundle: Bundle) -> Tower:
-    """The tower of a bundle."""
+    """Return the tower of a bundle."""
     manifest = bundle.manifest
     patch = BACKBONES[manifest.backbone].patch
     return Tower(bundle.name, bundle.build_model().tower, manifest.preprocessing, patch)
 
 
 def tower_before(reference: str, bundle: Bundle) -> Tower:
-    """What ``bundle`` is compared with.
+    """Return the tower that a bundle is compared with.
 
     Args:
         reference: a bundle's name or folder; or, for the unadapted tower of ``bundle``'s own
-            backbone, a file of published weights, or "random" for weights that nobody has trained.
-        bundle: says backbone and preprocessing where ``reference`` is no bundle.
+            backbone, a file of published weights, or "random" for weights without any training.
+        bundle: its backbone and preprocessing are used if ``reference`` is no bundle.
+
+    Raises:
+        FsbError: there is no such bundle, or the file does not fit the backbone.
     """
     if reference != RANDOM and not Path(reference).is_file():
         return tower_of(load_bundle(reference))
@@ -102,16 +105,16 @@ def tower_before(reference: str, bundle: Bundle) -> Tower:
 def feature_maps(
     tower: Tower, tasks: Sequence[str], sources: Sequence[Source], most: int = MOST_FACES
 ) -> list[FeatureMap]:
-    """A map for each task that any of the faces has a label of.
+    """Compute a map for each task of which a face has a label.
 
-    Tasks that share the tower's feature and are known of the same faces share a map too, coloured
-    anew: it is computed once.
+    Tasks that share the tower's feature and have labels of the same faces share their places too,
+    which are computed once.
 
     Args:
-        tower: whose features.
-        tasks: names of those it serves.
+        tower: computes the features.
+        tasks: names of the tasks that the tower serves.
         sources: the faces.
-        most: faces of all sources together that are looked at.
+        most: number of faces from all sources together, at most.
     """
     chosen = _choose([len(source) for source in sources], most)
     features = _pooled(tower, tasks, sources, chosen)
@@ -131,7 +134,7 @@ def feature_maps(
 
 
 def _choose(counts: Sequence[int], most: int) -> list[NDArray[np.int64]]:
-    """Rows of each data set, at most ``most`` in all and as many of each as there are."""
+    """Choose random rows of each data set: the same share of each, at most ``most`` in all."""
     rng = np.random.default_rng(_SEED)
     share = most // len(counts)
     return [np.sort(rng.permutation(count)[:share]) for count in counts]
@@ -147,7 +150,7 @@ def _pooled(
     sources: Sequence[Source],
     chosen: Sequence[NDArray[np.int64]],
 ) -> dict[str, Floats]:
-    """Features (n, width) by task; one and the same array where tasks share them."""
+    """Return features (n, width) by task; tasks that share features share the array."""
     aligner = tower.preprocessing.aligner
     faces = [
         (source, int(row))
@@ -168,7 +171,7 @@ def _pooled(
 
 
 def tsne(features: Floats) -> Floats:
-    """Places (n, 2) of features (n, width) by cosine distance, the same at every call."""
+    """Return places (n, 2) of features (n, width) by cosine distance, the same at every call."""
     from sklearn.manifold import TSNE
 
     perplexity = min(30.0, (len(features) - 1) / 3)
@@ -177,27 +180,27 @@ def tsne(features: Floats) -> Floats:
 
 
 def sample_faces() -> list[tuple[Image, Face]]:
-    """The photographs that ship with the package, free to show, and the face in each."""
+    """Return the photographs (BGR) that ship with the package, and the face in each."""
     detector = build_detector(DetectorConfig())
-    found = []
+    faces = []
     for still in STILLS.values():
         path = Path(samples.__file__).with_name(still.file)
         image = read_picture(path)
         if image is None:
             raise DatasetError(f"{path} is missing or no picture: install the package again")
         box, landmarks = find_face(image, detector)
-        found.append((image, Face(box, 1.0, landmarks)))
-    return found
+        faces.append((image, Face(box, 1.0, landmarks)))
+    return faces
 
 
 def patch_tokens(tower: Tower, pictures: Sequence[Image]) -> Floats:
-    """The features of patches that the tower pools: (n, h, w, width).
+    """Return the features of patches that the tower pools, (n, h, w, width).
 
-    A class token and prompts, which come before them, are left out. Where tasks have tokens of
-    their own, it is their mean.
+    The class token and prompts, which come before the patches, are left out. If each task has its
+    own tokens, the mean over the tasks is returned.
 
     Args:
-        tower: any row of `BACKBONES`, adapted or not.
+        tower: a tower of any row of `BACKBONES`, adapted or not.
         pictures: aligned faces.
     """
     inner = tower.module.tower if isinstance(tower.module, TaskTower) else tower.module
@@ -215,9 +218,9 @@ def patch_tokens(tower: Tower, pictures: Sequence[Image]) -> Floats:
 
 
 def patch_colours(tower: Tower, pictures: Sequence[Image]) -> Floats:
-    """The first three principal components of the patch features as RGB in [0, 1]: (n, h, w, 3).
+    """Return three principal components of the patch features as RGB in [0, 1], (n, h, w, 3).
 
-    The components are those of all pictures together, so that a colour means the same in each.
+    The components are computed over all pictures, so that a colour means the same in each.
     """
     from sklearn.decomposition import PCA
 

@@ -1,87 +1,103 @@
-"""From what was measured to pages: the templates do the rest."""
+"""The content of a report, as HTML and as Markdown; the templates show it."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterator, Sequence
-from functools import cache
-from typing import Any
-
-from jinja2 import Environment
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from fsb_perception import __version__
-from fsb_perception.pages.templates import environment
+from fsb_perception.files import write_whole
+from fsb_perception.metric_words import Metric, interval_text
+from fsb_perception.pages.page import write_page
+from fsb_perception.pages.text import listed
+from fsb_training.judging.intervals import Interval
 from fsb_training.report import words
 from fsb_training.report.collect import Choices, Section
-from fsb_training.report.figures import Picture, plain
+
+HTML, MARKDOWN, PICTURES = "report.html", "report.md", "pictures"
 
 
-def as_html(sections: Sequence[Section], choices: Choices) -> str:
-    """One page with everything in it: style, pictures, numbers. It asks the network for nothing."""
-    return _render("report.html", sections, choices, picture=_data_uri)
+@dataclass(frozen=True)
+class Content:
+    """Everything that both forms of a report show.
+
+    Attributes:
+        title: title of the page.
+        question: heading of the page.
+        version: version of FSB.
+        specs: data sets and parts that were judged, in a sentence.
+        sections: the bundles.
+        summaries: sentences about each bundle, in the order of the sections.
+        choices: choices of the user.
+        has_dev: one of the parts is our own "dev".
+        metrics: metrics that a result has.
+        pictures: folder of the pictures, beside the Markdown file.
+    """
+
+    title: str
+    question: str
+    version: str
+    specs: str
+    sections: Sequence[Section]
+    summaries: Sequence[Sequence[str]]
+    choices: Choices
+    has_dev: bool
+    metrics: Sequence[Metric]
+    pictures: str = PICTURES
 
 
-def as_markdown(sections: Sequence[Section], choices: Choices, folder: str) -> str:
-    """The same for a repository; its pictures are looked for in ``folder``."""
+def write_pages(out: Path, sections: Sequence[Section], choices: Choices) -> Path:
+    """Write report.html, report.md and the pictures of the latter.
 
-    def address(section: Section, picture: Picture) -> str:
-        return f"{folder}/{_file(sections, section, picture)}"
+    Args:
+        out: folder that gets them; its folder ``pictures`` must exist.
+        sections: the bundles.
+        choices: choices of the user.
 
-    return _render("report.md", sections, choices, picture=address)
+    Returns:
+        The path of the HTML file.
 
-
-def picture_files(sections: Sequence[Section]) -> dict[str, bytes]:
-    """The pictures of `as_markdown` by the names of their files."""
-    return {
-        _file(sections, section, picture): picture.svg
-        for section in sections
-        for picture in _pictures(section)
-    }
-
-
-def _pictures(section: Section) -> Iterator[Picture]:
-    yield from section.reliability
-    yield from (picture for picture in section.groups if picture)
-    yield from section.maps
-    yield section.patches
+    Raises:
+        FileError: a file cannot be written.
+    """
+    content = content_of(sections, choices)
+    for name in (HTML, MARKDOWN):
+        write_page(out / name, "fsb_training.report", f"{name}.j2", content, _FILTERS)
+    for section in sections:
+        for picture in section.pictures():
+            write_whole(out / PICTURES / f"{picture.name}.svg", picture.svg)
+    return out / HTML
 
 
-def _file(sections: Sequence[Section], section: Section, picture: Picture) -> str:
-    """Two bundles may share a name: they are numbered in the order of the report."""
-    number = next(at for at, each in enumerate(sections, 1) if each is section)
-    return f"{number}-{picture.name}.svg"
-
-
-def _data_uri(section: Section, picture: Picture) -> str:
-    del section
-    return f"data:image/svg+xml;base64,{base64.b64encode(picture.svg).decode()}"
-
-
-def _render(name: str, sections: Sequence[Section], choices: Choices, **more: Any) -> str:
-    template = _environment().get_template(f"{name}.j2")
-    specs = dict.fromkeys(each.spec for section in sections for each in section.results)
-    return template.render(
-        sections=sections,
-        choices=choices,
-        specs=list(specs),
-        own_split=any(spec.endswith(":dev") for spec in specs),
-        metrics=words.shown([each for section in sections for each in section.results]),
+def content_of(sections: Sequence[Section], choices: Choices) -> Content:
+    """Gather the content of a report."""
+    results = [result for section in sections for result in section.results]
+    specs = list(dict.fromkeys(result.spec for result in results))
+    names = list(dict.fromkeys(section.bundle.name for section in sections))
+    verb = "does" if len(names) == 1 else "do"
+    return Content(
+        title=f"Report on {listed(names)}",
+        question=f"How well {verb} {listed(names)} read faces?",
         version=__version__,
-        **more,
+        specs=listed(specs),
+        sections=sections,
+        summaries=[words.summary(section) for section in sections],
+        choices=choices,
+        has_dev=any(spec.endswith(":dev") for spec in specs),
+        metrics=words.metrics_of(results),
     )
 
 
-@cache
-def _environment() -> Environment:
-    made = environment("fsb_training.report")
-    made.filters |= {
-        "plain": plain,
-        "number": words.number,
-        "span": words.span,
-        "points": words.points,
-        "megabytes": words.megabytes,
-        "listed": words.listed,
-        "cell": lambda text: str(text).replace("|", "/"),
-    }
-    made.globals |= {"summary": words.summary, "labels": words.labels}
-    return made
+def _limits(interval: Interval | None, unit: str = "%", digits: int | None = None) -> str:
+    return interval_text(*(interval or (None, None)), unit, digits)
+
+
+_FILTERS: Mapping[str, Callable[..., str]] = {
+    "cell": lambda text: str(text).replace("|", "/"),  # a bar would end a cell of Markdown
+    "limits": _limits,
+    "megabytes": words.megabytes,
+    "milliseconds": lambda seconds: f"{1000 * seconds:.1f} ms",
+    "points": words.points,
+    "points_interval": words.points_interval,
+}

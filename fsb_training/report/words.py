@@ -1,93 +1,29 @@
-"""What the report says in sentences, and the words of its tables, the same in HTML and Markdown."""
+"""The sentences of a report, the same in HTML, Markdown and JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from fsb_perception.tasks import TASKS
+from fsb_perception.metric_words import METRICS, Metric, interval_text, value_text
+from fsb_perception.pages.text import listed, plain
 from fsb_training.judging.intervals import Interval
 from fsb_training.judging.results import Result
 from fsb_training.judging.subgroups import largest_gap
 from fsb_training.report.collect import Section
-from fsb_training.report.figures import plain
 
-
-@dataclass(frozen=True)
-class Metric:
-    """A row of the explanation: key in the results, name, unit and meaning."""
-
-    key: str
-    name: str
-    unit: str
-    meaning: str
-
-
-METRICS = (
-    Metric("accuracy", "accuracy", "%", "answers that are right"),
-    Metric(
-        "balanced_accuracy", "balanced accuracy", "%",
-        "the same for each label by itself, then averaged: rare labels count like common ones",
-    ),
-    Metric(
-        "macro_f1", "macro F1", "%",
-        "as balanced accuracy, but wrong answers also count against the label that was said",
-    ),
-    Metric(
-        "within_one_accuracy", "within one group", "%",
-        "answers that are right or name a neighbouring age group",
-    ),
-    Metric(
-        "mae_years", "error in years", "years",
-        "mean distance of the expected age from the true one. The expected age takes each age "
-        "group for its middle (1.5, 6.5, 15, 25, ... 65, and 77.5 for 70+), weighted by its "
-        "probability",
-    ),
-    Metric(
-        "ece", "ECE", "%",
-        "expected calibration error: how far confidence and accuracy are apart on average, over 15 "
-        "bins of confidence; 0 is perfect",
-    ),
-    Metric("ece_before", "ECE before", "%", "the same before calibration, at temperature 1"),
-    Metric(
-        "nll", "log loss", "", "mean of -ln of the true label's probability; 0 is perfect"
-    ),
-    Metric(
-        "brier", "Brier score", "",
-        "squared distance of the probabilities from the truth, 0 to 2; 0 is perfect",
-    ),
+_SHOWN = (
+    "accuracy", "balanced_accuracy", "macro_f1", "within_one_accuracy", "mae_years", "ece",
+    "ece_before", "nll", "brier",
 )  # fmt: skip
 
 
-def shown(results: Sequence[Result]) -> list[Metric]:
-    """The metrics that any of the results has."""
-    return [each for each in METRICS if any(each.key in result.metrics for result in results)]
-
-
-def number(value: float, unit: str) -> str:
-    """A value in its unit.
-
-    >>> number(0.8788, "%"), number(5.561, "years"), number(0.3126, "")
-    ('87.9 %', '5.6 years', '0.313')
-    """
-    if unit == "%":
-        return f"{100 * value:.1f} %"
-    return f"{value:.1f} {unit}" if unit else f"{value:.3f}"
-
-
-def span(interval: Interval | None, unit: str = "%") -> str:
-    """An interval without its unit; empty if there is none.
-
-    >>> span((0.8659, 0.8917)), span((0.3, 0.325), "")
-    ('86.6 to 89.2', '0.300 to 0.325')
-    """
-    if interval is None:
-        return ""
-    return " to ".join(number(end, unit).partition(" ")[0] for end in interval)
+def metrics_of(results: Sequence[Result]) -> list[Metric]:
+    """Return the metrics that a result has, in the order in which they are shown."""
+    return [METRICS[name] for name in _SHOWN if any(name in r.metrics for r in results)]
 
 
 def megabytes(count: int) -> str:
-    """Bytes for people.
+    """Return a number of bytes in MB.
 
     >>> megabytes(10_900_000)
     '10.9 MB'
@@ -95,25 +31,36 @@ def megabytes(count: int) -> str:
     return f"{count / 1e6:,.1f} MB"
 
 
-def listed(names: Sequence[str]) -> str:
-    """Names in a sentence.
+def points(difference: float) -> str:
+    """Return a difference of shares in percentage points.
 
-    >>> listed(["a"]), listed(["a", "b", "c"])
-    ('a', 'a, b and c')
+    >>> points(0.097)
+    '9.7 points'
     """
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return f"{100 * difference:.1f} points"
+
+
+def points_interval(interval: Interval) -> str:
+    """Return the interval of a difference of shares in percentage points.
+
+    >>> points_interval((-0.021, 0.097))
+    '-2.1 to 9.7 points'
+    """
+    low, high = interval
+    return f"{100 * low:.1f} to {points(high)}"
 
 
 def summary(section: Section) -> list[str]:
-    """What was judged, how well it does, and whom it serves worst: a sentence each."""
-    return [_judged(section), _headline(section), _largest(section.results)]
+    """Return three sentences: the faces, the accuracy, and the largest gap between groups."""
+    return [_faces(section), _accuracy(section), _largest_gap(section.results)]
 
 
-def _judged(section: Section) -> str:
-    faces = {each.spec: int(each.metrics["count"]) for each in section.results}
-    for each in section.results:
-        faces[each.spec] = max(faces[each.spec], int(each.metrics["count"]))
-    tasks = dict.fromkeys(plain(each.task) for each in section.results)
+def _faces(section: Section) -> str:
+    faces: dict[str, int] = {}
+    for result in section.results:
+        count = int(result.metrics["count"])
+        faces[result.spec] = max(faces.get(result.spec, 0), count)
+    tasks = dict.fromkeys(plain(result.task) for result in section.results)
     held_out = (
         f"but it learned from {listed(section.learned)}, so these are not numbers of unseen faces"
         if section.learned
@@ -125,44 +72,31 @@ def _judged(section: Section) -> str:
     )
 
 
-def _headline(section: Section) -> str:
+def _accuracy(section: Section) -> str:
     by_task: dict[str, list[str]] = {}
-    for each in section.results:
-        share = number(each.metrics["accuracy"], "%")
-        sure = span(each.intervals.get("accuracy"))
-        text = f"{share} ({sure}) on {each.data}" if sure else f"{share} on {each.data}"
-        by_task.setdefault(each.task, []).append(text)
+    for result in section.results:
+        share = value_text(result.metrics["accuracy"], "%")
+        interval = result.intervals.get("accuracy")
+        limits = f" ({interval_text(*interval)})" if interval else ""
+        by_task.setdefault(result.task, []).append(f"{share}{limits} on {result.data}")
     parts = [f"{plain(task)} for {listed(texts)}" for task, texts in by_task.items()]
     return f"It is right about {'; '.join(parts)}; in brackets the 95 % interval."
 
 
-def _largest(results: Sequence[Result]) -> str:
-    found = [(each, *pair) for each in results if (pair := largest_gap(each.task, each.groupings))]
-    if not found:
+def _largest_gap(results: Sequence[Result]) -> str:
+    gaps = [(r, *pair) for r in results if (pair := largest_gap(r.task, r.groupings))]
+    if not gaps:
         return (
-            "How it does on different groups of people is not known: the data sets tell nothing of "
-            "them beyond what was asked, or too few faces of each group."
+            "Differences between groups of people are not known: the data sets hold nothing about "
+            "them beyond the labels that were asked for, or too few faces of each group."
         )
-    result, grouping, gap = max(found, key=lambda each: each[2].size)
+    result, grouping, gap = max(gaps, key=lambda item: item[2].size)
     return (
         f"The largest gap between groups of people is in {plain(result.task)} on {result.data}, by "
-        f"{plain(grouping.name)}: right for {number(gap.best.accuracy, '%')} of the "
+        f"{plain(grouping.name)}: right for {value_text(gap.best.accuracy, '%')} of the "
         f"{gap.best.count:,} faces of {plain(gap.best.name)}, but for "
-        f"{number(gap.worst.accuracy, '%')} of the {gap.worst.count:,} of {plain(gap.worst.name)}, "
-        f"{points(gap.size)} less (95 % interval {span(gap.interval)}, of two groups "
-        "named beforehand; these were found to be the best and the worst, so some of it is chance)."
+        f"{value_text(gap.worst.accuracy, '%')} of the {gap.worst.count:,} of "
+        f"{plain(gap.worst.name)}, {points(gap.size)} less (95 % interval "
+        f"{points_interval(gap.interval)}, of two groups named beforehand; these were found to be "
+        "the best and the worst, so some of it is chance)."
     )
-
-
-def points(difference: float) -> str:
-    """A difference of shares.
-
-    >>> points(0.097)
-    '9.7 points'
-    """
-    return f"{100 * difference:.1f} points"
-
-
-def labels(result: Result) -> tuple[str, ...]:
-    """Of the rows and columns of a confusion matrix."""
-    return TASKS[result.task].labels
