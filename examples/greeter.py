@@ -1,4 +1,4 @@
-"""A behaviour node: greets every confirmed face once. It needs rclpy and the messages, no more.
+"""A behaviour node that greets every confirmed face once. It needs rclpy and the messages alone.
 
 While the demo runs: python examples/greeter.py --ros-args -r faces:=/fsb_demo/face_attributes/faces
 """
@@ -13,7 +13,7 @@ MOODS = {"happiness": "You look cheerful!", "sadness": "Can I do something for y
 
 
 class Greeter(Node):
-    """Remembers whom it greeted, and only as long as they are there."""
+    """Greets faces, and remembers each greeted face until it leaves."""
 
     def __init__(self):
         super().__init__("greeter")
@@ -21,7 +21,7 @@ class Greeter(Node):
         self.create_subscription(FaceAttributesArray, "faces", self.on_faces, 5)
 
     def on_faces(self, array):
-        """Greet who is new and looked at, forget who has left."""
+        """Greet new faces that were read; forget faces that have left."""
         for face in array.faces:
             new = face.state == FaceAttributes.CONFIRMED and face.face_id not in self.greeted
             if new and all(estimate.looks for estimate in face.estimates):
@@ -32,12 +32,12 @@ class Greeter(Node):
 
     @staticmethod
     def greeting(face):
-        """What to say. A task that is switched off is absent, and then unknown as well."""
+        """Return the greeting of a face. An absent task counts as unknown."""
         label = {estimate.task: estimate.label for estimate in face.estimates}
         age, emotion = label.get("age_group", UNKNOWN), label.get("emotion", UNKNOWN)
         words = "Hi there!" if age in CHILDREN else "Good day."
         unknown = [task for task, value in label.items() if value == UNKNOWN]
-        # The node would rather say unknown than guess. So does a polite robot: it stays neutral.
+        # A polite robot stays neutral where the node does not know.
         doubt = f" (I do not presume anything about: {', '.join(unknown)})" if unknown else ""
         return f"{words} {MOODS.get(emotion, 'Nice to see you.')}{doubt}"
 

@@ -34,14 +34,16 @@ def main(bag: Path, out: str) -> None:
                 header = reader.deserialize(data, connection.msgtype).header
                 where[camera] = connection.topic, f"{header.frame_id}_image_plane"
             elif connection.topic.endswith("/annotations"):
-                said = reader.deserialize(data, connection.msgtype)
-                show(*where[camera], received, said)
+                annotations = reader.deserialize(data, connection.msgtype)
+                show(*where[camera], received, annotations)
 
 
-def show(image: str, plane: str, received: int, said) -> None:
+def show(image: str, plane: str, received: int, annotations) -> None:
     """Log the boxes and texts of one image."""
     where = f"{image}/faces"
-    corners = np.array([[(p.x, p.y) for p in box.points] for box in said.points]).reshape(-1, 4, 2)
+    corners = np.array([[(p.x, p.y) for p in box.points] for box in annotations.points]).reshape(
+        -1, 4, 2
+    )
     rr.set_time("message_log_time", timestamp=np.datetime64(received, "ns"))
     rr.log(where, rr.CoordinateFrame(plane), static=True)
     rr.log(
@@ -49,8 +51,8 @@ def show(image: str, plane: str, received: int, said) -> None:
         rr.Boxes2D(
             mins=corners[:, 0],
             sizes=corners[:, 2] - corners[:, 0],
-            labels=[text.text for text in said.texts],
-            colors=[rgba(box.outline_color) for box in said.points],
+            labels=[text.text for text in annotations.texts],
+            colors=[rgba(box.outline_color) for box in annotations.points],
             show_labels=True,
         ),
     )

@@ -7,5 +7,5 @@ from fsb_perception.ros.launching.actions import describe
 
 
 def generate_launch_description():
-    """What ``ros2 launch`` starts."""
+    """Return the description that ``ros2 launch`` starts."""
     return describe("demo")

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""How fast the node line is on this machine, and what memory it takes: a table and bench.json.
+"""Measure the speed and memory of the node on this machine: tables, and bench.json.
 
-Nothing here is a test: a slow machine is told so, not failed. What fails is a benchmark that did
-not measure what it says, that is, when not every face was encoded in every frame.
+This is not a test: a slow machine gets its numbers and status 0. A run fails only if it did not
+measure what it claims, that is, if a face was not encoded in some frame.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from fsb_perception.command_options import BundleOption, DeviceOption
-from fsb_perception.options import OptionError
-from fsb_perception.registry import UnknownNameError
+from fsb_perception.errors import FsbError
 from fsb_perception.ros import environment
 
 TARGETS = {"fps": 30.0, "p95_ms": 40.0, "rss_mb": 1000.0}
@@ -43,7 +42,7 @@ def main(
         bool, typer.Option(help="measure the training of every system too, some minutes")
     ] = True,
     cores: Annotated[int, typer.Option(min=0, help="CPU cores to use; 0 for all")] = 2,
-    report: Annotated[Path, typer.Option(help="where the numbers go")] = Path("bench.json"),
+    report: Annotated[Path, typer.Option(help="JSON file of the numbers")] = Path("bench.json"),
 ) -> None:
     """Measure the camera and the node as the demo runs them: three faces, 640x480, 30 a second."""
     environment.prepare()
@@ -53,10 +52,10 @@ def main(
     machine = _machine()
     console.print(f"on {machine}", highlight=False)
     if os.getloadavg()[0] > _QUIET:
-        console.print("Other programs are at work: these will be their numbers too.")
+        console.print("Other programs are running: they slow these numbers down.")
     try:
         numbers = _measure(console, bundle, device, seconds, runs, frames)
-    except (RuntimeError, OptionError, UnknownNameError) as error:  # they say what to do
+    except FsbError as error:
         console.print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from None
     console.print(f"\ncamera -> node -> answer, median of {runs} runs of {seconds:g} s")
@@ -136,15 +135,15 @@ def _machine() -> str:
 
 
 def _line_table(line: dict[str, Any], memory: dict[str, Any]) -> Table:
-    found = line["median"]
+    medians = line["median"]
     table = Table("", "measured", "target")
     rows = [
-        ("frames a second", f"{found['fps']:.1f}", f"{TARGETS['fps']:g}, the camera's"),
-        ("frames dropped", f"{found['dropped_percent']:.1f} %", "0"),
-        ("latency, median", f"{found['p50_ms']:.1f} ms", ""),
-        ("latency, 95th percentile", f"{found['p95_ms']:.1f} ms", f"<= {TARGETS['p95_ms']:g} ms"),
-        ("faces encoded", f"{found['faces']:.0f} in every frame", "3 in every frame"),
-        ("memory of the node", f"{found['rss_mb']:.0f} MB", f"<= {TARGETS['rss_mb']:g} MB"),
+        ("frames a second", f"{medians['fps']:.1f}", f"{TARGETS['fps']:g}, the camera's"),
+        ("frames dropped", f"{medians['dropped_percent']:.1f} %", "0"),
+        ("latency, median", f"{medians['p50_ms']:.1f} ms", ""),
+        ("latency, 95th percentile", f"{medians['p95_ms']:.1f} ms", f"<= {TARGETS['p95_ms']:g} ms"),
+        ("faces encoded", f"{medians['faces']:.0f} in every frame", "3 in every frame"),
+        ("memory of the node", f"{medians['rss_mb']:.0f} MB", f"<= {TARGETS['rss_mb']:g} MB"),
     ]
     if memory:
         slope = memory["growth_mb_per_1000_frames"]

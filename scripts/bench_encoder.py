@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""What the encoder costs: latency and memory by backbone and system, beside the bare tower.
+"""Measure latency and memory of the encoder by backbone and system, beside the bare tower.
 
-The bare tower is timm's, which open_clip's models hold as ``visual.trunk``. Nothing here is a test:
-a slow machine is told so, not failed.
+The bare tower is timm's, which open_clip's models hold as ``visual.trunk``. This is not a test: a
+slow machine gets its numbers and status 0.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from fsb_perception.errors import FsbError
 from fsb_perception.inference.hardware import choose_device
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.towers.backbones import BACKBONES
@@ -39,7 +40,7 @@ def measure_encoders(
     device: str = "cpu",
     say: Callable[[str | Table], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Every number that the tables show, by backbone.
+    """Return every number of the tables, by backbone.
 
     Args:
         backbones: rows of `fsb_perception.towers.backbones`.
@@ -47,13 +48,13 @@ def measure_encoders(
         batches: faces in a forward.
         repeats: rounds; each meets every system once, and the bare tower before and after it.
         device: auto, cuda or cpu.
-        say: is told what is under way, and given the table of each backbone once it is done.
+        say: takes a line for each step, and the table of each backbone when it is finished.
     """
     where = choose_device(device)
     names, skipped = formats(where)
     for name, reason in skipped.items():
         say(f"{name} left out: {reason}")
-    found: dict[str, Any] = {"formats": names, "skipped": skipped, "backbones": {}}
+    numbers: dict[str, Any] = {"formats": names, "skipped": skipped, "backbones": {}}
     for backbone in backbones:
         say(f"{backbone}: memory, each system in a process of its own ...")
         memory = peaks_mb(backbone, (BARE, *systems), max(batches), str(where))
@@ -61,9 +62,9 @@ def measure_encoders(
         for name in names:
             say(f"{backbone}: latency in {name}, {repeats} rounds ...")
             rows += latencies(backbone, systems, batches, repeats, where, name)
-        found["backbones"][backbone] = {"memory_mb": memory, "latency": rows}
-        say(_table(backbone, found["backbones"][backbone]))
-    return found
+        numbers["backbones"][backbone] = {"memory_mb": memory, "latency": rows}
+        say(_table(backbone, numbers["backbones"][backbone]))
+    return numbers
 
 
 def _table(backbone: str, numbers: Mapping[str, Any]) -> Table:
@@ -88,7 +89,7 @@ def _table(backbone: str, numbers: Mapping[str, Any]) -> Table:
 
 
 def _title(backbone: str, numbers: Mapping[str, Any]) -> str:
-    """The backbone, and how near its bare tower comes to the device's own matrix products."""
+    """Return the backbone, and how near its bare tower comes to the device's own matrix products."""
     bare = [row for row in numbers["latency"] if row["system"] == BARE]
     lines = [
         f"[bold]{backbone}[/], {bare[0]['gflop_an_image']:.3g} GFLOP an image; bare, it computes"
@@ -102,7 +103,7 @@ def _title(backbone: str, numbers: Mapping[str, Any]) -> str:
 
 
 def _target(backbone: str, row: Mapping[str, Any], depth: int) -> str:
-    """What a row may be at most, and whether it is. Ratios are promised of towers of 12 blocks."""
+    """Return the limit of a row and whether it is met; ratios have one for towers of 12 blocks."""
     limit = SYSTEMS[row["system"]].limit if row["system"] != BARE and depth == 12 else None
     if limit is not None:
         return f"{limit:g} {'met' if row['ratio'] <= limit else 'missed'}"
@@ -121,14 +122,16 @@ def main(
     repeats: Annotated[int, typer.Option(min=1, help="rounds; their median counts")] = 5,
     device: Annotated[str, typer.Option(help="auto, cuda or cpu")] = "cpu",
     quick: Annotated[bool, typer.Option("--quick", help="miniature towers, two rounds")] = False,
-    report: Annotated[Path, typer.Option(help="where the numbers go")] = Path("bench_encoder.json"),
+    report: Annotated[Path, typer.Option(help="JSON file of the numbers")] = Path(
+        "bench_encoder.json"
+    ),
 ) -> None:
     """Measure latency and memory of every system's encoder beside the bare tower."""
     console = Console()
     if os.getloadavg()[0] > QUIET:
-        console.print("Other programs are at work: these will be their numbers too.")
+        console.print("Other programs are running: they slow these numbers down.")
     try:
-        found = measure_encoders(
+        numbers = measure_encoders(
             QUICK if quick else _names(backbones, BACKBONES, "backbone"),
             tuple(SYSTEMS) if systems == "all" else _names(systems, SYSTEMS, "system"),
             tuple(int(batch) for batch in batches.split(",")),
@@ -136,15 +139,15 @@ def main(
             device,
             lambda part: console.print(part, highlight=False),
         )
-    except (RuntimeError, ValueError, UnknownNameError) as error:
+    except (FsbError, RuntimeError, ValueError) as error:
         console.print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from None
-    report.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    report.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
     console.print(f"Numbers: {report}", highlight=False)
 
 
 def _names(text: str, known: Mapping[str, Any], kind: str) -> tuple[str, ...]:
-    """The names between the commas; `UnknownNameError` before anything long has begun."""
+    """Return the names between the commas, or raise `UnknownNameError`."""
     names = tuple(name.strip() for name in text.split(","))
     for name in names:
         if name not in known:

@@ -25,7 +25,7 @@ _LEAST_S = 0.05  # a shorter forward is repeated: its time alone would say more 
 
 
 def formats(device: torch.device) -> tuple[list[str], dict[str, str]]:
-    """The number formats to measure, and why one is left out."""
+    """Return the number formats to measure, and the reason for each that is left out."""
     if device.type == "cuda":
         return ["fp32", "bf16"], {}
     slower = _product_s(256, torch.bfloat16, device) / _product_s(256, torch.float32, device)
@@ -62,7 +62,7 @@ def latencies(
     device: torch.device,
     name: str,
 ) -> list[dict[str, Any]]:
-    """A row for each system and batch size, the bare tower first; ``name`` is the number format."""
+    """Return a row a system and batch size, the bare tower first; ``name`` is the number format."""
     dtype, size = DTYPES[name], BACKBONES[backbone].size
     models = {
         system: build_system(backbone, system)
@@ -85,7 +85,7 @@ def latencies(
 def _rounds(
     models: Mapping[str, nn.Module], pixels: torch.Tensor, repeats: int, device: torch.device
 ) -> tuple[dict[str, list[tuple[float, float]]], list[float]]:
-    """By system, its seconds and the bare tower's beside it; and the matrix rates in FLOP/s."""
+    """Return the seconds of each system with the bare tower's beside it, and the rates in FLOP/s."""
     bare = models[BARE]
     for model in models.values():
         model(pixels)
@@ -147,7 +147,7 @@ def _flops(tower: nn.Module, pixels: torch.Tensor) -> int:
 
     counter = FlopCounterMode(display=False)
     # The CPU's fused attention is unknown to the counter; its two products are not.
-    plain: AbstractContextManager = sdpa_kernel(SDPBackend.MATH)
+    plain: AbstractContextManager[object] = sdpa_kernel(SDPBackend.MATH)
     with plain if pixels.device.type == "cpu" else nullcontext(), counter:
         tower(pixels)
     return counter.get_total_flops()

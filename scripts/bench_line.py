@@ -1,4 +1,4 @@
-"""The camera and the node as the demo starts them, and what a listener sees of them."""
+"""Run the camera and the node as the demo does, and measure what a subscriber receives."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class BenchError(FsbError):
 
 @dataclass(frozen=True)
 class Answer:
-    """What is kept of one message: times in ns, and the looks of each face by face_id and task."""
+    """One message of the node: times in ns, and the looks of each face by face_id and task."""
 
     stamp: int
     arrival: int
@@ -46,13 +46,13 @@ class Answer:
 
 
 class _Line:
-    """Camera, node and a listener, running."""
+    """A running camera, node and subscriber."""
 
     def __init__(self, processes: NodeProcesses, answers: list[Answer]) -> None:
         self._processes = processes
         self._answers = answers
         self._node = psutil.Process(processes["face_attributes"].pid)
-        self._heard = time.monotonic()
+        self._last_answer = time.monotonic()
 
     @property
     def rss_mb(self) -> float:
@@ -60,24 +60,24 @@ class _Line:
         return self._node.memory_info().rss / 1e6
 
     def take(self) -> list[Answer]:
-        """The answers since the last call; raises if a process has ended."""
+        """Return the answers since the last call; raise `BenchError` if a process has ended."""
         for process in self._processes.ended():
             words = "\n".join(process.last_lines(12))
             raise BenchError(f"{process.spec.name} ended with {process.status}:\n{words}")
         taken = self._answers[:]
         del self._answers[: len(taken)]
         if taken:
-            self._heard = time.monotonic()
+            self._last_answer = time.monotonic()
         return taken
 
     def refuse_silence(self) -> None:
-        """Raise if no answer has come for long."""
-        if time.monotonic() - self._heard > _SILENCE_LIMIT:
-            raise BenchError(f"the node fell silent: no answer for {_SILENCE_LIMIT:g} s")
+        """Raise `BenchError` if no answer has arrived for long."""
+        if time.monotonic() - self._last_answer > _SILENCE_LIMIT:
+            raise BenchError(f"the node stopped: no answer for {_SILENCE_LIMIT:g} s")
 
 
 def measure_line(bundle: str, device: str, seconds: float) -> dict[str, float]:
-    """One run at the camera's own pace: rate, drops, latency, faces, memory."""
+    """Measure one run at the camera's own pace: rate, drops, latency, faces, memory."""
     with _running(bundle, device) as line:
         line.take()
         time.sleep(seconds)
@@ -100,9 +100,9 @@ def measure_line(bundle: str, device: str, seconds: float) -> dict[str, float]:
 
 
 def measure_memory(
-    bundle: str, device: str, frames: int, tell: Callable[[int], None]
+    bundle: str, device: str, frames: int, progress: Callable[[int], None]
 ) -> dict[str, Any]:
-    """Memory of the node over ``frames`` answers, given as fast as it can."""
+    """Measure the node's memory over ``frames`` answers at its highest rate."""
     samples: list[tuple[int, float]] = []
     with _running(bundle, device, fps=_FASTEST_FPS) as line:
         done = 0
@@ -112,7 +112,7 @@ def measure_memory(
             line.refuse_silence()
             if done - (samples[-1][0] if samples else -_MEMORY_STEP) >= _MEMORY_STEP:
                 samples.append((done, line.rss_mb))
-            tell(done)
+            progress(done)
     settled = [(count / 1000, mb) for count, mb in samples if count >= _MEMORY_SETTLED]
     slope = _slope(settled) if settled[2:] else None
     return {
@@ -132,13 +132,13 @@ def _slope(points: list[tuple[float, float]]) -> float:
 def _assert_all_encoded(answers: list[Answer]) -> None:
     """Raise unless the looks at each face and task grew by one from every frame to the next."""
     if len(answers) < 2:
-        raise BenchError(f"only {len(answers)} answers came: the line stands still")
+        raise BenchError(f"only {len(answers)} answers arrived: the node or the camera stopped")
     for before, after in itertools.pairwise(answers):
         faces = {face_id for face_id, _ in after.looks}
         if len(faces) != FACES:
             raise BenchError(f"frame {after.sequence} has {len(faces)} faces, expected {FACES}")
         if after.sequence != before.sequence + 1:
-            raise BenchError(f"the listener missed answers {before.sequence} to {after.sequence}")
+            raise BenchError(f"the subscriber missed answers {before.sequence} to {after.sequence}")
         late = [key for key, looks in after.looks.items() if looks != before.looks.get(key, 0) + 1]
         if late:
             raise BenchError(f"frame {after.sequence}: these were not encoded: {late}")
@@ -146,14 +146,14 @@ def _assert_all_encoded(answers: list[Answer]) -> None:
 
 @contextlib.contextmanager
 def _running(bundle: str, device: str, fps: float = 0.0) -> Iterator[_Line]:
-    """The demo's own nodes on the steady clip, warmed up."""
+    """Run the demo's own nodes on the steady clip, warmed up."""
     specs = GRAPHS["demo"].nodes(source="sample:steady", bundle=bundle, device=device, view="false")
     variables, note = environment.children(os.environ, processes=len(specs) + 1)
     os.environ.update(variables)
     if note:
         raise BenchError(note)
     answers: list[Answer] = []
-    with _listening(answers), NodeProcesses(_paced(specs, fps), variables) as processes:
+    with _subscribed(answers), NodeProcesses(_paced(specs, fps), variables) as processes:
         line = _Line(processes, answers)
         deadline = time.monotonic() + _START_LIMIT
         while not line.take():
@@ -173,16 +173,16 @@ def _paced(specs: tuple[NodeSpec, ...], fps: float) -> list[NodeSpec]:
 
 
 @contextlib.contextmanager
-def _listening(answers: list[Answer]) -> Iterator[None]:
-    # Ctrl-C and SIGTERM end the benchmark, not only its ears.
+def _subscribed(answers: list[Answer]) -> Iterator[None]:
+    # Ctrl-C and SIGTERM end the benchmark, not only its subscriber.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("bench", namespace=DEMO_NAMESPACE)
 
-    def hear(message: FaceAttributesArray) -> None:
+    def on_answer(message: FaceAttributesArray) -> None:
         arrival = node.get_clock().now().nanoseconds
         answers.append(_answer(message, arrival))
 
-    node.create_subscription(FaceAttributesArray, "face_attributes/faces", hear, 100)
+    node.create_subscription(FaceAttributesArray, "face_attributes/faces", on_answer, 100)
     with spinning(node):
         yield
 

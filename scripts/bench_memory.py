@@ -1,4 +1,4 @@
-"""Memory that encoders take, each measured in a process that has done nothing else."""
+"""Measure the memory of encoders, each in a fresh process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LIMIT_S = 300
 
 
 def peaks_mb(backbone: str, systems: Iterable[str], batch: int, device: str) -> dict[str, float]:
-    """Megabytes that each system adds to a process: its weights, and one forward in float32.
+    """Return the megabytes that each system adds to a process: weights and one float32 forward.
 
     Args:
         backbone: row of `fsb_perception.towers.backbones`.
@@ -54,6 +54,6 @@ def _resident_mb(peak: bool = False) -> float:
 
 
 def _forget_peak() -> None:
-    """Building takes more for a moment than running; that is not what is asked here."""
-    ctypes.CDLL(None).malloc_trim(0)  # glibc keeps what was freed, and would be counted for it
+    """Reset the peak: building takes more memory than running, and only running counts."""
+    ctypes.CDLL(None).malloc_trim(0)  # glibc keeps freed memory, which would count
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

@@ -1,4 +1,4 @@
-"""How much faster than life recordings are judged, beside decoding their images alone."""
+"""Measure how much faster than real time recordings are judged, beside decoding alone."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _LIMIT_S = 600
 
 
 def measure_replay(bundle: str, device: str) -> dict[str, Any]:
-    """One camera, 640x480 JPEG, 30 a second, three faces: medians of rounds that take turns."""
-    # In a process of its own: how many threads compute is set once, and for all.
+    """Judge one camera, 640x480 JPEG, 30 a second, three faces; medians of rounds in turn."""
+    # In a process of its own: the number of threads can be set only once.
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return pool.submit(_measure, bundle, device).result(_LIMIT_S)
 

@@ -1,4 +1,4 @@
-"""Where the node's time goes: the pipeline in this process, with a clock around each part."""
+"""Measure the stages of the pipeline in this process, with a clock around each."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class _Timed:
 
 
 def measure_stages(bundle: str, device: str) -> dict[str, Any]:
-    """Median milliseconds of a frame with three faces, by stage, and each stage's share."""
+    """Return the median milliseconds of a frame with three faces by stage, and their shares."""
     config = build(PerceptionConfig, {"bundle": bundle, "engine.device": device})
     clock = _Clock()
     detector = _Timed(build_detector(config.detector), clock, detect="detect")

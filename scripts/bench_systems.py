@@ -44,14 +44,14 @@ SYSTEMS = {
     "VPT task-specific": System({"method": "vpt", "per_task": True}),
     "V2PT": System({"method": "v2pt"}),
 }
-"""By the name that the table shows and ``--systems`` takes."""
+"""Systems by the name that the table shows and ``--systems`` takes."""
 
 
 def build_system(backbone: str, system: str) -> nn.Module:
-    """The bare tower, or a system's encoder as a robot runs it; random weights, evaluation mode."""
+    """Build the bare tower or a system's encoder as a robot runs it, with random weights."""
     with torch.device("meta"):
         model = _structure(backbone, system)
-    # Plain noise: the towers' own way to begin takes many times as long, and costs the same to run.
+    # Plain noise: the towers' own initialisation takes many times as long and runs no faster.
     state = model.state_dict().items()
     shapes = {name: tensor.shape for name, tensor in state if "num_batches" not in name}
     # Positive, for variances are among them.

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How fast each system trains: images a second, beside a bare forward and backward of its tower.
+"""Measure the training rate of each system beside a forward and backward of its bare tower.
 
-The bare tower learns in all its parts, from the sum of its features, without optimiser, averages
-and heads; a system takes the trainer's own step. Both take turns, so that what slows the machine
-down for a while drops out of their ratio. Pictures are noise, made ready before: what making them
-costs is measured apart, as the share of `fit`'s steps that waited for data.
+All parameters of the bare tower get gradients, from the sum of its features; it has no optimiser,
+averages or heads. A system takes the trainer's own step. Both take turns, so a machine that slows
+down for a while does not change their ratio. Pictures are prepared noise; the cost of preparing them
+is measured apart, as the share of `fit`'s steps that waited for data.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from fsb_perception.errors import FsbError
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.tasks import TASKS
 from fsb_perception.towers.backbones import BACKBONES
@@ -42,7 +43,7 @@ BACKBONES_BY_DEFAULT = {"nano-clip-64": 64, "PE-Core-B-16": 4}
 """Pictures in a step, by backbone."""
 _BACKBONES = ",".join(f"{name}:{count}" for name, count in BACKBONES_BY_DEFAULT.items())
 DATA_TARGET = 0.1  # share of a step that may pass waiting for data
-# What does not fit small towers and their texts as it comes.
+# Settings that the defaults of a method must change for small towers and their texts.
 _SMALL = {"partial": {"blocks": 2}, "softcpt": {"context": 8}}
 _SIDE, _FACES = 112, 256
 
@@ -53,17 +54,17 @@ def measure_training(
     repeats: int = 3,
     say: Callable[[str | Table], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Every number that the tables show, by backbone."""
+    """Return every number of the tables, by backbone."""
     for name in systems:
         if name not in SYSTEMS:
             raise UnknownNameError("system", name, SYSTEMS)
-    found = {}
+    numbers = {}
     for backbone, batch in backbones.items():
         say(f"{backbone}: every system's step, {batch} pictures ...")
         rows = [_row(backbone, system, batch, repeats) for system in systems]
-        found[backbone] = {"batch": batch, "rows": rows, "waiting": waiting(backbone, batch)}
-        say(_table(backbone, found[backbone]))
-    return found
+        numbers[backbone] = {"batch": batch, "rows": rows, "waiting": waiting(backbone, batch)}
+        say(_table(backbone, numbers[backbone]))
+    return numbers
 
 
 def _row(backbone: str, system: str, batch: int, repeats: int) -> dict[str, Any]:
@@ -98,7 +99,7 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def recipe_of(backbone: str, system: str, batch: int, images: int = 10**6) -> Recipe:
-    """A system on random weights."""
+    """Return the recipe of a system on random weights."""
     row, chosen = BACKBONES[backbone], SYSTEMS[system]
     adapter = chosen.adapter(8)
     if row.family == "nano":
@@ -160,17 +161,17 @@ def _made_up(folder: Path) -> Source:
     return Source(faces, store, np.arange(_FACES))
 
 
-def _table(backbone: str, found: dict[str, Any]) -> Table:
-    share = found["waiting"]
+def _table(backbone: str, numbers: dict[str, Any]) -> Table:
+    share = numbers["waiting"]
     table = Table(
         "system",
         box=SIMPLE,
-        title=f"{backbone}, {found['batch']} pictures a step, {torch.get_num_threads()} threads",
+        title=f"{backbone}, {numbers['batch']} pictures a step, {torch.get_num_threads()} threads",
         caption=f"{share:.1%} of a step waits for data; at most {DATA_TARGET:.0%}",
     )
     for column in ("images a second", "bare tower", "x bare"):
         table.add_column(column, justify="right")
-    for row in found["rows"]:
+    for row in numbers["rows"]:
         table.add_row(
             row["system"],
             f"{row['images_a_second']:.1f}",
@@ -184,14 +185,12 @@ def main(
     backbones: Annotated[
         str, typer.Option(help="NAME:PICTURES_A_STEP, a comma between them")
     ] = _BACKBONES,
-    systems: Annotated[
-        str, typer.Option(help="names, a semicolon between them; all if not said")
-    ] = "",
+    systems: Annotated[str, typer.Option(help="names, separated by semicolons; default: all")] = "",
     repeats: Annotated[int, typer.Option(min=1, help="rounds; the median counts")] = 3,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to torch")] = 0,
-    report: Annotated[Path | None, typer.Option(help="where the numbers go, as JSON")] = None,
+    report: Annotated[Path | None, typer.Option(help="JSON file of the numbers")] = None,
 ) -> None:
-    """Images a second of training each system, beside a bare forward and backward."""
+    """Measure training pictures a second of each system beside a bare forward and backward."""
     console = Console()
     if threads:
         torch.set_num_threads(threads)
@@ -199,12 +198,12 @@ def main(
         pairs = [pair.partition(":") for pair in backbones.split(",")]
         chosen = {backbone: int(batch) for backbone, _, batch in pairs}
         names = tuple(name.strip() for name in systems.split(";") if name.strip()) or tuple(SYSTEMS)
-        found = measure_training(chosen, names, repeats, console.print)
-    except (UnknownNameError, ValueError) as error:
+        numbers = measure_training(chosen, names, repeats, console.print)
+    except (FsbError, ValueError) as error:
         console.print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from None
     if report:
-        report.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        report.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which cut of a face is easier to read? Both ways, by a reader too simple to make up for either.
+"""Compare the two cuts of a face by a classifier too simple to make up for either.
 
     python scripts/compare_alignment.py DATA_ROOT
 

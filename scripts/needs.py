@@ -1,4 +1,4 @@
-"""What the set-up needs from the machine: found out before anything is installed, all at once."""
+"""Check what the set-up needs from the machine, before anything is installed."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ class Need:
 
 
 def ros_distro() -> str:
-    """Name of the ROS 2 installation that is sourced in this shell; empty when there is none."""
+    """Return the name of the ROS 2 installation sourced in this shell; empty if there is none."""
     return os.environ.get("ROS_DISTRO", "") if os.environ.get("AMENT_PREFIX_PATH") else ""
 
 
 def missing(folder: Path) -> list[Need]:
-    """Everything that stands in the way of a set-up in ``folder``."""
+    """Return everything that prevents a set-up in ``folder``."""
     needs = [*_python(), *_tools(), *_libraries(), *_disk(folder)]
     return needs + (_sourced_ros() if ros_distro() else _wheels())
 
 
 def report(needs: list[Need]) -> str:
-    """The needs as text, ending in the one command that installs all that apt can."""
+    """Return the needs as text that ends in one command for all that apt can install."""
     lines = ["This machine lacks:"]
     lines += [f"  - {need.what}" + (f"\n    {need.mend}" if need.mend else "") for need in needs]
     packages = sorted({need.package for need in needs if need.package})
@@ -64,7 +64,7 @@ def report(needs: list[Need]) -> str:
 
 
 def shared_memory() -> list[Need]:
-    """Too little room for images in /dev/shm: slower, but nothing that stops a set-up."""
+    """Return a need if /dev/shm is small: images travel more slowly, but the set-up works."""
     try:
         free = shutil.disk_usage("/dev/shm").free >> 20
     except OSError:

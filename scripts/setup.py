@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def ready() -> bool:
-    """Whether the environment was made from exactly these inputs, for this place and this ROS."""
+    """Return whether the environment was made from these inputs, for this place and this ROS."""
     return PYTHON.exists() and read(IDENTITY) == identity() and read(STAMP) == digest()
 
 
@@ -139,7 +139,7 @@ def create_environment() -> None:
     if PYTHON.exists() and read(IDENTITY) == identity():
         return
     if IDENTITY.exists():
-        print(f"  made anew: it was {read(IDENTITY)}, now it is {identity()}", flush=True)
+        print(f"  rebuilt: it was {read(IDENTITY)}, now it is {identity()}", flush=True)
     site = ["--system-site-packages"] if needs.ros_distro() else []
     run(sys.executable, "-m", "venv", "--clear", *site, VENV)
     IDENTITY.write_text(identity(), encoding="utf-8")
