@@ -62,7 +62,7 @@ def latencies(
     device: torch.device,
     name: str,
 ) -> list[dict[str, Any]]:
-    """Return a row a system and batch size, the bare tower first; ``name`` is the number format."""
+    """Return a row for each system and batch size, the bare tower first, in format ``name``."""
     dtype, size = DTYPES[name], BACKBONES[backbone].size
     models = {
         system: build_system(backbone, system)
@@ -85,7 +85,7 @@ def latencies(
 def _rounds(
     models: Mapping[str, nn.Module], pixels: torch.Tensor, repeats: int, device: torch.device
 ) -> tuple[dict[str, list[tuple[float, float]]], list[float]]:
-    """Return the seconds of each system with the bare tower's beside it, and the rates in FLOP/s."""
+    """Return the seconds of each system and of the bare tower beside it, and rates in FLOP/s."""
     bare = models[BARE]
     for model in models.values():
         model(pixels)

@@ -3,8 +3,8 @@
 
 All parameters of the bare tower get gradients, from the sum of its features; it has no optimiser,
 averages or heads. A system takes the trainer's own step. Both take turns, so a machine that slows
-down for a while does not change their ratio. Pictures are prepared noise; the cost of preparing them
-is measured apart, as the share of `fit`'s steps that waited for data.
+down for a while does not change their ratio. Pictures are prepared noise; preparing pictures is
+measured apart, as the share of `fit`'s steps that waited for data.
 """
 
 from __future__ import annotations
