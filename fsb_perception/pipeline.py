@@ -1,9 +1,8 @@
-"""From a camera image to what is believed about every face in it."""
+"""From a camera image to the attributes of every face in it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from fsb_perception.detection.base import Detector
 from fsb_perception.fusion import FaceFusion
 from fsb_perception.inference.engine import Engine
 from fsb_perception.quality import measure
-from fsb_perception.registry import UnknownNameError
+from fsb_perception.registry import Registry
 from fsb_perception.tracking import FaceTracker, Track
 from fsb_perception.types import (
     Face,
@@ -27,23 +26,15 @@ from fsb_perception.types import (
     check_image,
 )
 
-
-@dataclass(frozen=True, eq=False)
-class _View:
-    """A face in the frame: how well it shows, and what the encoder says of it, if it was asked."""
-
-    quality: Quality
-    look: dict[str, Floats] | None
-
-
-_UNSEEN = _View(Quality(), None)
+Look = dict[str, Floats]
+"""One reading of a face: calibrated probabilities (classes,) by task."""
 
 
 class FacePipeline:
     """Follows and describes the faces of one camera.
 
-    The engine and the detector may be shared with other cameras' pipelines; the tracker and the
-    fusion, which remember, are this camera's own.
+    Pipelines of several cameras may share the engine and the detector. The tracker and the fusion
+    remember faces, so each pipeline has its own.
 
     Args:
         config: see `PerceptionConfig`.
@@ -52,7 +43,7 @@ class FacePipeline:
         id_prefix: what every face_id begins with.
 
     Raises:
-        UnknownNameError: ``config.tasks`` names one that the bundle does not have.
+        UnknownNameError: ``config.tasks`` names a task that the bundle does not have.
     """
 
     def __init__(
@@ -66,9 +57,14 @@ class FacePipeline:
         self._fusion = FaceFusion(self._tasks, config.fusion)
         self._unreported: list[Track] = []
 
+    @property
+    def faces_in_memory(self) -> int:
+        """Number of faces that the tracker or the fusion holds."""
+        return max(len(self._tracker), len(self._fusion))
+
     @classmethod
     def from_config(cls, config: PerceptionConfig, id_prefix: str = "face") -> FacePipeline:
-        """A pipeline with an engine and a detector of its own, warmed up.
+        """Build a pipeline with an engine and a detector of its own, warmed up.
 
         Raises:
             BundleError, DetectorError, OptionError, UnknownNameError: a part cannot be built.
@@ -79,7 +75,7 @@ class FacePipeline:
         return pipeline
 
     def process(self, image: Image, stamp: int) -> list[FaceAttributes]:
-        """What is believed about each face after the next frame.
+        """Process the next frame: detect, track, align, measure, encode and fuse its faces.
 
         Args:
             image: uint8 BGR (height, width, 3).
@@ -87,30 +83,31 @@ class FacePipeline:
                 for one that is zero or jumps.
 
         Returns:
-            One entry a followed face, COASTED ones with the box predicted, and once more each face
-            that has ENDED. Faces too bad to read are there too, with the flags that say why.
+            One entry for each followed face: COASTED ones with a predicted box, ENDED ones once
+            more. A face too bad to read has an entry too, with flags that say why.
 
         Raises:
             ValueError: the image is empty or of another type or shape.
         """
         check_image(image)
         image = np.ascontiguousarray(image)
-        return self.follow(image, self._detector.detect(image), stamp)
+        faces = self._detector.detect(image)
+        return self.follow(image, faces, stamp)
 
     def follow(self, image: Image, faces: Sequence[Face], stamp: int) -> list[FaceAttributes]:
-        """As `process`, with the faces found by the caller: finding them remembers nothing.
+        """Process the next frame as `process` does, with faces that the caller has detected.
 
         Args:
             image: uint8 BGR (height, width, 3), contiguous.
             faces: as a detector found them in it.
             stamp: of the image, in nanoseconds.
         """
-        tracks = [*self._unreported, *self._tracker.update(faces, stamp)]
-        # Should the encoder fail, who has ended is still reported with the next frame.
-        self._unreported = [track for track in tracks if track.state is TrackState.ENDED]
-        views = self._look(image, [track for track in tracks if _in_frame(track)])
-        self._unreported = []
-        return [self._report(track, stamp, views.get(track.face_id, _UNSEEN)) for track in tracks]
+        tracks = self._track(faces, stamp)
+        visible = [track for track in tracks if track.in_frame]
+        aligned = self._align(image, visible)
+        qualities = self._measure(image, visible, aligned)
+        looks = self._encode(aligned, qualities)
+        return self._fuse(tracks, qualities, looks, stamp)
 
     def reset(self) -> None:
         """End all tracks; the next frame reports them as ENDED."""
@@ -121,26 +118,58 @@ class FacePipeline:
         self._config = config
         self._fusion.config = config.fusion
 
-    def _look(self, image: Image, tracks: Sequence[Track]) -> dict[str, _View]:
-        """Measure every face, and encode in one batch those that are good enough."""
-        aligner, config = self._engine.aligner, self._config
-        aligned = [aligner.align(image, track.face) for track in tracks]
-        qualities = [
-            measure(image, cut, track.face, config.quality)
-            for cut, track in zip(aligned, tracks, strict=True)
-        ]
-        good = [
-            i for i, quality in enumerate(qualities) if quality.score >= config.fusion.min_quality
-        ]
-        encoded = self._engine.encode([aligned[i] for i in good]) if good else {}
-        looks = {
-            i: {row.name: encoded[row.name][place] for row in self._tasks}
-            for place, i in enumerate(good)
-        }
-        return {track.face_id: _View(qualities[i], looks.get(i)) for i, track in enumerate(tracks)}
+    # The stages. What they hand on is by face_id.
 
-    def _report(self, track: Track, stamp: int, view: _View) -> FaceAttributes:
-        estimates = self._fusion.update(track.face_id, stamp, view.look, view.quality.score)
+    def _track(self, faces: Sequence[Face], stamp: int) -> list[Track]:
+        tracks = [*self._unreported, *self._tracker.update(faces, stamp)]
+        # If the encoder fails, the next frame still reports the faces that have ended.
+        self._unreported = [track for track in tracks if track.state is TrackState.ENDED]
+        return tracks
+
+    def _align(self, image: Image, tracks: Sequence[Track]) -> dict[str, Image]:
+        return {track.face_id: self._engine.aligner.align(image, track.face) for track in tracks}
+
+    def _measure(
+        self, image: Image, tracks: Sequence[Track], aligned: Mapping[str, Image]
+    ) -> dict[str, Quality]:
+        config = self._config.quality
+        return {
+            track.face_id: measure(image, aligned[track.face_id], track.face, config)
+            for track in tracks
+        }
+
+    def _encode(
+        self, aligned: Mapping[str, Image], qualities: Mapping[str, Quality]
+    ) -> dict[str, Look]:
+        """Encode in one batch the faces that are good enough to read."""
+        least = self._config.fusion.min_quality
+        readable = [face_id for face_id, quality in qualities.items() if quality.score >= least]
+        if not readable:
+            return {}
+        probabilities = self._engine.encode([aligned[face_id] for face_id in readable])
+        return {
+            face_id: {task.name: probabilities[task.name][row] for task in self._tasks}
+            for row, face_id in enumerate(readable)
+        }
+
+    def _fuse(
+        self,
+        tracks: Sequence[Track],
+        qualities: Mapping[str, Quality],
+        looks: Mapping[str, Look],
+        stamp: int,
+    ) -> list[FaceAttributes]:
+        self._unreported = []
+        return [
+            self._report(track, qualities.get(track.face_id, _UNSEEN), looks, stamp)
+            for track in tracks
+        ]
+
+    def _report(
+        self, track: Track, quality: Quality, looks: Mapping[str, Look], stamp: int
+    ) -> FaceAttributes:
+        look = looks.get(track.face_id)
+        estimates = self._fusion.update(track.face_id, stamp, look, quality.score)
         if track.state is TrackState.ENDED:
             self._fusion.forget(track.face_id)
         return FaceAttributes(
@@ -149,18 +178,16 @@ class FacePipeline:
             first_seen=track.first_seen,
             last_seen=track.last_seen,
             face=track.face,
-            quality=view.quality,
+            quality=quality,
             estimates=estimates,
         )
 
 
-def _in_frame(track: Track) -> bool:
-    return track.state in (TrackState.TENTATIVE, TrackState.CONFIRMED)
+_UNSEEN = Quality()
 
 
 def _chosen(bundle: Bundle, names: Sequence[str]) -> tuple[BundleTask, ...]:
-    known = {row.name: row for row in bundle.tasks}
-    for name in names:
-        if name not in known:
-            raise UnknownNameError(f"task of {bundle.bundle_id}", name, known)
-    return tuple(row for row in bundle.tasks if not names or row.name in names)
+    """Return the bundle's tasks that are named, in its order; all if none is."""
+    known = Registry(f"task of {bundle.bundle_id}", {task.name: task for task in bundle.tasks})
+    chosen = {known[name].name for name in names or known}
+    return tuple(task for task in bundle.tasks if task.name in chosen)

@@ -1,22 +1,23 @@
-"""From the faces of single frames to faces that are followed: who is who, by box alone.
+"""Tracking: the faces of single frames become followed faces, by their boxes alone.
 
 The matching is SORT (Bewley et al., ICIP 2016) from the library ``trackers``: a Kalman filter
 predicts each box to the time of the new frame, and the assignment of least cost matches predictions
-with detections. Two settings make it fit for a robot's head at 5 to 60 frames a second: the filter
-takes the true time between frames, and the cost is the distance-IoU (Zheng et al., AAAI 2020),
-which still tells near from far when a face has jumped away from its prediction.
+with detections. Two settings fit it to a robot's head at 5 to 60 frames a second: the filter takes
+the true time between frames, and the cost is the distance-IoU (Zheng et al., AAAI 2020), which
+still separates near from far when a face has jumped away from its prediction.
 
-This file adds the life of a track, in seconds of the images' own clock, so that a change of frame
-rate changes nothing: when it is trusted, how long it lives unseen, when it has ended.
+This file adds the life of a track: when it is trusted, how long it lives unseen, when it has ended.
+All times are seconds of the images' own clock, so that a change of frame rate changes nothing.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -35,7 +36,11 @@ _FAULTS_LOGGED = 10  # then every power of two: a clock that keeps jumping must 
 
 
 class TrackerConfig(Options):
-    """How faces are followed from frame to frame."""
+    """Limits of following a face from frame to frame.
+
+    >>> TrackerConfig(max_coast=0.5).max_coast
+    0.5
+    """
 
     min_similarity: float = option(
         -0.25,
@@ -67,8 +72,12 @@ class Track:
         face_id: prefix and counter; never used again for another track.
         state: see `TrackState`.
         first_seen, last_seen: stamps of its first and newest detection, in nanoseconds.
-        face: the detection itself; where the state is COASTED, the predicted box with the newest
-            detection's score and no landmarks; where it is ENDED, the newest of these.
+        face: the detection itself. If the state is COASTED: the predicted box with the newest
+            detection's score and no landmarks. If it is ENDED: the newest of these.
+
+    >>> face = Face(np.array([10, 20, 90, 120]), 0.9)
+    >>> Track("face_1", TrackState.COASTED, 1, 2, face).in_frame
+    False
     """
 
     face_id: str
@@ -77,17 +86,29 @@ class Track:
     last_seen: int
     face: Face
 
+    @property
+    def in_frame(self) -> bool:
+        """True if the face was detected in this frame, not only predicted."""
+        return self.state in (TrackState.TENTATIVE, TrackState.CONFIRMED)
+
 
 class FaceTracker:
     """Follows the faces of one camera.
 
     Args:
         config: see `TrackerConfig`.
-        id_prefix: what every face_id begins with; lower-case letters, digits and underscores, a
-            letter first.
+        id_prefix: begins every face_id; lower-case letters, digits and underscores, a letter
+            first.
 
     Raises:
         ValueError: the prefix is of another form.
+
+    >>> tracker = FaceTracker()
+    >>> face = Face(np.array([10, 20, 90, 120]), 0.9)
+    >>> for milliseconds in (1, 101, 201):
+    ...     (track,) = tracker.update([face], milliseconds * 1_000_000)
+    >>> track.face_id, track.state.name
+    ('face_1', 'CONFIRMED')
     """
 
     def __init__(self, config: TrackerConfig | None = None, id_prefix: str = "face") -> None:
@@ -96,19 +117,22 @@ class FaceTracker:
         self._config = config or TrackerConfig()
         # Without the underscore, cam1 + 11 and cam11 + 1 would be one id.
         self._prefix = id_prefix if id_prefix.endswith("_") else id_prefix + "_"
-        self._matcher = _build_matcher(self._config)
+        self._matcher = _Matcher(self._config)
         self._tracks: dict[int, Track] = {}
         self._ended: list[Track] = []
-        self._created = 0
         self._stamp: int | None = None
         self._seconds = 0.0
         self._faults = 0
 
+    def __len__(self) -> int:
+        """Return the number of tracks in memory, ended ones that are not reported yet included."""
+        return max(len(self._tracks) + len(self._ended), len(self._matcher))
+
     def update(self, faces: Sequence[Face], stamp: int) -> list[Track]:
-        """Match the faces of the next frame with those followed.
+        """Match the faces of the next frame with the followed ones.
 
         Args:
-            faces: of this frame; where there are too many to follow, the first ones count.
+            faces: of this frame; if there are too many to follow, the first ones count.
             stamp: of this frame, in nanoseconds. One that is zero, goes back, or lies further ahead
                 than ``max_gap`` ends all tracks, with a line in the log.
 
@@ -125,22 +149,20 @@ class FaceTracker:
 
     def reset(self) -> None:
         """End all tracks; the next `update` reports them as ENDED."""
-        for number in list(self._tracks):
-            self._end(number)
-        self._matcher.reset()
+        self._end(list(self._tracks))
 
     def _check_clock(self, stamp: int) -> None:
         last, self._stamp = self._stamp, stamp
         fault = self._clock_fault(last, stamp)
         if last is not None and last <= 0:
-            self.reset()  # what was seen without a stamp has no age
+            self.reset()  # a track without stamps has no age
         if not fault:
             passed = 0.0 if last is None else (stamp - last) / _SECOND
             self._seconds += max(passed, _SHORTEST_STEP)
             return
         self.reset()
         if stamp <= 0 and last is not None and last <= 0:
-            return  # said already, at the first of these frames
+            return  # logged already, at the first of these frames
         self._faults += 1
         if self._faults <= _FAULTS_LOGGED or self._faults.bit_count() == 1:
             _log.warning("%s: %s ns after %s ns; all tracks cleared", fault, stamp, last)
@@ -157,9 +179,13 @@ class FaceTracker:
         return ""
 
     def _end_unseen(self, stamp: int) -> None:
-        for number, track in list(self._tracks.items()):
-            if stamp - track.last_seen > self._patience(track) * _SECOND:
-                self._end(number)
+        unseen = [
+            number
+            for number, track in self._tracks.items()
+            if stamp - track.last_seen > self._patience(track) * _SECOND
+        ]
+        if unseen:
+            self._end(unseen)
 
     def _patience(self, track: Track) -> float:
         config = self._config
@@ -168,36 +194,18 @@ class FaceTracker:
     def _is_confirmed(self, track: Track) -> bool:
         return track.last_seen - track.first_seen >= self._config.confirm_time * _SECOND
 
-    def _end(self, number: int) -> None:
-        self._ended.append(replace(self._tracks.pop(number), state=TrackState.ENDED))
-        self._matcher.tracks = [t for t in self._matcher.tracks if t.tracker_id != number]
+    def _end(self, numbers: Sequence[int]) -> None:
+        ended = [self._tracks.pop(number) for number in numbers]
+        self._ended += [replace(track, state=TrackState.ENDED) for track in ended]
+        self._matcher.keep(self._tracks)
 
     def _match(self, faces: Sequence[Face]) -> dict[int, Face | None]:
-        """The face of each live track by its number; None for a track that is unseen."""
-        import supervision
-
+        """Return the face of each track by number: None if it is unseen, new tracks last."""
         boxes = np.array([face.box_xyxy for face in faces], np.float32).reshape(-1, 4)
-        scores = np.ones(len(faces), np.float32)
-        detections = supervision.Detections(xyxy=boxes, confidence=scores)
-        # In the order of the faces, -1 for one that matches no track.
-        numbers = self._matcher.update(detections, timestamp=self._seconds).tracker_id
-        assert numbers is not None, "a tracker numbers its detections"
-        pairs = list(zip(numbers.tolist(), faces, strict=True))
-        seen = {number: face for number, face in pairs if number >= 0}
-        begun = self._begin([face for number, face in pairs if number < 0])
-        return {**dict.fromkeys(self._tracks), **seen, **begun}
-
-    def _begin(self, faces: Sequence[Face]) -> dict[int, Face]:
-        """Number the tracks that the library has just begun, as far as there is room."""
-        begun = [track for track in self._matcher.tracks if track.tracker_id < 0]
         room = max(0, self._config.max_faces - len(self._tracks))
-        numbered: dict[int, Face] = {}
-        for track, face in zip(begun[:room], faces, strict=False):
-            self._created += 1
-            track.tracker_id = self._created
-            numbered[self._created] = face
-        self._matcher.tracks = [track for track in self._matcher.tracks if track.tracker_id >= 0]
-        return numbered
+        numbers = self._matcher.match(boxes, self._seconds, room)
+        seen = {n: face for n, face in zip(numbers, faces, strict=True) if n is not None}
+        return {**dict.fromkeys(self._tracks), **seen}
 
     def _advance(self, number: int, face: Face | None, stamp: int) -> Track:
         track = self._tracks.get(number)
@@ -214,33 +222,76 @@ class FaceTracker:
         return replace(track, state=TrackState.CONFIRMED if confirmed else TrackState.TENTATIVE)
 
     def _predicted(self, number: int, last: Face) -> Face:
-        boxes = [t.get_state_bbox() for t in self._matcher.tracks if t.tracker_id == number]
-        box: Floats = np.asarray(boxes[0] if boxes else last.box_xyxy, np.float32)
-        if not np.isfinite(box).all() or (box[2:] - box[:2] < 1.0).any():
-            box = last.box_xyxy  # a shrinking face has been predicted away
+        box = self._matcher.predict(number)
+        if box is None or not np.isfinite(box).all() or (box[2:] - box[:2] < 1.0).any():
+            box = last.box_xyxy  # the filter has shrunk the face away
         return Face(box, last.score)
 
 
+class _Matcher:
+    """The tracks of the library ``trackers`` by number: each has a Kalman filter for its box."""
+
+    def __init__(self, config: TrackerConfig) -> None:
+        # Imported here, since this takes a second that `fsb --help` must not spend.
+        from trackers import DIoU, SORTTracker
+        from trackers.utils.state_representations import XCYCSRStateEstimator
+
+        self._library: SORTTracker = SORTTracker(
+            # `FaceTracker` keeps the exact limits; the library's own must only not be shorter.
+            lost_track_buffer=int(30 * (max(config.max_coast, config.max_tentative_coast) + 1)),
+            frame_rate=_NOMINAL_FPS,
+            minimum_consecutive_frames=1,
+            track_activation_threshold=0.0,  # the detector has a threshold already
+            minimum_iou_threshold=config.min_similarity,
+            iou=DIoU(),
+            state_estimator_class=XCYCSRStateEstimator,
+        )
+        self._numbers = count(1)
+
+    def __len__(self) -> int:
+        return len(self._library.tracks)
+
+    def match(self, boxes: Floats, seconds: float, room: int) -> list[int | None]:
+        """Match the boxes of a frame with the tracks, and begin a track for each other box.
+
+        Args:
+            boxes: float32 (n, 4), left, top, right, bottom in pixels.
+            seconds: time of the frame; later than that of the last one.
+            room: number of tracks that may begin.
+
+        Returns:
+            The number of each box's track; None if there was no room.
+        """
+        import supervision
+
+        scores = np.ones(len(boxes), np.float32)
+        detections = supervision.Detections(xyxy=boxes, confidence=scores)
+        matches = self._library.update(detections, timestamp=seconds).tracker_id
+        assert matches is not None, "the library numbers its detections"
+        # The library has begun a track for each box without a match (-1), in order of the boxes.
+        new = [track for track in self._library.tracks if track.tracker_id < 0][:room]
+        for track in new:
+            track.tracker_id = next(self._numbers)
+        self._library.tracks = [track for track in self._library.tracks if track.tracker_id >= 0]
+        begun = iter(track.tracker_id for track in new)
+        return [match if match >= 0 else next(begun, None) for match in matches.tolist()]
+
+    def predict(self, number: int) -> Floats | None:
+        """Return the box (4,) at the time of the last frame; None if there is no such track."""
+        tracks = [track for track in self._library.tracks if track.tracker_id == number]
+        return np.asarray(tracks[0].get_state_bbox(), np.float32) if tracks else None
+
+    def keep(self, numbers: Container[int]) -> None:
+        """Forget every track but these; the clock may start again if none is left."""
+        self._library.tracks = [t for t in self._library.tracks if t.tracker_id in numbers]
+        if not self._library.tracks:
+            self._library.reset()
+
+
 def face_id_part(camera: str) -> str:
-    """A camera's name as it stands in its faces' ids.
+    """Return a camera's name as it stands in the ids of its faces.
 
     >>> face_id_part("Head/Front")
     'head_front'
     """
     return camera.lower().replace("/", "_")
-
-
-def _build_matcher(config: TrackerConfig) -> SORTTracker:
-    # Here, not at the top: a second of imports that `fsb --help` can do without.
-    from trackers import DIoU, SORTTracker
-    from trackers.utils.state_representations import XCYCSRStateEstimator
-
-    settings: dict[str, Any] = {
-        # The limits are kept above, exactly; the library's own must only not be shorter.
-        "lost_track_buffer": int(30 * (max(config.max_coast, config.max_tentative_coast) + 1)),
-        "frame_rate": _NOMINAL_FPS,
-        "minimum_consecutive_frames": 1,
-        "track_activation_threshold": 0.0,  # the detector has chosen already
-        "minimum_iou_threshold": config.min_similarity,
-    }
-    return SORTTracker(iou=DIoU(), state_estimator_class=XCYCSRStateEstimator, **settings)

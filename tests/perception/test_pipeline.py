@@ -229,8 +229,7 @@ def test_memory_is_flat_however_many_faces_pass() -> None:
         reports = line.process(image, stamp)
         ids |= {report.face_id for report in reports}
         ended += sum(report.state is TrackState.ENDED for report in reports)
-        most = max(most, len(line._fusion), len(line._tracker._tracks), len(line._tracker._ended),
-                   len(line._tracker._matcher.tracks))  # fmt: skip
+        most = max(most, line.faces_in_memory)
     assert len(ids) == 5000
     assert ended == 5000
     assert most <= 4
