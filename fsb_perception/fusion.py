@@ -30,13 +30,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from pydantic import create_model, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from fsb_perception.options import Options, option
-from fsb_perception.tasks import TASKS
+from fsb_perception.tasks import TASKS, task
 from fsb_perception.types import UNKNOWN, AttributeEstimate, Floats
 
 _SECOND = 1e9
@@ -69,8 +69,9 @@ class TaskFusionConfig(Options):
         return self
 
 
-# What differs from the defaults above. An age does not change while one talks, an expression does;
-# the thresholds follow the number of classes and how sure the shipped bundle can be.
+# Where a task's defaults differ from those above. An age does not change during a talk, but an
+# expression does. The thresholds follow the number of classes and the certainty of the shipped
+# bundle.
 _TASK_DEFAULTS: dict[str, dict[str, float]] = {
     "gender": {"time_constant": 6.0, "enter": 0.7, "exit": 0.6},
     "age_group": {"time_constant": 8.0, "enter": 0.4, "exit": 0.3, "settle_time": 1.5},
@@ -78,20 +79,18 @@ _TASK_DEFAULTS: dict[str, dict[str, float]] = {
 }
 
 
-def _task_config(name: str) -> type[TaskFusionConfig]:
-    """`TaskFusionConfig` with a task's own defaults: an option tree reads them off its classes."""
-    fields: dict[str, Any] = {}
-    for field, default in _TASK_DEFAULTS.get(name, {}).items():
-        info = TaskFusionConfig.model_fields[field]
-        extra = info.json_schema_extra
-        assert isinstance(extra, dict)
-        fields[field] = (float, option(default, str(info.description), **extra))  # type: ignore[arg-type]
-    title = "".join(part.title() for part in name.split("_"))
-    return create_model(f"{title}FusionConfig", __base__=TaskFusionConfig, **fields)
+class FusionConfig(Options):
+    """How a face's looks are fused over time.
 
+    Every row of the task table is a group of options here, so that a new task has its own at once.
 
-class _FusionConfig(Options):
-    """How a face's looks are fused over time: a group of options a task, as ``emotion.enter``."""
+    >>> config = FusionConfig.model_validate({"emotion": {"enter": 0.7}})
+    >>> config.for_task("emotion").enter, config.for_task("emotion").exit
+    (0.7, 0.38)
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, TaskFusionConfig] = Field(init=False)  # a group for each task
 
     min_quality: float = option(
         0.05, "a face of lower quality is not looked at", ge=0.0, le=1.0, live=True
@@ -100,22 +99,23 @@ class _FusionConfig(Options):
         0.3, "looks of this quality and more count fully", ge=0.01, le=1.0, live=True
     )
 
-    def of(self, task: str) -> TaskFusionConfig:
-        """The options of a task; the general defaults for one that only a bundle knows."""
-        config = getattr(self, task, None)
-        return config if isinstance(config, TaskFusionConfig) else TaskFusionConfig()
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_groups(cls, values: Mapping[str, object]) -> dict[str, object]:
+        """Give each task its group, in the order of the table, with its defaults for the rest."""
+        own = {name: value for name, value in values.items() if name not in TASKS}
+        for name in own:
+            if name not in cls.model_fields:
+                task(name)  # raises UnknownNameError
+        return own | {name: _group(name, values.get(name, {})) for name in TASKS}
+
+    def for_task(self, name: str) -> TaskFusionConfig:
+        """Return the options of a task; the general defaults if only the bundle has that task."""
+        return self.__pydantic_extra__.get(name) or TaskFusionConfig()
 
 
-if TYPE_CHECKING:
-    FusionConfig = _FusionConfig
-else:  # one field a row of the task table, so that a new task has its options at once
-    FusionConfig = create_model(
-        "FusionConfig",
-        __base__=_FusionConfig,
-        __doc__=_FusionConfig.__doc__,
-        __module__=__name__,
-        **{name: (config := _task_config(name), config()) for name in TASKS},
-    )
+def _group(name: str, values: object) -> object:
+    return {**_TASK_DEFAULTS.get(name, {}), **values} if isinstance(values, dict) else values
 
 
 class TaskRow(Protocol):
@@ -170,13 +170,13 @@ class FaceFusion:
         beliefs = self._faces[face_id]
         weight = min(1.0, max(_LEAST_WEIGHT, quality / self.config.good_quality))
         for row in self._tasks:
-            config = self.config.of(row.name)
+            config = self.config.for_task(row.name)
             beliefs[row.name].advance(stamp, config)
             if look is not None:
                 beliefs[row.name].look(look[row.name], weight)
             beliefs[row.name].decide(config)
         return tuple(
-            _report(row, beliefs[row.name], self.config.of(row.name)) for row in self._tasks
+            _report(row, beliefs[row.name], self.config.for_task(row.name)) for row in self._tasks
         )
 
     def forget(self, face_id: str) -> None:

@@ -120,7 +120,7 @@ def test_a_change_of_mind_is_noticed_within_a_few_time_constants() -> None:
     labels = [said(fuse, EMOTION, s, NEUTRAL).label for s in stamps(30, 2.0, START + 5 * SECOND)]
     assert labels[0] == "happiness"
     assert labels[-1] == "neutral"
-    assert labels.index("neutral") / 30 < 2 * FusionConfig().of("emotion").time_constant
+    assert labels.index("neutral") / 30 < 2 * FusionConfig().for_task("emotion").time_constant
 
 
 def test_a_face_long_unseen_has_no_expression_but_keeps_its_age() -> None:
@@ -159,7 +159,7 @@ def test_a_good_look_outweighs_the_bad_ones_before_it() -> None:
 @pytest.mark.parametrize("fps", [5, 30])
 def test_stable_means_held_for_the_settle_time(fps: float) -> None:
     fuse = fusion(EMOTION)
-    settle = FusionConfig().of("emotion").settle_time
+    settle = FusionConfig().for_task("emotion").settle_time
     for stamp in stamps(fps, 2.0):
         estimate = said(fuse, EMOTION, stamp, HAPPY)
         assert estimate.since == START
