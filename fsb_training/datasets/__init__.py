@@ -5,9 +5,9 @@ Three rules hold for all:
 
 - Labels that a data set does not have are `faceset.MISSING`.
 - An entry that cannot be used (no picture, a malformed name) is counted with its reason and an
-  example, never dropped in silence.
-- A table that is not the published one (another header, a label it cannot hold) is a
-  `DatasetError` with file and line: no other label in it could be trusted.
+  example, never dropped silently.
+- A table that is not the published one (another header, an impossible label) is a `DatasetError`
+  with file and line: no other label in it could be trusted.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DATASETS: Registry[Loader] = Registry(
         "FairFace": FairFace(),
         "FERPlus": FERPlus(),
         "LFW": LFW(),
-        "CSV": OwnTable("CSV", licence="as stated by whoever made it"),
+        "CSV": OwnTable("CSV", licence="as its author states"),
         "RAF-DB": RAFDB(),
         "UTKFace": UTKFace(),
         "VGGFace2": VGGFace2(),
@@ -53,7 +53,7 @@ def loader_of(name: str, part: str) -> Loader:
 
 
 def load_part(root: Path, name: str, part: str) -> FaceSet:
-    """A published part of a data set.
+    """Load a published part of a data set.
 
     Args:
         root: the data root, in which each data set has its folder.
@@ -63,7 +63,7 @@ def load_part(root: Path, name: str, part: str) -> FaceSet:
     Raises:
         UnknownNameError: no such data set or part.
         AbsentError: its folder or table is missing, or the table has nothing for this part.
-        DatasetError: a table is malformed, or no picture is there.
+        DatasetError: a table is malformed, or no picture is usable.
     """
     faces = loader_of(name, part).load(root, part)
     if not len(faces) and not faces.problems:
@@ -75,11 +75,16 @@ def load_part(root: Path, name: str, part: str) -> FaceSet:
 
 
 def load_training(root: Path, name: str) -> FaceSet:
-    """All that a data set publishes for training, as one part called "training"."""
+    """Load everything that a data set publishes for training, as one part called "training".
+
+    Raises:
+        UnknownNameError: no such data set.
+        DatasetError: it publishes nothing for training, or `load_part` refuses a part.
+    """
     parts = DATASETS[name].training_parts
     if not parts:
         raise DatasetError(
-            f"{name} is for judging alone: it has no part to learn from, but "
+            f"{name} has no part to learn from: take it out of data.shares and judge on "
             f"{', '.join(DATASETS[name].parts)}"
         )
     return joined([load_part(root, name, part) for part in parts], "training")

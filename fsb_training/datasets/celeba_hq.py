@@ -5,11 +5,11 @@
     CelebAMask-HQ/CelebA-HQ-img/0.jpg
 
 (the folder may also be called CelebA-HQ). Gender is the column Male. "Young" is no age group and
-"Smiling" no emotion, so neither is read. The parts are CelebA's own: a picture belongs where the
-CelebA picture does that it was made from. Part "all" needs no mapping.
+"Smiling" no emotion, so neither is read. The parts are CelebA's own: a picture belongs to the part
+of the CelebA picture that it was made from. Part "all" needs no mapping.
 
 The published pictures show the head with its surroundings, 1024 x 1024 px, rotated upright by eyes
-and mouth. They are no face crops, so the face is found in them as in any photograph.
+and mouth. They are no face crops, so the face is detected as in any photograph.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class CelebAHQ:
     training_parts: tuple[str, ...] = ("train", "val")
 
     def load(self, root: Path, part: str) -> FaceSet:
-        """Faces of ``part``; a picture that is listed but absent is counted as a problem."""
+        """Load the faces of ``part``; a listed picture that is absent is counted as a problem."""
         folder = data_folder(root, "CelebA-HQ", "CelebAMask-HQ")
         known = {} if part == "all" else _parts(folder / _MAPPING)
         files, genders, problems = [], [], Problems()
@@ -61,16 +61,16 @@ class CelebAHQ:
 
 
 def _genders(table: Path) -> Iterator[tuple[str, str, str]]:
-    """(where, picture, gender) of every row."""
+    """Yield (path and line, picture, gender) of every row."""
     lines = list(read_words(table))
     if len(lines) < 2 or len(lines[0][1]) != 1 or not lines[0][1][0].isdecimal():
-        raise DatasetError(f"{table}:1: the number of pictures should stand here")
+        raise DatasetError(f"{table}:1: the first line must be the number of pictures")
     names = lines[1][1]
     if len(names) != _ATTRIBUTES or "Male" not in names:
-        raise DatasetError(f"{table}:2: header of {len(names)} names lacks the 40 with Male")
+        raise DatasetError(f"{table}:2: {len(names)} names, expected CelebA's 40 with Male")
     if len(lines) - 2 != int(lines[0][1][0]):
         raise DatasetError(
-            f"{table}:1: says {lines[0][1][0]} pictures, but {len(lines) - 2} follow"
+            f"{table}:1: {lines[0][1][0]} pictures are announced, but {len(lines) - 2} follow"
         )
     male = names.index("Male")
     for where, (picture, *values) in lines[2:]:
@@ -80,7 +80,7 @@ def _genders(table: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def originals(folder: Path) -> dict[str, str]:
-    """The picture of CelebA, as 000001.jpg, that each picture was made from.
+    """Return the picture of CelebA that each picture was made from, for instance 000001.jpg.
 
     Args:
         folder: of CelebA-HQ.
@@ -89,12 +89,12 @@ def originals(folder: Path) -> dict[str, str]:
 
 
 def _parts(table: Path) -> dict[str, str]:
-    """Part of each picture."""
+    """Return the part of each picture."""
     return {name: _part(number) for name, number in _numbers(table).items()}
 
 
 def _numbers(table: Path) -> dict[str, int]:
-    """CelebA's number of each picture."""
+    """Return CelebA's number of each picture."""
     rows = read_words(table)
     _, header = next(rows, ("", []))
     if header != ["idx", "orig_idx", "orig_file"]:

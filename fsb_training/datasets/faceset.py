@@ -1,4 +1,4 @@
-"""What every data set becomes: pictures of faces, and what is known of them."""
+"""The common form of all data sets: pictures of faces with their labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MISSING = -1
 
 
 class DatasetError(FsbError):
-    """A data set that is not where or what it should be; the message names the path and line."""
+    """A data set that is absent or malformed; the message names the path and line."""
 
 
 class AbsentError(DatasetError):
@@ -30,7 +30,7 @@ class NoFolderError(AbsentError):
 
 @dataclass(frozen=True)
 class FaceSet:
-    """Pictures of faces and what is known of them, in columns of one length n.
+    """Pictures of faces and their labels, in columns of one length n.
 
     Attributes:
         name: of the data set, for instance "FairFace".
@@ -41,12 +41,12 @@ class FaceSet:
         soft_labels: float32 (n, classes) by task name, rows sum to 1; a row of zeros where unknown.
         values: float32 (n,) by task name, for labels that are ranges of a number: the number
             itself, in the task's unit; NaN where unknown.
-        traits: text (n,) by name: what is known beyond the tasks, such as "race", to say how a
-            model does on each group; "" where unknown.
-        people: name of the person on each; empty if the data set names nobody.
-        problems: what was left out.
-        aligned: the published pictures are faces cut and aligned already: each is taken whole, so
-            that results stay comparable with other people's.
+        traits: text (n,) by name, such as "race": facts beyond the tasks, by which a model is
+            judged on each group; "" where unknown.
+        people: name of the person on each; empty if the data set has no names.
+        problems: the entries that were left out.
+        aligned: the published pictures are faces that were cut and aligned already. Each is taken
+            whole, so that results stay comparable with published ones.
     """
 
     name: str
@@ -65,7 +65,7 @@ class FaceSet:
         return len(self.files)
 
     def subset(self, rows: NDArray[np.int64], part: str) -> FaceSet:
-        """The faces at ``rows``, as the part called ``part``."""
+        """Return the faces at ``rows``, as the part called ``part``."""
         return replace(
             self,
             part=part,
@@ -83,8 +83,8 @@ class Loader(Protocol):
 
     Attributes:
         licence: of pictures and labels, in a few words.
-        parts: as published; where there are others, one called "all" holds them together.
-        training_parts: those to learn from; empty if the data set is for judging alone.
+        parts: as published; "all" beside others holds them together.
+        training_parts: those to learn from; empty if the data set serves to judge alone.
     """
 
     licence: str
@@ -92,12 +92,17 @@ class Loader(Protocol):
     training_parts: tuple[str, ...]
 
     def load(self, root: Path, part: str) -> FaceSet:
-        """The faces of ``part`` below the data root ``root``."""
+        """Load the faces of ``part`` below the data root.
+
+        Raises:
+            AbsentError: the folder or a table is missing.
+            DatasetError: a table is malformed.
+        """
         ...
 
 
 def joined(parts: Sequence[FaceSet], part: str) -> FaceSet:
-    """Parts of one data set as one; what only some of them know is unknown for the others."""
+    """Join parts of one data set; a column that a part lacks is unknown for its faces."""
     return replace(
         parts[0],
         part=part,

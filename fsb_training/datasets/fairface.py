@@ -30,7 +30,7 @@ class FairFace:
     training_parts: tuple[str, ...] = ("train",)
 
     def load(self, root: Path, part: str) -> FaceSet:
-        """Faces of ``part``; a picture that is listed but absent is counted as a problem."""
+        """Load the faces of ``part``; a listed picture that is absent is counted as a problem."""
         folder = data_folder(root, "FairFace")
         table = folder / f"fairface_label_{part}.csv"
         files, genders, ages, races, problems = [], [], [], [], Problems()

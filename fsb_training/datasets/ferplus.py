@@ -4,7 +4,7 @@
     FERPlus/FER2013{Train,Valid,Test}/ferNNNNNNN.png
 
 The label is the single top vote over all ten columns. Faces whose top is shared, or is contempt,
-unknown or not-a-face, are left out: the rule moves accuracy by several points, so it is stated with
+unknown or not-a-face, are left out. The rule moves accuracy by several points, so it belongs beside
 every number. The votes for the seven emotions are kept as soft labels.
 
 The published pictures are grey, 48 x 48 px, with the face roughly in the middle; not aligned.
@@ -19,13 +19,14 @@ import numpy as np
 from fsb_perception.problems import Problems
 from fsb_perception.tasks import TASKS
 from fsb_training.datasets.faceset import DatasetError, FaceSet
-from fsb_training.datasets.tables import data_folder, read_csv
+from fsb_training.datasets.tables import data_folder, known_label, read_csv
 
 _PARTS = {
     "train": ("Training", "FER2013Train"),
     "valid": ("PublicTest", "FER2013Valid"),
     "test": ("PrivateTest", "FER2013Test"),
 }
+_USAGES = {usage: part for part, (usage, _) in _PARTS.items()}
 _EMOTIONS = TASKS["emotion"].labels
 _VOTES = (*_EMOTIONS, "contempt", "unknown", "NF")
 
@@ -38,13 +39,13 @@ class FERPlus:
     training_parts: tuple[str, ...] = ("train", "valid")
 
     def load(self, root: Path, part: str) -> FaceSet:
-        """Faces of ``part`` that have one top vote among the seven emotions."""
+        """Load the faces of ``part`` that have one top vote among the seven emotions."""
         folder = data_folder(root, "FERPlus")
         usage, pictures = _PARTS[part]
         files, votes, problems = [], [], Problems()
         for where, row in read_csv(folder / "fer2013new.csv", ("Usage", "Image name", *_VOTES)):
             if row["Usage"] != usage:
-                _known_usage(row["Usage"], where)
+                known_label(row["Usage"], _USAGES, where, kind="Usage")
                 continue
             counts = _votes(row, where)
             reason = _reason(counts)
@@ -66,12 +67,6 @@ class FERPlus:
         )
 
 
-def _known_usage(usage: str, where: str) -> None:
-    known = [name for name, _ in _PARTS.values()]
-    if usage not in known:
-        raise DatasetError(f"{where}: unknown Usage {usage!r}; known are {', '.join(known)}")
-
-
 def _votes(row: dict[str, str], where: str) -> list[int]:
     for name in _VOTES:
         if not row[name].isdecimal():
@@ -80,7 +75,7 @@ def _votes(row: dict[str, str], where: str) -> list[int]:
 
 
 def _reason(votes: list[int]) -> str:
-    """Why a face is left out for its votes, or ""."""
+    """Return why a face is left out for its votes, or ""."""
     winners = [name for name, count in zip(_VOTES, votes, strict=True) if count == max(votes)]
     if len(winners) > 1:
         return "top vote shared"
@@ -90,8 +85,8 @@ def _reason(votes: list[int]) -> str:
 
 
 def _picture(folder: Path, pictures: str, name: str) -> str:
-    """Its path below ``folder``, or "". Some copies keep JPEGs, whatever the table says."""
-    if not name:  # as the published table has it where there is no face
+    """Return its path below ``folder``, or "". Some copies keep JPEGs in spite of the table."""
+    if not name:  # the published table has no name where there is no face
         return ""
     for suffix in (".png", ".jpg"):
         file = Path(pictures, name).with_suffix(suffix)

@@ -12,13 +12,13 @@ from fsb_training.datasets.faceset import MISSING
 
 
 def label_column(task: str, labels: Sequence[str | None]) -> NDArray[np.int64]:
-    """Label texts as indexes in the task table; None becomes `MISSING`."""
+    """Return the index of each label in the task table; None becomes `MISSING`."""
     index = {label: number for number, label in enumerate(TASKS[task].labels)}
     return np.array([MISSING if label is None else index[label] for label in labels], np.int64)
 
 
 def age_columns(ages: Sequence[float | None]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Ages in years as age_group labels, by the years completed, and as values; None is unknown.
+    """Return age_group labels, by the years completed, and the ages as values; None is unknown.
 
     >>> age_columns([2.9, 3.0, None])
     (array([ 0,  1, -1]), array([2.9, 3. , nan], dtype=float32))

@@ -3,8 +3,8 @@
     LFW/male_names.txt, LFW/female_names.txt     Aaron_Eckhart_0001.jpg a line
     LFW/Aaron_Eckhart/Aaron_Eckhart_0001.jpg
 
-(the folder may also be called lfw, as in the archive). The parts that LFW publishes are pairs for
-verification, so here there is one part with every picture.
+(the folder may also be called lfw, as in the archive). LFW publishes pairs for verification as its
+parts, so this loader has one part with every picture.
 
 The published pictures are 250 x 250 px: the box of a found face, enlarged 2.2 times. The face in
 the middle is meant. Not aligned in the plain archive, upright in the funneled ones.
@@ -32,7 +32,7 @@ class LFW:
     training_parts: tuple[str, ...] = ("all",)
 
     def load(self, root: Path, part: str) -> FaceSet:
-        """All faces of known gender; a picture in both lists or in neither is counted."""
+        """Load the faces of known gender; a picture in both lists or in neither is counted."""
         folder = data_folder(root, "LFW", "lfw")
         problems = Problems()
         genders = _listed(folder, problems)
@@ -60,7 +60,7 @@ class LFW:
 
 
 def _listed(folder: Path, problems: Problems) -> dict[str, tuple[str, str]]:
-    """(gender, where) of each picture in the lists; gender is "" if it is in both."""
+    """Return (gender, path and line) of each listed picture; gender is "" if in both lists."""
     genders: dict[str, tuple[str, str]] = {}
     for gender, table in _LISTS.items():
         for where, words in read_words(folder / table):

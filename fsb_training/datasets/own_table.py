@@ -1,24 +1,25 @@
-"""One's own pictures and labels: a CSV file a part.
+"""A data set of your own: pictures, and a CSV file for each part.
 
     CSV/{train,val,test}.csv        file,gender,age,emotion
                                     anna/1.jpg,female,34,happiness
 
-`file` is relative to the folder CSV; beside it stands any of the tasks, by its name. An empty field
-is an unknown label. A task whose labels are ranges of a number takes the number too: `age_group`,
-or `age` for short, may be 34 or 30-39. Pictures may be photographs or crops, with one face meant.
+`file` is relative to the folder CSV; the other columns are tasks, by name. An empty field is an
+unknown label. A task whose labels are ranges of a number takes the number too: `age_group`, or
+`age` for short, may be 34 or 30-39. Pictures may be photographs or crops; the face nearest the
+middle is taken.
 
 For a second table enter ``"Mine": OwnTable("Mine", licence="CC0")`` in the table of data sets.
 """
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsb_perception.problems import Problems
+from fsb_perception.registry import UnknownNameError
 from fsb_perception.tasks import TASKS
 from fsb_training.datasets.faceset import MISSING, DatasetError, FaceSet
 from fsb_training.datasets.labels import label_column
@@ -28,7 +29,12 @@ _ALIASES = {"age": "age_group"}
 
 
 class OwnTable:
-    """Loader of a CSV file with a column a task."""
+    """Loader of a CSV file with a column for each task.
+
+    Args:
+        name: of the data set and of its folder.
+        licence: of pictures and labels.
+    """
 
     parts: tuple[str, ...] = ("train", "val", "test")
     training_parts: tuple[str, ...] = ("train",)
@@ -38,7 +44,7 @@ class OwnTable:
         self.licence = licence
 
     def load(self, root: Path, part: str) -> FaceSet:
-        """Faces of ``part``; its table's mistakes are errors, absent pictures are counted."""
+        """Load the faces of ``part``; a wrong table is refused, an absent picture counted."""
         folder = data_folder(root, self.name)
         table = folder / f"{part}.csv"
         files: list[str] = []
@@ -71,36 +77,32 @@ class OwnTable:
 
 
 def _columns(row: dict[str, str], table: Path) -> dict[str, str]:
-    """The task of each column but ``file``; a column that is none may be a misspelt one."""
+    """Return the task of each column but ``file``; refuse others, which may be misspelt."""
     columns: dict[str, str] = {}
     for name in row:
         task = _ALIASES.get(name, name)
         if name == "file":
             continue
         if task not in TASKS:
-            known = ["file", *TASKS, *_ALIASES]
-            nearest = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-            raise DatasetError(
-                f"{table}:1: unknown column {name!r}.{hint} Known: {', '.join(known)}."
-            )
+            error = UnknownNameError("column", name, ("file", *TASKS, *_ALIASES))
+            raise DatasetError(f"{table}:1: {error}")
         if task in columns.values():
-            raise DatasetError(f"{table}:1: more than one column says {task}: keep one")
+            raise DatasetError(f"{table}:1: more than one column holds {task}: keep one")
         columns[name] = task
     if not columns:
-        raise DatasetError(f"{table}:1: beside file there must be a column of {', '.join(TASKS)}")
+        raise DatasetError(f"{table}:1: only the column file; add one of {', '.join(TASKS)}")
     return columns
 
 
 def _reason(row: dict[str, str], folder: Path, columns: dict[str, str]) -> str:
-    """Why a row is left out, or ""."""
+    """Return why a row is left out, or ""."""
     if not any(row[column] for column in columns):
         return "no label"
     return "" if row["file"] and (folder / row["file"]).is_file() else "picture is not there"
 
 
 def _read(task: str, cells: list[tuple[str, str]]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Label indexes (n,), and the numbers behind them (n,), NaN where there is none."""
+    """Return label indexes (n,), and the numbers behind them (n,), NaN where there is none."""
     names = own_names(task)
     numbers = [
         _value(task, text, where) if _is_number(text) and TASKS[task].edges else None
@@ -116,7 +118,7 @@ def _read(task: str, cells: list[tuple[str, str]]) -> tuple[NDArray[np.int64], N
 
 
 def _value(task: str, text: str, where: str) -> float:
-    """A number between the ends of a task's ranges; the last age group has no end."""
+    """Return a number between the ends of a task's ranges; the last age group has no end."""
     if task == "age_group":
         return years(text, where)
     low, *_, high = TASKS[task].edges

@@ -1,4 +1,4 @@
-"""Reading the text files of data sets: whatever is wrong is named with file and line."""
+"""Readers of the text files of data sets; every error names file and line."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from fsb_perception.registry import UnknownNameError
 from fsb_perception.tasks import TASKS
 from fsb_training.datasets.faceset import AbsentError, DatasetError, NoFolderError
 
@@ -13,7 +14,7 @@ OLDEST = 120  # years; a larger age is a mistake in the table
 
 
 def data_folder(root: Path, *names: str) -> Path:
-    """The first of the folders ``names`` that is below the data root.
+    """Return the first of the folders ``names`` that is below the data root.
 
     Raises:
         NoFolderError: there is none.
@@ -22,19 +23,19 @@ def data_folder(root: Path, *names: str) -> Path:
         if (root / name).is_dir():
             return root / name
     raise NoFolderError(
-        f"there is no folder {' or '.join(names)} below {root}: the data root is the folder above"
+        f"there is no folder {' or '.join(names)} below {root}: give the folder that contains it"
     )
 
 
 def read_csv(
     table: Path, columns: Collection[str], *, spaced: bool = False
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """``(where, row)`` of every line; ``where`` is "path:line", ``row`` goes by the header's names.
+    """Yield ``(where, row)`` of every line: "path:line", and the fields by the header's names.
 
     Args:
         table: the file, in UTF-8.
-        columns: must be in the header; others may be.
-        spaced: a blank follows each comma, before the quotes.
+        columns: names that the header must have; it may have others.
+        spaced: a space follows each comma, before the quotes.
 
     Raises:
         AbsentError: no such file.
@@ -52,7 +53,7 @@ def read_csv(
 
 
 def read_rows(table: Path, *, spaced: bool = False) -> Iterator[tuple[str, list[str]]]:
-    """``(where, fields)`` of every line of a CSV file that is not empty."""
+    """Yield ``(where, fields)`` of every line of a CSV file that is not empty."""
     _must_exist(table)
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
@@ -61,11 +62,11 @@ def read_rows(table: Path, *, spaced: bool = False) -> Iterator[tuple[str, list[
                 if fields:
                     yield f"{table}:{reader.line_num}", [field.strip() for field in fields]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{table} cannot be read as a CSV file in UTF-8: {error}") from None
+        raise DatasetError(f"{table} is no CSV file in UTF-8: {error}; convert it") from None
 
 
 def read_words(table: Path) -> Iterator[tuple[str, list[str]]]:
-    """``(where, words)`` of every line that is not empty, split at blanks."""
+    """Yield ``(where, words)`` of every line that is not empty, split at spaces."""
     _must_exist(table)
     try:
         with table.open(encoding="utf-8-sig") as file:
@@ -73,38 +74,42 @@ def read_words(table: Path) -> Iterator[tuple[str, list[str]]]:
                 if words := line.split():
                     yield f"{table}:{number}", words
     except UnicodeDecodeError as error:
-        raise DatasetError(f"{table} cannot be read as text in UTF-8: {error}") from None
+        raise DatasetError(f"{table} is no text in UTF-8: {error}; convert it") from None
 
 
 def _must_exist(table: Path) -> None:
     if not table.is_file():
-        raise AbsentError(f"there is no {table}; the folder must be as it is published")
+        raise AbsentError(f"there is no {table}; keep the folder in its published layout")
 
 
-def known_label(text: str, names: Mapping[str, str], where: str) -> str:
-    """The label of the task table that a data set calls ``text``.
+def known_label(text: str, names: Mapping[str, str], where: str, kind: str = "label") -> str:
+    """Translate a data set's word for a label.
 
     Args:
-        text: as the data set has it.
-        names: our label by theirs.
-        where: for the error.
+        text: the word in the table.
+        names: our label by the data set's word.
+        where: path and line, for the error.
+        kind: of the word, for the error.
+
+    Raises:
+        DatasetError: ``names`` lacks it.
     """
     if text not in names:
-        raise DatasetError(f"{where}: unknown label {text!r}; known are {', '.join(names)}")
+        raise DatasetError(f"{where}: {UnknownNameError(kind, text, names)}")
     return names[text]
 
 
 def years(text: str, where: str) -> float:
-    """An age in years, from 0 to `OLDEST`."""
+    """Return an age in years, from 0 to `OLDEST`; raise `DatasetError` for another text."""
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 <= value <= OLDEST:  # NaN is not either
-        raise DatasetError(f"{where}: age {text!r} is no number of years from 0 to {OLDEST}")
+        raise DatasetError(f"{where}: age {text!r} is not a number of years from 0 to {OLDEST}")
     return value
 
 
 def own_names(task: str) -> dict[str, str]:
-    """For data sets that call a task's labels as we do."""
+    """Return the words of a data set that names a task's labels as we do, for `known_label`."""
     return {label: label for label in TASKS[task].labels}

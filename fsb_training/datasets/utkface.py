@@ -3,7 +3,7 @@
 UTKFace/[age]_[gender]_[race]_[datetime].jpg.chip.jpg        gender: 0 male, 1 female
 
 The published pictures are faces cut out and roughly aligned, 200 x 200 px, with hair and chin. The
-same photograph occurs many times, so a split of one's own has to keep near-duplicates together.
+same photograph occurs many times, so a split has to keep near-duplicates together.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class UTKFace:
     training_parts: tuple[str, ...] = ("all",)
 
     def load(self, root: Path, part: str) -> FaceSet:
-        """All faces; names that miss a field, as a few published ones do, are counted."""
+        """Load all faces; a few published names miss a field, and are counted."""
         folder = data_folder(root, "UTKFace")
         matches, problems = [], Problems()
         for name in sorted(path.name for path in folder.iterdir() if path.suffix == ".jpg"):

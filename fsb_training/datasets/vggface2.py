@@ -6,8 +6,8 @@
     VGGFace2/test.age_detected.csv      n000001/0001_01.jpg,57.3
 
 The first file may also lie in VGGFace2/meta/, as in its archive; names in quotes may hold commas.
-The ages (MIVIA lab; Greco et al., Neural Computing and Applications 2022) are optional; they were
-estimated by an ensemble of networks, not known: a model agrees with the ensemble, or does not.
+The ages (MIVIA lab; Greco et al., Neural Computing and Applications 2022) are optional. An ensemble
+of networks estimated them, so a result on them is agreement with that ensemble.
 
 The published pictures are loosely cut around the face; not aligned.
 """
@@ -33,7 +33,7 @@ class VGGFace2:
     training_parts: tuple[str, ...] = ()
 
     def load(self, root: Path, part: str) -> FaceSet:
-        """Every picture below test/ whose gender or age is known."""
+        """Load every picture below test/ that has a gender or an age."""
         folder = data_folder(root, "VGGFace2")
         known = _people(folder)
         pictures = _pictures(folder / part)
@@ -54,12 +54,12 @@ class VGGFace2:
             files=tuple(files),
             labels={
                 "gender": label_column(
-                    "gender", [known[each].gender if each in known else None for each in people]
+                    "gender", [known[key].gender if key in known else None for key in people]
                 ),
                 "age_group": groups,
             },
             values={"age_group": values},
-            people=tuple(known[each].name if each in known else "" for each in people),
+            people=tuple(known[key].name if key in known else "" for key in people),
             problems=problems,
         )
 
@@ -70,7 +70,7 @@ class _Person(NamedTuple):
 
 
 def _people(folder: Path) -> dict[str, _Person]:
-    """By Class_ID."""
+    """Return the people by Class_ID."""
     tables = [folder / "identity_meta.csv", folder / "meta" / "identity_meta.csv"]
     table = next((path for path in tables if path.is_file()), tables[0])
     rows = read_csv(table, ("Class_ID", "Name", "Gender"), spaced=True)
@@ -82,18 +82,18 @@ def _people(folder: Path) -> dict[str, _Person]:
 
 def _pictures(folder: Path) -> list[str]:
     if not folder.is_dir():
-        raise AbsentError(f"there is no {folder}, the folder of a folder of pictures a person")
+        raise AbsentError(f"there is no {folder}, which holds a folder of pictures for each person")
     return sorted(f"{path.parent.name}/{path.name}" for path in folder.glob("n*/*.jpg"))
 
 
 def _ages(table: Path, pictures: set[str], problems: Problems) -> dict[str, float]:
-    """Age in years by picture; none if there is no table."""
+    """Return the age in years by picture; empty if there is no table."""
     ages: dict[str, float] = {}
     if not table.is_file():
         return ages
     for where, fields in read_rows(table):
         if len(fields) != 2:
-            raise DatasetError(f"{where}: {len(fields)} fields, not a picture and its age")
+            raise DatasetError(f"{where}: {len(fields)} fields, expected a picture and its age")
         picture, age = fields
         if where.endswith(":1") and age.lower() == "age":
             continue  # some copies have a header

@@ -1,7 +1,7 @@
-"""Which faces are learned from: filters of the "fit" part, never of what judges.
+"""Filters of the faces that are learned from ("fit"); the faces that judge are never filtered.
 
-A filter is a file here, whose options are a field of `FilterOptions`: the one place to add one.
-Each is off unless asked for, opened and checked before a picture is read, and counted.
+To add a filter, write a file here and enter its options as a field of `FilterOptions`. Each filter
+is off by default. It opens and checks its files before a picture is read, and counts its effect.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fsb_training.filters.celebrities import CelebrityOptions
 
 
 class FilterOptions(Options):
-    """Which faces are not learned from; applied in this order."""
+    """The filters, in the order in which they are applied."""
 
     agreement: AgreementOptions = AgreementOptions()
     celebrities: CelebrityOptions = CelebrityOptions()
@@ -32,14 +32,14 @@ class FilterOptions(Options):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a filter did to a data set.
+    """The effect of a filter on a data set.
 
     Attributes:
         filter: its name.
-        dataset: whose faces.
-        before: faces that came in.
-        problems: those that were left out.
-        kept: how many stayed though there was something to say, by what it was.
+        dataset: its name.
+        before: number of faces that came in.
+        problems: the faces that were left out.
+        kept: number of faces that stayed with a remark, by remark.
     """
 
     filter: str
@@ -50,23 +50,23 @@ class Outcome:
 
     @property
     def after(self) -> int:
-        """Faces that stayed."""
+        """Number of faces that stayed."""
         return self.before - self.problems.total()
 
     def sentences(self) -> list[str]:
-        """The count, and one sentence a reason."""
+        """Return one sentence with the counts, and one for each reason."""
         return [
             f"{self.dataset}, filter {self.filter}: {self.before:,} -> {self.after:,}",
-            *(f"{self.dataset}, filter {self.filter}: {said}" for said in self.reasons()),
+            *(f"{self.dataset}, filter {self.filter}: {reason}" for reason in self.reasons()),
         ]
 
     def reasons(self) -> list[str]:
-        """One sentence each."""
+        """Return one sentence for each reason to leave out or to keep with a remark."""
         stayed = [f"{count:,} kept: {reason}" for reason, count in self.kept.most_common()]
         return self.problems.sentences() + stayed
 
     def record(self) -> dict[str, Any]:
-        """For the manifest: counts and no file names."""
+        """Return the counts for the manifest, without file names."""
         counts = {"left_out": dict(self.problems), "kept": dict(self.kept)}
         return {"filter": self.filter, "before": self.before, "after": self.after, **counts}
 
@@ -74,7 +74,7 @@ class Outcome:
 def open_filters(
     options: FilterOptions, root: Path, datasets: Collection[str]
 ) -> dict[str, Filter]:
-    """The filters that are on, by name; arguments and errors as for `FilterConfig.open`."""
+    """Open the filters that are on, by name; arguments and errors as for `FilterConfig.open`."""
     opened: dict[str, Filter] = {}
     for name in FilterOptions.model_fields:
         config: FilterConfig = getattr(options, name)
@@ -86,19 +86,21 @@ def open_filters(
 def filtered(
     faces: FaceSet, filters: Mapping[str, Filter]
 ) -> tuple[FaceSet, NDArray[np.int64], tuple[Outcome, ...]]:
-    """The faces that all filters keep, their rows in ``faces``, and what each filter did.
+    """Return the faces that all filters keep, their rows in ``faces``, and each filter's effect.
 
     Raises:
         DatasetError: none is left.
     """
     rows: NDArray[np.int64] = np.arange(len(faces))
     outcomes: list[Outcome] = []
-    for name, each in filters.items():
-        rows, done = _apply(name, each, faces, rows)
+    for name, chosen in filters.items():
+        rows, done = _apply(name, chosen, faces, rows)
         outcomes += done
     if not len(rows):
-        said = "; ".join(text for outcome in outcomes for text in outcome.sentences())
-        raise DatasetError(f"data.filters leave nothing of {faces.name} to learn from: {said}")
+        counts = "; ".join(text for outcome in outcomes for text in outcome.sentences())
+        raise DatasetError(
+            f"data.filters leave nothing of {faces.name} to learn from: {counts}; relax them"
+        )
     return faces.subset(rows, faces.part), rows, tuple(outcomes)
 
 

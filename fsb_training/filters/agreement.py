@@ -1,10 +1,10 @@
-"""Label noise: only faces on whose label a second opinion agrees.
+"""The filter against label noise: it keeps the faces on whose label a second opinion agrees.
 
     second opinion (a CSV of probabilities)  --+
-                                               +--> its top label is the label: keep
-    label of the data set  --------------------+    another: leave out
+                                               +--> same top label: keep
+    label of the data set  --------------------+    another one: leave out
 
-Any bundle that did not learn from these faces can give the opinion:
+Any bundle that did not learn from these faces can be the second opinion:
 
     fsb-train evaluate --bundle NAME --data-root DIR --datasets FairFace:train --predictions p.csv
 """
@@ -28,19 +28,21 @@ Opinions = dict[tuple[str, str], dict[str, list[float]]]
 
 
 class AgreementOptions(FilterConfig):
-    """Which second opinion counts, on what, and how far it must agree."""
+    """The second opinion, the faces that it judges, and how far it must agree."""
 
     predictions: str = option(
         "", "second opinion: a CSV file that fsb-train evaluate --predictions wrote; empty is off"
     )
-    datasets: tuple[str, ...] = option((), "data sets that it judges; if empty, all of the file")
-    tasks: tuple[str, ...] = option((), "tasks that it judges; if empty, all of the file")
+    datasets: tuple[str, ...] = option((), "data sets that it judges; empty is all of the file")
+    tasks: tuple[str, ...] = option((), "tasks that it judges; empty is all of the file")
     minimum: float = option(
-        0.0, "smallest probability of the label that still is agreement", ge=0, le=1
+        0.0, "smallest probability of the label that counts as agreement", ge=0, le=1
     )
-    within_one: bool = option(False, "of ordered labels, as age groups, the next one agrees too")
+    within_one: bool = option(
+        False, "for ordered labels, such as age groups, the next one agrees too"
+    )
     unjudged: str = option(
-        "keep", "what becomes of faces that the file lacks", choices=("keep", "drop")
+        "keep", "treatment of faces that the file lacks", choices=("keep", "drop")
     )
 
     def open(self, root: Path, datasets: Collection[str]) -> Agreement | None:
@@ -56,50 +58,59 @@ class AgreementOptions(FilterConfig):
         opinions = _read(table, self.datasets, self.tasks)
         for name in self.datasets:
             if name not in {dataset for dataset, _ in opinions}:
-                raise DatasetError(f"{table} has no opinion on {name} that was asked for")
+                raise DatasetError(
+                    f"data.filters.agreement.datasets: got {name}, of which {table} has no row"
+                )
         for name in self.tasks:
             if name not in {judged for _, judged in opinions}:
-                raise DatasetError(f"{table} has no opinion on any face's {name}, as was asked for")
+                raise DatasetError(
+                    f"data.filters.agreement.tasks: got {name}, of which {table} has no row"
+                )
         return Agreement(self, opinions)
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Leaves out faces of which a second opinion thinks otherwise."""
+    """Leaves out the faces whose label a second opinion contradicts.
+
+    Attributes:
+        options: of the filter.
+        opinions: the file's content.
+    """
 
     options: AgreementOptions
     opinions: Opinions
 
     def judge(self, faces: FaceSet) -> Sequence[Verdict] | None:
-        """A face must agree in every task that is judged and that it has a label of."""
+        """Keep a face that agrees in every judged task that it has a label of."""
         tasks = [name for name in faces.labels if (faces.name, name) in self.opinions]
-        return [self._of(faces, tasks, row) for row in range(len(faces))] if tasks else None
+        return [self._verdict(faces, tasks, row) for row in range(len(faces))] if tasks else None
 
-    def _of(self, faces: FaceSet, tasks: Sequence[str], row: int) -> Verdict:
+    def _verdict(self, faces: FaceSet, tasks: Sequence[str], row: int) -> Verdict:
         verdict = KEEP
         for name in tasks:
             label = int(faces.labels[name][row])
             if label == MISSING:
                 continue
-            said = self.opinions[faces.name, name].get(faces.files[row])
-            if said is None:
+            probabilities = self.opinions[faces.name, name].get(faces.files[row])
+            if probabilities is None:
                 verdict = Verdict(self.options.unjudged == "keep", f"{name} was not judged")
-            elif not self._agrees(name, said, label):
+            elif not self._agrees(name, probabilities, label):
                 return Verdict(False, f"another {name} in the second opinion")
         return verdict
 
-    def _agrees(self, name: str, said: list[float], label: int) -> bool:
+    def _agrees(self, name: str, probabilities: list[float], label: int) -> bool:
         reach = 1 if self.options.within_one and TASKS[name].ordered else 0
-        near = range(max(0, label - reach), min(len(said), label + reach + 1))
-        best = max(range(len(said)), key=said.__getitem__)
-        return best in near and sum(said[index] for index in near) >= self.options.minimum
+        near = range(max(0, label - reach), min(len(probabilities), label + reach + 1))
+        best = max(range(len(probabilities)), key=probabilities.__getitem__)
+        return best in near and sum(probabilities[i] for i in near) >= self.options.minimum
 
 
 def _read(table: Path, datasets: Collection[str], tasks: Collection[str]) -> Opinions:
     opinions: Opinions = {}
     names = {name: name for name in TASKS}
     for where, row in read_csv(table, _COLUMNS):
-        name = known_label(row["task"], names, where)
+        name = known_label(row["task"], names, where, kind="task")
         if (datasets and row["dataset"] not in datasets) or (tasks and name not in tasks):
             continue
         files = opinions.setdefault((row["dataset"], name), {})

@@ -1,4 +1,4 @@
-"""What every filter has: options that open it, and a verdict for each face."""
+"""The protocol of filters: options that open a filter, and its verdict on each face."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from fsb_training.datasets.faceset import FaceSet
 
 
 class Verdict(NamedTuple):
-    """Whether a face is learned from, and why, or why it could not be judged; "" goes unsaid."""
+    """The decision on one face.
+
+    Attributes:
+        keep: the face is learned from.
+        reason: why it is left out, or why it could not be judged; "" for none.
+    """
 
     keep: bool
     reason: str = ""
@@ -22,25 +27,25 @@ KEEP = Verdict(True)
 
 
 class Filter(Protocol):
-    """Says which faces are learned from."""
+    """Decides which faces are learned from."""
 
     def judge(self, faces: FaceSet) -> Sequence[Verdict] | None:
-        """A verdict for each face; None if the filter has no say on this data set."""
+        """Return a verdict for each face; None if the filter does not apply to this data set."""
         ...
 
 
 class FilterConfig(Options, ABC):
-    """Options of one filter; as they stand by default, it is off."""
+    """Options of one filter, which is off by default."""
 
     @abstractmethod
     def open(self, root: Path, datasets: Collection[str]) -> Filter | None:
-        """The filter, ready to judge; None if it is off.
+        """Return the filter, ready to judge; None if it is off.
 
         Args:
             root: the data root.
-            datasets: names of what is learned from.
+            datasets: names of the data sets that are learned from.
 
         Raises:
-            UnknownNameError, OptionError: an option that cannot be.
-            DatasetError: a file that it needs is not there, or malformed; names path and line.
+            UnknownNameError, OptionError: an option has a wrong value.
+            DatasetError: a file that it needs is absent or malformed; names path and line.
         """

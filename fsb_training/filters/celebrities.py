@@ -1,11 +1,11 @@
-"""People who judge must not have been learned from: drops those of an evaluation set.
+"""The filter of people: it leaves out those who are in an evaluation set.
 
     CelebA-HQ/0.jpg -> 119613.jpg of CelebA -> "Brad_Pitt" -+
                                                             +-- the same person: leave out
     LFW, VGGFace2: names that they publish -----------------+
 
-CelebA-HQ publishes no names. CelebA's authors give away identities by number alone, so a table of
-names, ``000001.jpg Brad_Pitt`` a line, has to come from the user; it is in no published layout.
+CelebA-HQ publishes no names, and CelebA's authors publish identities as numbers alone. So the user
+must supply a table of names with lines like ``000001.jpg Brad_Pitt``; no published layout has it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ORIGINAL = re.compile(r"\d{6}\.jpg", re.ASCII)
 
 
 class CelebrityOptions(FilterConfig):
-    """Whose faces are not learned from, and how CelebA-HQ's people are known."""
+    """The evaluation sets, and the names of CelebA-HQ's people."""
 
     evaluation: tuple[str, ...] = option(
         (), "data sets whose people are not learned from: LFW, VGGFace2; empty is off"
@@ -43,7 +43,7 @@ class CelebrityOptions(FilterConfig):
             return None
         if _CELEBA_HQ in datasets and not self.identities:
             raise OptionError(
-                "data.filters.celebrities.identities: CelebA-HQ names nobody; give a table with "
+                "data.filters.celebrities.identities: CelebA-HQ has no names; give a table with "
                 "lines like 000001.jpg Brad_Pitt, or leave CelebA-HQ out of data.shares"
             )
         table = Path(self.identities)
@@ -64,27 +64,27 @@ class Celebrities:
     identities: Mapping[str, str]
 
     def judge(self, faces: FaceSet) -> Sequence[Verdict] | None:
-        """By who is shown; None for a data set that does not say."""
+        """Judge each face by its person; return None for a data set without names."""
         names = self._names(faces)
-        return [self._of(name) for name in names] if names else None
+        return [self._verdict(name) for name in names] if names else None
 
     def _names(self, faces: FaceSet) -> list[str]:
-        """The plain name of each face, "" where unknown; empty if nobody is named."""
+        """Return the plain name of each face, "" where unknown; empty without any names."""
         if faces.name != _CELEBA_HQ:
             return [plain_name(person) for person in faces.people]
         source = originals(faces.root)
         files = [source.get(Path(file).name, "") for file in faces.files]
         return [self.identities.get(file, "") for file in files]
 
-    def _of(self, name: str) -> Verdict:
+    def _verdict(self, name: str) -> Verdict:
         if not name:
-            return Verdict(True, "nobody knows who it is")
-        where = next((each for each, people in self.people.items() if name in people), "")
-        return Verdict(False, f"the person is in {where}") if where else KEEP
+            return Verdict(True, "the person is unknown")
+        dataset = next((key for key, people in self.people.items() if name in people), "")
+        return Verdict(False, f"the person is in {dataset}") if dataset else KEEP
 
 
 def plain_name(name: str) -> str:
-    """A name as it can be compared: without case, accents, quotes and underscores.
+    """Return a name in a form that can be compared: no case, accents, quotes or underscores.
 
     >>> plain_name('"Beyoncé_Knowles"'), plain_name("Shaquille_O'Neal"), plain_name("Jean-Luc_B.")
     ('beyonce knowles', 'shaquille oneal', 'jean luc b')
@@ -95,13 +95,15 @@ def plain_name(name: str) -> str:
 
 
 def _people(root: Path, name: str) -> set[str]:
-    """Plain names of all people in a data set."""
+    """Return the plain names of all people in a data set."""
     parts = DATASETS[name].parts
     people: set[str] = set()
     for part in ("all",) if "all" in parts else parts:
         people |= {plain_name(person) for person in load_part(root, name, part).people}
     if not people:
-        raise OptionError(f"data.filters.celebrities.evaluation: {name} names nobody")
+        raise OptionError(
+            f"data.filters.celebrities.evaluation: got {name}, which has no names of people"
+        )
     return people - {""}
 
 
@@ -115,9 +117,9 @@ def _identities(table: Path) -> dict[str, str]:
         if not name or name.isdecimal():
             raise DatasetError(
                 f"{where}: {' '.join(words)!r} is no name; CelebA's own identity_CelebA.txt "
-                "numbers people, and cannot be compared with names"
+                "has numbers, which cannot be compared with names"
             )
         if known.get(file, name) != name:
-            raise DatasetError(f"{where}: {file} has another name further up")
+            raise DatasetError(f"{where}: {file} has another name in an earlier line")
         known[file] = name
     return known

@@ -92,7 +92,7 @@ def test_published_crops_are_marked(root: Path, name: str, aligned: bool) -> Non
 def test_training_joins_the_parts(root: Path) -> None:
     faces = load_training(root, "CelebA-HQ")
     assert (len(faces), faces.part) == (4, "training")
-    with pytest.raises(DatasetError, match="VGGFace2 is for judging alone"):
+    with pytest.raises(DatasetError, match="VGGFace2 has no part to learn from"):
         load_training(root, "VGGFace2")
 
 
@@ -245,9 +245,9 @@ def test_an_empty_folder_is_named(tmp_path: Path, name: str) -> None:
         (FAIRFACE, f"{FACES}1.jpg,0-2,male,Black,False\n", "train", "csv:2: unknown label 'male'"),
         (RAFDB, "train_00001.jpg 1\ntrain_00002.jpg 8\n", "train", "txt:2: unknown label '8'"),
         (RAFDB, "train_00001.jpg\n", "train", "txt:1: 1 words"),
-        (CELEBA, "many\nMale\n", "all", "txt:1: the number of pictures"),
-        (CELEBA, "1\nMale Young\n0.jpg  1 1\n", "all", "txt:2: header of 2 names"),
-        (CELEBA, f"2\n{' '.join(layouts.CELEBA_NAMES)}\n0.jpg 1\n", "all", "says 2 pictures, but"),
+        (CELEBA, "many\nMale\n", "all", "txt:1: the first line must be"),
+        (CELEBA, "1\nMale Young\n0.jpg  1 1\n", "all", "txt:2: 2 names, expected"),
+        (CELEBA, f"2\n{' '.join(layouts.CELEBA_NAMES)}\n0.jpg 1\n", "all", "2 pictures are announced, but"),
         (CELEBA, f"1\n{' '.join(layouts.CELEBA_NAMES)}\n0.jpg 1\n", "all", "txt:3: 1 attributes"),
         (
             CELEBA,
@@ -309,12 +309,12 @@ def test_own_tables_take_labels_and_years(
     ("lines", "message"),
     [
         ("picture,gender\n0.jpg,male\n", "csv:1: header 'picture, gender' lacks file"),
-        ("file\n0.jpg\n", "csv:1: beside file there must be a column of gender, age_group"),
+        ("file\n0.jpg\n", "csv:1: only the column file; add one of gender, age_group"),
         ("file,gendre\n0.jpg,male\n", "csv:1: unknown column 'gendre'. Did you mean 'gender'"),
-        ("file,age,age_group\n0.jpg,3,3-9\n", "csv:1: more than one column says age_group"),
-        ("file,gender\n0.jpg,male\n1.jpg,man\n", "csv:3: unknown label 'man'; known are male"),
+        ("file,age,age_group\n0.jpg,3,3-9\n", "csv:1: more than one column holds age_group"),
+        ("file,gender\n0.jpg,male\n1.jpg,man\n", "csv:3: unknown label 'man'."),
         ("file,gender\n0.jpg,1\n", "csv:2: unknown label '1'"),
-        ("file,age\n0.jpg,130\n", "csv:2: age '130' is no number of years from 0 to 120"),
+        ("file,age\n0.jpg,130\n", "csv:2: age '130' is not a number of years from 0 to 120"),
         ("file,age\n0.jpg,20-39\n", "csv:2: unknown label '20-39'"),
         ("file,gender\n0.jpg,male,3\n", "csv:2: 3 fields, but the header has 2"),
         ("", "csv:1: header '' lacks file"),
@@ -328,7 +328,7 @@ def test_own_tables_are_checked(tmp_path: Path, lines: str, message: str) -> Non
 
 def test_a_table_in_another_encoding_is_named(tmp_path: Path) -> None:
     layouts.own_table(tmp_path, "").write_bytes("file,gender\nä.jpg,male\n".encode("latin-1"))
-    with pytest.raises(DatasetError, match=r"train.csv cannot be read as a CSV file in UTF-8"):
+    with pytest.raises(DatasetError, match=r"train.csv is no CSV file in UTF-8"):
         load_part(tmp_path, "CSV", "train")
 
 

@@ -116,8 +116,8 @@ def test_what_the_opinion_is_not_on_stays_unsaid(fairface: FaceSet, tmp_path: Pa
         (PREDICTIONS + opinion("gender", "a", 1), {}, DatasetError, "csv:2: 1 probabilities, but"),
         (PREDICTIONS + opinion("gender", "a", 2, 0), {}, DatasetError, "csv:2: 2, 0 are not prob"),
         (PREDICTIONS + AGREE + AGREE, {}, DatasetError, "csv:3: a second row on gender of train/1"),
-        (PREDICTIONS + AGREE, {"datasets": ("LFW",)}, DatasetError, "p.csv has no opinion on LFW"),
-        (PREDICTIONS + AGREE, {"tasks": ("emotion",)}, DatasetError, "on any face's emotion"),
+        (PREDICTIONS + AGREE, {"datasets": ("LFW",)}, DatasetError, "got LFW, of which"),
+        (PREDICTIONS + AGREE, {"tasks": ("emotion",)}, DatasetError, "got emotion, of which"),
         (PREDICTIONS, {"datasets": ("LFV",)}, UnknownNameError, "Did you mean 'LFW'"),
         (PREDICTIONS, {"tasks": ("gendre",)}, UnknownNameError, "Did you mean 'gender'"),
         (PREDICTIONS, {"unjudged": "maybe"}, OptionError, "unjudged: got 'maybe', must be one of"),
@@ -178,7 +178,7 @@ def test_people_of_an_evaluation_set_are_left_out(celebrities: FaceSet, tmp_path
     options = {"identities": str(tmp_path / "names.txt"), "evaluation": ("LFW", "VGGFace2")}
     files, reasons = kept(celebrities, tmp_path, celebrities=options)
     assert files == {"CelebA-HQ-img/2.jpg", "CelebA-HQ-img/3.jpg"}
-    assert reasons == {"the person is in LFW": 2, "nobody knows who it is": 1}
+    assert reasons == {"the person is in LFW": 2, "the person is unknown": 1}
     files, _ = kept(celebrities, tmp_path, celebrities=options | {"evaluation": ("VGGFace2",)})
     assert files == set(celebrities.files)
 
@@ -196,14 +196,14 @@ def test_a_set_that_names_its_people_needs_no_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "options", "error", "message"),
     [
-        ("", {"identities": ""}, OptionError, "CelebA-HQ names nobody; give a table"),
+        ("", {"identities": ""}, OptionError, "CelebA-HQ has no names; give a table"),
         ("", {"identities": "no/such.txt"}, DatasetError, "there is no no/such.txt"),
         ("000009.jpg\n", {}, DatasetError, "names.txt:1: '000009.jpg' is not a line like"),
         ("9.jpg Brad_Pitt\n", {}, DatasetError, "names.txt:1: '9.jpg Brad_Pitt' is not"),
-        ("000009.jpg 2880\n", {}, DatasetError, "names.txt:1: '2880' is no name.*numbers people"),
+        ("000009.jpg 2880\n", {}, DatasetError, "names.txt:1: '2880' is no name.*has numbers"),
         ("000001.jpg A\n000001.jpg B\n", {}, DatasetError, "names.txt:2: 000001.jpg has another"),
         ("", {"evaluation": ("LFV",)}, UnknownNameError, "Did you mean 'LFW'"),
-        ("", {"evaluation": ("CelebA-HQ",)}, OptionError, "CelebA-HQ names nobody"),
+        ("", {"evaluation": ("CelebA-HQ",)}, OptionError, "got CelebA-HQ, which has no names"),
         ("", {"evaluation": ("UTKFace",)}, DatasetError, "there is no folder UTKFace"),
     ],
 )
@@ -294,7 +294,7 @@ def test_filters_are_shown_without_reading_a_picture(
     cells = [cell.strip() for cell in row.strip("│").split("│")]
     assert cells[:4] == ["CelebA-HQ", "celebrities", "4", "2"]
     assert cells[4].startswith("2 left out: the person is in LFW, for instance")
-    assert "1 kept: nobody knows who it is" in said.output
+    assert "1 kept: the person is unknown" in said.output
 
 
 def test_people_follow_their_faces(tmp_path: Path) -> None:
