@@ -1,11 +1,11 @@
-"""Lightning Fabric as the trainer uses it: the device, the number format, torchrun's processes.
+"""Lightning Fabric as the trainer uses it: device, number format, torchrun's processes.
 
     Fabric(accelerator, devices, num_nodes, strategy, plugins)
         strategy   one process: nothing is wrapped; several: DistributedDataParallel
         plugins    autocast to bfloat16 or half precision, or none
 
-What Fabric would do otherwise than a run needs stays ours: checkpoints (its are pickles that a
-kill may leave half written), averaging of batch norms, and waiting for what one process does alone
+Three things do not come from Fabric: checkpoints (Fabric's are pickles that a kill may leave half
+written), the averaging of batch norms, and the wait for work that one process does alone
 (`fsb_training.learning.distributed`).
 """
 
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from lightning_fabric.plugins import Precision
 
 STEP_LIMIT = timedelta(minutes=10)
-"""How long a process waits for the others within a step before it gives up."""
+"""Limit of the wait for the other processes within a step."""
 
-# Its words on what it found are about itself.
+# Its messages about the devices that it detects repeat ours.
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 
 
 def build_fabric(device: torch.device, precision: str = "auto", size: int = 1) -> Fabric:
-    """What moves, casts, joins and steps; launched.
+    """Return a launched Fabric, which moves, casts, joins processes and steps.
 
     Args:
-        device: of this process, or its kind: a process of torchrun has its own GPU of the machine.
+        device: of this process; a bare "cuda" gives each process of torchrun its own GPU.
         precision: auto, fp32, bf16 or fp16.
-        size: processes that learn together; over 1, those of torchrun.
+        size: number of processes that learn together; above 1, those of torchrun.
 
     Raises:
-        OptionError: the device has no such precision, or there are too few GPUs.
+        OptionError: the device lacks the precision, or there are too few GPUs.
     """
     from lightning_fabric import Fabric
 
@@ -67,17 +67,17 @@ def _many(device: torch.device, size: int) -> dict[str, Any]:
 
     here = int(os.environ.get("LOCAL_WORLD_SIZE", size))
     if device.type == "cuda" and here > torch.cuda.device_count():
-        found = torch.cuda.device_count()
+        gpus = torch.cuda.device_count()
         raise OptionError(
-            f"device: got 'cuda' for {here} processes of this machine, which has {found} GPUs: "
-            f"start torchrun with --nproc_per_node {found}, or take --device cpu"
+            f"device: got 'cuda' for {here} processes of this machine, which has {gpus} GPUs: "
+            f"start torchrun with --nproc_per_node {gpus}, or take --device cpu"
         )
     strategy = DDPStrategy(
         # Heads, adapters and loss weight of a task are not used on a process without a label of it.
         # Those that no process uses keep a gradient of None, so the optimiser leaves them alone.
         find_unused_parameters=True,
-        # Rank 0's batch norms would overwrite the others' before each step, also those of a task of
-        # which rank 0 has seen nothing: see `fsb_training.learning.distributed.average_buffers`.
+        # Rank 0's batch norms would overwrite the others' before each step, even for a task that
+        # rank 0 has not seen: see `fsb_training.learning.distributed.average_buffers`.
         forward_sync_buffers=False,
         timeout=STEP_LIMIT,
     )
@@ -85,14 +85,14 @@ def _many(device: torch.device, size: int) -> dict[str, Any]:
 
 
 def _precision(name: str, device: torch.device) -> Precision:
-    """Fabric's plugin for the number format of the model; weights and gradients stay float32."""
+    """Return Fabric's plugin for the number format; weights and gradients stay float32."""
     from lightning_fabric.plugins import MixedPrecision, Precision
 
     class Autocast(MixedPrecision):
-        """Fabric's, but labels stay as they are.
+        """Fabric's plugin, except that the labels keep their format.
 
-        Fabric casts all that goes into a model. Label counts and soft labels in bfloat16 would be
-        wrong in the third digit; autocast rounds where it should without that.
+        Fabric casts every input of a model. Label counts and soft labels in bfloat16 would be wrong
+        in the third digit. Autocast rounds the products without that cast.
         """
 
         def convert_input(self, data: Any) -> Any:
@@ -105,5 +105,5 @@ def _precision(name: str, device: torch.device) -> Precision:
     dtype = choose_dtype(name, device)
     if dtype == torch.bfloat16:
         return Autocast("bf16-mixed", device.type)
-    # Half precision needs its loss scaled and may skip steps: only where it is asked for.
+    # Half precision scales its loss and may skip steps, so "auto" never chooses it.
     return Autocast("16-mixed", device.type) if name == "fp16" else Precision()

@@ -1,10 +1,11 @@
-"""What a run trains: the encoder in its training form, and what only training needs."""
+"""The module that a run trains: the encoder in its training form, losses and loss weights."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -26,8 +27,15 @@ Targets = Mapping[str, torch.Tensor]
 class Learner(nn.Module):
     """Encoder, loss weights, and throw-away heads on the mean feature of the stem.
 
-    A transformer on a fresh stem sits at chance for long; a loss on the stem itself starts it.
-    Pictures go in and the loss comes out, so that a wrapper for many processes sees all of it.
+    A transformer on a fresh stem stays at chance level for long; a loss on the stem itself helps
+    (see `StemFeature`). The module maps pictures to the loss, so that a wrapper for several
+    processes sees every parameter.
+
+    Args:
+        recipe: of the run.
+
+    Raises:
+        WeightsError, OptionError: as of `assemble`.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -38,7 +46,7 @@ class Learner(nn.Module):
             {t: build_loss(recipe.loss.by_task.get(t, DEFAULT), recipe.loss) for t in recipe.tasks}
         )
         self.weights = build_weights(recipe.loss, recipe.tasks)
-        self._chance: list[torch.Tensor] = []
+        self._random: list[torch.Tensor] = []
         width = BACKBONES[recipe.backbone].width
         tasks = recipe.tasks if recipe.loss.stem else ()
         self.stem_heads = nn.ModuleDict(
@@ -47,18 +55,19 @@ class Learner(nn.Module):
         self._stem = StemFeature(self.encoder.tower) if recipe.loss.stem else None
         self.last_losses: dict[str, torch.Tensor] = {}
 
-    def set_priors(self, priors: Mapping[str, NDArray]) -> None:
-        """Say how often each class is drawn, (classes,) by task; losses may want to know.
+    def set_priors(self, priors: Mapping[str, NDArray[np.floating]]) -> None:
+        """Take the share (classes,) of each class by task, which some losses need.
 
         Call it before the first step, also of a resumed run.
         """
         set_priors(self.losses, priors, next(self.parameters()).device)
 
     def counts(self, batches: Sequence[Targets]) -> Targets:
-        """What the losses of several batches of one step divide by, by task.
+        """Return the label counts that the losses of one step's batches divide by, by task.
 
-        Each batch's losses divide by the labels of all, as those of several processes do. Nothing
-        is said where task weights follow each batch's own losses: then each has its own counts.
+        Each batch's losses divide by the labels of all batches, as those of several processes do.
+        The result is empty where task weights follow each batch's own losses: then each batch uses
+        its own counts.
         """
         if self.weights.follows:
             return {}
@@ -71,20 +80,20 @@ class Learner(nn.Module):
         targets: Mapping[str, torch.Tensor],
         counts: Mapping[str, torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        """The loss of a batch, a scalar.
+        """Return the loss of a batch, a scalar.
 
         Args:
             pixels: (n, 3, s, s), normalised RGB.
             targets: (n, classes) by task; rows sum to 1, or to 0 where the label is missing.
-            counts: by task, what its loss divides by; this batch's labels if empty or not said.
+            counts: divisor of each task's loss; by default this batch's labels.
         """
         if self.weights.looks_back:
-            self._chance = _chance(pixels.device)
+            self._random = _random_states(pixels.device)
         logits = self.encoder(pixels, _labelled(targets))
         counts = counts or labelled_counts(targets)
         losses = task_losses(logits, targets, counts, self.losses)
         self.last_losses = {task: loss.detach() for task, loss in losses.items()}
-        if not losses:  # by chance none of its faces has a label: there is nothing to learn
+        if not losses:  # none of the drawn faces has a label
             return pixels.new_zeros(())
         loss = self.weights(losses)
         penalty = self.encoder.penalty()
@@ -102,20 +111,20 @@ class Learner(nn.Module):
 
     @torch.no_grad()
     def after_step(self, pixels: torch.Tensor, targets: Targets) -> None:
-        """Show the task weights what the optimiser's step did to the losses of its batch.
+        """Give the task weights the losses of the last batch after the optimiser's step.
 
-        Only weights that look back cost anything: a forward without backward. It is as the one
-        before the step was, down to what dropout hides, and batch statistics do not count it.
-        Every process must call it, under the same autocast as the forward.
+        Only weights that look back need it: a forward without backward. It hides the same units by
+        dropout as the forward before the step, and batch statistics do not count it. Every process
+        must call it, under the same autocast as the forward.
 
         Args:
-            pixels: what the last forward got.
-            targets: likewise.
+            pixels: of the last forward.
+            targets: of the last forward.
         """
         if not self.weights.looks_back:
             return
         buffers = {name: buffer.clone() for name, buffer in self.encoder.named_buffers()}
-        with _by_chance(self._chance, pixels.device):
+        with _drawing_from(self._random, pixels.device):
             logits = functional_call(self.encoder, buffers, (pixels, _labelled(targets)))
         losses = task_losses(logits, targets, labelled_counts(targets), self.losses)
         if losses:
@@ -126,15 +135,15 @@ def _labelled(targets: Targets) -> dict[str, torch.Tensor]:
     return {task: rows.sum(1) > 0 for task, rows in targets.items()}
 
 
-def _chance(device: torch.device) -> list[torch.Tensor]:
-    """The states of the generators that a forward on ``device`` draws from."""
+def _random_states(device: torch.device) -> list[torch.Tensor]:
+    """Return the states of the random generators that a forward on ``device`` uses."""
     states = [torch.get_rng_state()]
     return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
 
 
 @contextmanager
-def _by_chance(states: list[torch.Tensor], device: torch.device) -> Iterator[None]:
-    """Draw as from ``states``, and go on afterwards as if nothing had been drawn."""
+def _drawing_from(states: list[torch.Tensor], device: torch.device) -> Iterator[None]:
+    """Set the random generators to ``states`` within the block, and restore them afterwards."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.set_rng_state(states[0])
         if device.type == "cuda":

@@ -1,10 +1,15 @@
-"""The learning rate, and when a run has learned enough: functions of steps and looks at dev."""
+"""The learning rate and the end of a run: functions of the step and of the validations so far.
+
+step --> warm-up: linear --> then SCHEDULES[optimiser.schedule] x optimiser.learning_rate
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from fsb_perception.registry import Registry
 from fsb_training.recipe_options import OptimiserOptions
 
 PLATEAU_FACTOR = 0.1
@@ -12,12 +17,12 @@ PLATEAU_FACTOR = 0.1
 
 @dataclass
 class Looks:
-    """What the looks at the validation split have come to; it goes into the checkpoint.
+    """The history of looks at the validation split; the checkpoint holds it.
 
     Attributes:
-        best: the highest score so far; -1 before the first.
-        since_best: looks after it that were no better.
-        since_drop: looks that were no better since the best or since the rate last fell.
+        best: the highest score so far; -1 before the first look.
+        since_best: looks after the best one.
+        since_drop: looks since the best one or since the rate last fell, whichever was later.
         drops: how often the rate fell.
     """
 
@@ -27,7 +32,7 @@ class Looks:
     drops: int = 0
 
     def add(self, score: float, options: OptimiserOptions) -> bool:
-        """Count a look; whether it is the best one."""
+        """Count a look; return True if it is the best one."""
         if score > self.best:
             self.best, self.since_best, self.since_drop = score, 0, 0
             return True
@@ -38,17 +43,42 @@ class Looks:
         return False
 
     def enough(self, options: OptimiserOptions) -> bool:
-        """Whether the run ends here."""
+        """Return True if the run ends here for lack of progress."""
         return 0 < options.patience <= self.since_best
 
 
+def _cosine(share: float, drops: int) -> float:
+    del drops
+    return 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _plateau(share: float, drops: int) -> float:
+    del share
+    return PLATEAU_FACTOR**drops
+
+
+def _constant(share: float, drops: int) -> float:
+    del share, drops
+    return 1.0
+
+
+SCHEDULES: Registry[Callable[[float, int], float]] = Registry(
+    "schedule", {"cosine": _cosine, "plateau": _plateau, "constant": _constant}
+)
+"""Factor of the rate behind the warm-up, from the finished share in [0, 1] and the drops."""
+
+
 def learning_rate(step: int, options: OptimiserOptions, drops: int = 0) -> float:
-    """Linear warm-up; then half a cosine to zero, a tenth for each of ``drops``, or flat."""
+    """Return the rate of a step: a linear warm-up, then the schedule.
+
+    Args:
+        step: number of finished steps.
+        options: rate, schedule and number of pictures.
+        drops: how often the plateau schedule lowered the rate.
+    """
     seen = (step + 1) * options.step_images
     if seen < options.warmup_images:
         return options.learning_rate * seen / options.warmup_images
-    if options.schedule != "cosine":
-        return options.learning_rate * PLATEAU_FACTOR**drops
     rest = max(options.images - options.warmup_images, 1)
     share = min((seen - options.warmup_images) / rest, 1.0)
-    return options.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+    return options.learning_rate * SCHEDULES[options.schedule](share, drops)

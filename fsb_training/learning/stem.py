@@ -1,4 +1,4 @@
-"""The stem of a tower while it learns: a loss on it starts a transformer that stands on it."""
+"""The feature of a tower's stem, on which a loss helps the transformer above it to start."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import nn
 
 
 class StemFeature:
-    """The mean feature over the grid that a tower's stem gave in its last forward.
+    """The mean over the grid that a tower's stem put out in its last forward.
 
-    A transformer on a fresh stem sits at chance for long (measured: 77,000 pictures with labels,
-    over 140,000 with captions); a throw-away head on this feature is deep supervision that
-    ends it (Lee et al., "Deeply-supervised nets", AISTATS 2015).
+    A transformer on a fresh stem stays at chance level for long (measured: 77,000 pictures with
+    labels, over 140,000 with captions). A throw-away head on this feature ends that by deep
+    supervision (Lee et al., "Deeply-supervised nets", AISTATS 2015).
 
     Args:
         tower: with a submodule ``patch_embed``.
@@ -27,7 +27,7 @@ class StemFeature:
         self._last = output.mean(dim=tuple(range(1, output.ndim - 1)))
 
     def take(self) -> torch.Tensor:
-        """The feature (n, width) of the last forward, which is forgotten."""
+        """Return the feature (n, width) of the last forward, and forget it."""
         feature, self._last = self._last, None
         assert feature is not None, "take() follows a forward of the tower"
         return feature

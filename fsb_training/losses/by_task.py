@@ -1,4 +1,4 @@
-"""What counts as wrong in one task: losses that a recipe names by `LossOptions.by_task`.
+"""The losses of one task, which a recipe names by `LossOptions.by_task`.
 
 cross-entropy   -sum_c t_c log p_c
 logit-adjusted  the same of p ~ softmax(logits + tau log prior)
@@ -6,20 +6,23 @@ coral           -sum_k t(y > k) log P(y > k) + t(y <= k) log P(y <= k)       ord
 emd             cross-entropy + weight sum_k (P(y <= k) - t(y <= k))^2       ordered tasks
 
 Targets t are distributions: hard labels, votes, neighbours and mixtures alike. A row of zeros, a
-missing label, has a loss of zero. All read ordinary logits, so any head goes with any loss.
+missing label, has a loss of zero. All losses read ordinary logits, so any head goes with any loss.
+To add a loss, write a subclass of `TaskLoss` and enter it in `LOSSES`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
 from fsb_perception.options import OptionError
-from fsb_perception.registry import UnknownNameError
+from fsb_perception.registry import Registry
 from fsb_perception.tasks import TASKS, task
 from fsb_training.recipe_options import DataOptions, LossOptions
 
@@ -27,47 +30,67 @@ DEFAULT = "cross-entropy"
 _RAREST = 1e-8  # prior of a class that is never drawn: its logarithm must be finite
 
 
-class CrossEntropy(nn.Module):
-    """Cross-entropy with label smoothing: (n,) of logits and targets (n, classes).
+class TaskLoss(nn.Module):
+    """A loss that takes logits and targets (n, classes) and returns a value per face, (n,).
+
+    Attributes:
+        ordered_only: the loss is for tasks whose labels have an order.
+        corrects_imbalance: the loss needs the share of each class, and corrects for it.
+    """
+
+    ordered_only: ClassVar[bool] = False
+    corrects_imbalance: ClassVar[bool] = False
+
+    def __init__(self, options: LossOptions) -> None:
+        del options
+        super().__init__()
+
+    def set_prior(self, prior: torch.Tensor) -> None:
+        """Take the share (classes,) of each class among the labels that are drawn."""
+
+
+class CrossEntropy(TaskLoss):
+    """Cross-entropy with label smoothing.
 
     Args:
         options: ``label_smoothing`` is the share of each target spread evenly over the classes.
     """
 
     def __init__(self, options: LossOptions) -> None:
-        super().__init__()
+        super().__init__(options)
         self._smoothing = options.label_smoothing
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Losses (n,) of logits and targets (n, classes)."""
+        """Return losses (n,) of logits and targets (n, classes)."""
         known = target.sum(dim=1, keepdim=True)
         smoothed = (1 - self._smoothing) * target + self._smoothing * known * self._spread(target)
         return -(smoothed * F.log_softmax(logits.float(), dim=1)).sum(dim=1)
 
     def _spread(self, target: torch.Tensor) -> torch.Tensor:
-        """What smoothing mixes in, of each class: (n, classes) or (classes,), sums to 1."""
+        """Return the distribution that smoothing mixes in, (n, classes) or (classes,)."""
         return torch.full_like(target, 1 / target.shape[1])
 
 
 class LogitAdjusted(CrossEntropy):
-    """Cross-entropy of logits + tau log prior, so that the bare logits serve all classes alike.
+    """Cross-entropy of logits + tau log prior; the bare logits then treat all classes alike.
 
     Menon et al., "Long-tail learning via logit adjustment", ICLR 2021; tau = 1 is the balanced
     softmax of Ren et al., "Balanced meta-softmax for long-tailed visual recognition", NeurIPS 2020.
 
-    Smoothing is in the shares of the classes: evenly, it would ask of the bare logits that they
-    prefer a class that is never drawn.
+    Smoothing mixes in the shares of the classes. An even mixture would make the bare logits prefer
+    a class that is never drawn.
 
     Args:
         options: ``tau``, and those of `CrossEntropy`.
     """
 
+    corrects_imbalance = True
     shift: torch.Tensor | None
 
     def __init__(self, options: LossOptions) -> None:
         super().__init__(options)
         self._tau = options.tau
-        # Not in checkpoints: it follows from the data, which are there before the first step.
+        # Not in checkpoints: it follows from the data, which are read before the first step.
         self.register_buffer("shift", None, persistent=False)
 
     def set_prior(self, prior: torch.Tensor) -> None:
@@ -75,7 +98,7 @@ class LogitAdjusted(CrossEntropy):
         self.shift = self._tau * torch.log(prior.float().clamp(min=_RAREST))
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Losses (n,) of logits and targets (n, classes)."""
+        """Return losses (n,) of logits and targets (n, classes)."""
         if self.shift is None:
             raise RuntimeError("a logit-adjusted loss needs set_prior before the first step")
         return super().forward(logits.float() + self.shift, target)
@@ -86,19 +109,17 @@ class LogitAdjusted(CrossEntropy):
         return self.shift.softmax(dim=0)
 
 
-class Coral(nn.Module):
+class Coral(TaskLoss):
     """Binary cross-entropy of "above label k" for every k but the last.
 
     Cao et al., "Rank consistent ordinal regression for neural networks with application to age
     estimation", Pattern Recognition Letters 2020. The head "coral" has the paper's form.
     """
 
-    def __init__(self, options: LossOptions) -> None:
-        del options
-        super().__init__()
+    ordered_only = True
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Losses (n,) of logits and targets (n, classes)."""
+        """Return losses (n,) of logits and targets (n, classes)."""
         from coral_pytorch.losses import coral_loss
 
         # A missing label would be read as the first class, which is above none.
@@ -107,7 +128,7 @@ class Coral(nn.Module):
 
 
 class EarthMover(CrossEntropy):
-    """Cross-entropy, and the squared earth mover's distance between answer and target.
+    """Cross-entropy plus the squared earth mover's distance between answer and target.
 
     Hou et al., "Squared earth mover's distance-based loss for training deep neural networks", 2016.
 
@@ -115,19 +136,24 @@ class EarthMover(CrossEntropy):
         options: ``emd_weight``, and those of `CrossEntropy`.
     """
 
+    ordered_only = True
+
     def __init__(self, options: LossOptions) -> None:
         super().__init__(options)
         self._weight = options.emd_weight
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Losses (n,) of logits and targets (n, classes)."""
-        said = F.softmax(logits.float(), dim=1).cumsum(dim=1)
-        distance = (said - target.cumsum(dim=1)).square().sum(dim=1)
+        """Return losses (n,) of logits and targets (n, classes)."""
+        below = F.softmax(logits.float(), dim=1).cumsum(dim=1)
+        distance = (below - target.cumsum(dim=1)).square().sum(dim=1)
         return super().forward(logits, target) + self._weight * target.sum(dim=1) * distance
 
 
 def above_logits(logits: torch.Tensor) -> torch.Tensor:
-    """Logits of "above label k" from those of classes (n, classes), for every k but the last.
+    """Return logits of "above label k" for every k but the last, (n, classes - 1).
+
+    Args:
+        logits: of the classes, (n, classes).
 
     >>> above_logits(torch.tensor([[0.2, 0.3, 0.5]]).log()).sigmoid()
     tensor([[0.8000, 0.5000]])
@@ -138,49 +164,46 @@ def above_logits(logits: torch.Tensor) -> torch.Tensor:
 
 
 def _above(target: torch.Tensor) -> torch.Tensor:
-    """Share of a target (n, classes) above label k, for every k but the last."""
+    """Return the share of a target (n, classes) above label k, for every k but the last."""
     return target.flip(1).cumsum(dim=1).flip(1)[:, 1:]
 
 
-LOSSES: Mapping[str, type[nn.Module]] = {
-    DEFAULT: CrossEntropy,
-    "logit-adjusted": LogitAdjusted,
-    "coral": Coral,
-    "emd": EarthMover,
-}
-_ORDINAL = ("coral", "emd")
+LOSSES: Registry[type[TaskLoss]] = Registry(
+    "loss",
+    {DEFAULT: CrossEntropy, "logit-adjusted": LogitAdjusted, "coral": Coral, "emd": EarthMover},
+)
 
 
-def build_loss(name: str, options: LossOptions) -> nn.Module:
-    """A loss (n,) of logits and targets (n, classes), by its name in `LOSSES`."""
+def build_loss(name: str, options: LossOptions) -> TaskLoss:
+    """Build the loss that `LOSSES` has under ``name``."""
     return LOSSES[name](options)
 
 
-def set_priors(losses: nn.ModuleDict, priors: Mapping[str, NDArray], device: torch.device) -> None:
-    """Give each loss that wants it the share (classes,) of each class of its task."""
+def set_priors(
+    losses: nn.ModuleDict, priors: Mapping[str, NDArray[np.floating]], device: torch.device
+) -> None:
+    """Give each loss that corrects for imbalance the share (classes,) of each class of its task."""
     for name, loss in losses.items():
-        if isinstance(loss, LogitAdjusted):
+        if isinstance(loss, TaskLoss) and loss.corrects_imbalance:
             loss.set_prior(torch.from_numpy(priors[name]).to(device))
 
 
 def check_losses(loss: LossOptions, data: DataOptions) -> None:
-    """Refuse losses that are not there, or that a task or the way of drawing cannot take.
+    """Refuse unknown losses, and those that do not fit a task or its balancing.
 
     Raises:
-        UnknownNameError, OptionError: names the task, the value seen and what would do.
+        UnknownNameError, OptionError: names the task, the value seen and what to do.
     """
     for name, chosen in loss.by_task.items():
-        row = task(name)
-        if chosen not in LOSSES:
-            raise UnknownNameError("loss", chosen, LOSSES)
-        if chosen in _ORDINAL and not row.ordered:
+        row, kind = task(name), LOSSES[chosen]
+        if kind.ordered_only and not row.ordered:
             ordered = ", ".join(row.name for row in TASKS.values() if row.ordered)
             raise OptionError(
                 f"loss.by_task: got {chosen!r} for {name}, whose labels have no order; "
                 f"it is for {ordered}"
             )
-        if chosen == "logit-adjusted" and data.balance and name in data.balanced_tasks:
+        if kind.corrects_imbalance and data.balance and name in data.balanced_tasks:
             raise OptionError(
-                f"loss.by_task: got 'logit-adjusted' for {name}, whose rare classes are drawn more "
+                f"loss.by_task: got {chosen!r} for {name}, whose rare classes are drawn more "
                 f"often already: it would correct twice; set data.balance to 0, not {data.balance}"
             )

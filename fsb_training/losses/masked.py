@@ -1,4 +1,4 @@
-"""Losses over several tasks of which each face has only some, on one process or on many."""
+"""Losses over several tasks when each face has labels of only some, on one process or several."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import torch.distributed as dist
 from torch import nn
 
 PerFace = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""Logits and targets, both (n, classes), to losses (n,): zero where a target's row is zeros."""
+"""Maps logits and targets (n, classes) to losses (n,): zero where a target's row is zeros."""
 
 
 def masked_mean(
     per_face: torch.Tensor, target: torch.Tensor, count: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Mean over the faces that have a label; a missing one adds nothing.
+    """Return the mean over the faces that have a label; a missing label adds nothing.
 
     Args:
         per_face: (n,), zero where the label is missing.
         target: (n, classes), rows sum to 1, or to 0 where the label is missing.
-        count: what the sum is divided by; the labelled faces if not said.
+        count: divides the sum; by default the number of labelled faces.
 
     Returns:
         A scalar; zero, with a gradient of zero, where no face has a label.
@@ -29,7 +29,7 @@ def masked_mean(
 
 
 def process_mean(value: torch.Tensor) -> torch.Tensor:
-    """The mean of a tensor without gradient over the processes; alone, the tensor itself."""
+    """Return the mean of a tensor over the processes, without gradient."""
     if not (dist.is_available() and dist.is_initialized()):
         return value
     total = value.clone()
@@ -38,10 +38,10 @@ def process_mean(value: torch.Tensor) -> torch.Tensor:
 
 
 def labelled_counts(targets: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Labelled faces of each task, per process on average over all processes.
+    """Return the number of labelled faces by task, averaged over the processes.
 
     Processes average their gradients. If each divided by its own count, a face on a process with
-    few labels would weigh more than one elsewhere; so all divide by the mean count.
+    few labels would weigh more than others. So all divide by the mean count.
     """
     if not targets:
         return {}
@@ -55,15 +55,15 @@ def task_losses(
     counts: Mapping[str, torch.Tensor],
     losses: Mapping[str, PerFace] | nn.ModuleDict,
 ) -> dict[str, torch.Tensor]:
-    """The mean loss of every task that has a label on any process.
+    """Return the mean loss of every task that has a label on any process.
 
-    A process without a label of such a task adds a zero that nothing learns from.
+    A process without a label of such a task adds a zero without gradient.
 
     Args:
         logits: (n, classes) by task.
         targets: (n, classes) by task, rows sum to 1, or to 0 where the label is missing.
         counts: of `labelled_counts`.
-        losses: by task.
+        losses: one for each task.
     """
     return {
         task: masked_mean(losses[task](logits[task], target), target, counts[task])

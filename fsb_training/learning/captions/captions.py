@@ -1,12 +1,13 @@
-"""Captions from labels: what a picture shows, said in many ways, most of it left out at random.
+"""Captions from labels: random sentences on a picture, from a random part of its facts.
 
     facts of a face    gender  race     stage    mood      years  colour           light
                        female  Black    adult    pleasant  34     black and white  -
     a caption          "a cropped photo of a Black woman who looks pleasant"
     what it mentions   female  Black    adult    pleasant  -      -                -
 
-Coarse on purpose: four stages of life and four moods, where the tasks have nine age groups and
-seven emotions. What an adapted system knows beyond that, it has from its adaptation.
+The facts are coarse on purpose: four stages of life and four moods, where the tasks have nine age
+groups and seven emotions. So whatever an adapted system knows beyond them comes from its
+adaptation.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ LIGHTS = ("dark", "bright")
 
 FACTS = ("gender", "race", "stage", "mood", "years", "colour", "light")
 TOLERANCE = np.array([0, 0, 0, 0, 2, 0, 0])
-"""How far a fact may be from what a caption mentions: nobody sees whether someone is 34 or 35."""
+"""Allowed distance of a fact from the caption: a picture does not show if a person is 34 or 35."""
 
 VALUES = tuple(map(len, (GENDERS, RACES, STAGES, MOODS, (), COLOURS, LIGHTS)))
-"""How many values each fact has; 0 for years, which are a number."""
+"""Number of values of each fact; 0 for years, which are a number."""
 
 _RACE_NAMES = {  # FairFace's and UTKFace's; UTKFace's "Others" are unknown
     "White": "White",
@@ -59,7 +60,7 @@ _MOOD_OF = {
     "surprise": "surprised",
     "neutral": "calm",
 }
-_DARK, _BRIGHT = 80, 165  # mean grey levels; between them the light is not worth a word
+_DARK, _BRIGHT = 80, 165  # mean grey levels; between them the light is not mentioned
 _GREY = 2  # grey levels that the channels of a picture without colour may differ by
 
 _NOUNS = {  # by gender, or MISSING, and stage, or MISSING
@@ -67,30 +68,29 @@ _NOUNS = {  # by gender, or MISSING, and stage, or MISSING
     1: {0: "girl", 1: "teenage girl", 2: "woman", 3: "old woman", MISSING: "female person"},
     MISSING: {0: "child", 1: "teenager", 2: "adult", 3: "elderly person", MISSING: "person"},
 }
-_FRAMES = (
-    "a {style}photo of {who}",
-    "a {style}portrait of {who}",
-    "a {style}close up photo of {who}",
-    "a {style}cropped photo of {who}",
-    "a {style}picture of {who}",
-    "a {style}image of {who}",
-    "a {style}snapshot of {who}",
-    "a {style}headshot of {who}",
-    "a {style}photo of the face of {who}",
-    "a {style}photo showing {who}",
-    "this is a {style}photo of {who}",
-    "there is {who} in this {style}photo",
-    "{who} in a {style}photo",
-    "{who} in a {style}picture",
-    "the face of {who} in a {style}photo",
+FRAMES = (
+    "a {style}photo of {person}",
+    "a {style}portrait of {person}",
+    "a {style}close up photo of {person}",
+    "a {style}cropped photo of {person}",
+    "a {style}picture of {person}",
+    "a {style}image of {person}",
+    "a {style}snapshot of {person}",
+    "a {style}headshot of {person}",
+    "a {style}photo of the face of {person}",
+    "a {style}photo showing {person}",
+    "this is a {style}photo of {person}",
+    "there is {person} in this {style}photo",
+    "{person} in a {style}photo",
+    "{person} in a {style}picture",
+    "the face of {person} in a {style}photo",
 )
-_MOOD_FORMS = ("a {mood} {noun}{years}", "a {noun}{years} who looks {mood}")
-TEMPLATES = len(_FRAMES) * len(_MOOD_FORMS)
-"""In how many ways the same facts are said."""
+FORMS = ("a {mood} {noun}{years}", "a {noun}{years} who looks {mood}")
+"""A sentence is one of `FRAMES` around one of `FORMS`: 30 sentences for the same facts."""
 
 
 def facts_of(faces: FaceSet) -> Facts:
-    """What is known of every face, (n, len(FACTS)); of its picture nothing yet."""
+    """Return the facts that the labels give, (n, len(FACTS)); colour and light stay `MISSING`."""
     facts = np.full((len(faces), len(FACTS)), MISSING, np.int16)
     facts[:, 0] = faces.labels.get("gender", MISSING)
     facts[:, 1] = _mapped(faces.traits.get("race"), _RACE_NAMES, RACES, len(faces))
@@ -119,7 +119,7 @@ def _stages(faces: FaceSet) -> NDArray[np.int64]:
 
 
 def style_of(picture: Image) -> tuple[int, int]:
-    """Colour and light of a picture (uint8 BGR), as the last two facts; `MISSING` in between."""
+    """Return the facts colour and light of a picture, uint8 BGR; medium light is `MISSING`."""
     channels = picture.reshape(-1, 3).astype(np.int16)
     colour = int(np.ptp(channels, axis=1).mean() <= _GREY)
     level = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY).mean()
@@ -127,45 +127,56 @@ def style_of(picture: Image) -> tuple[int, int]:
 
 
 def caption(facts: Facts, rng: Generator, keep: float = 0.7) -> tuple[str, Facts]:
-    """A sentence that is true of a face, and the facts that it mentions.
+    """Write a sentence that is true of a face; also return the facts that it mentions.
 
     Args:
         facts: (len(FACTS),) of the face.
         rng: chooses words and omissions.
-        keep: chance of each known fact to be mentioned; gender is, if nothing else would be.
+        keep: chance of each known fact to be mentioned. A caption that would mention none
+            mentions all.
     """
     mentioned = np.where(rng.random(len(FACTS)) < keep, facts, MISSING).astype(np.int16)
     if (mentioned == MISSING).all():
         mentioned = facts.copy()
-    frame, form = _FRAMES[rng.integers(len(_FRAMES))], _MOOD_FORMS[rng.integers(2)]
-    return _said(mentioned, frame, form), mentioned
+    frame, form = int(rng.integers(len(FRAMES))), int(rng.integers(len(FORMS)))
+    return sentence(mentioned, frame, form), mentioned
 
 
 def single_facts() -> list[tuple[list[str], Facts]]:
-    """For each fact but years, a caption that mentions nothing else, for each of its values.
+    """Write a caption for each value of each fact except years; it mentions that fact alone.
 
     Returns:
-        A list over facts of captions and of what they mention, (captions, len(FACTS)).
+        For each fact its captions, and the facts that they mention, (captions, len(FACTS)).
     """
     rows = []
     for fact, count in enumerate(VALUES):
         mentioned = np.full((count, len(FACTS)), MISSING, np.int16)
         mentioned[:, fact] = np.arange(count)
         if count:
-            rows.append(([_said(row, _FRAMES[0], _MOOD_FORMS[0]) for row in mentioned], mentioned))
+            rows.append(([sentence(row) for row in mentioned], mentioned))
     return rows
 
 
-def _said(facts: Facts, frame: str, form: str) -> str:
+def sentence(facts: Facts, frame: int = 0, form: int = 0) -> str:
+    """Write all facts in one sentence.
+
+    Args:
+        facts: (len(FACTS),), `MISSING` where not mentioned.
+        frame: index in `FRAMES`.
+        form: index in `FORMS`.
+
+    >>> sentence(np.array([1, 1, 2, 0, 34, MISSING, MISSING]), frame=3)
+    'a cropped photo of a pleasant Black woman, 34 years old'
+    """
     gender, race, stage, mood, years, colour, light = (int(fact) for fact in facts)
     noun = " ".join([*_words((RACES, race)), _NOUNS[gender][stage]])
     age = "" if years == MISSING else f", {years} years old,"
     if mood == MISSING:
-        who = form.format(mood="", noun=noun, years=age).replace(" who looks ", " ")
+        person = FORMS[form].format(mood="", noun=noun, years=age).replace(" who looks ", " ")
     else:
-        who = form.format(mood=MOODS[mood], noun=noun, years=age)
+        person = FORMS[form].format(mood=MOODS[mood], noun=noun, years=age)
     style = "".join(f"{word} " for word in _words((LIGHTS, light), (COLOURS, colour)))
-    return _tidy(frame.format(style=style, who=who))
+    return _tidy(FRAMES[frame].format(style=style, person=person))
 
 
 def _words(*pairs: tuple[Sequence[str], int]) -> list[str]:
@@ -173,7 +184,7 @@ def _words(*pairs: tuple[Sequence[str], int]) -> list[str]:
 
 
 def _tidy(text: str) -> str:
-    """One space between words, no comma at the end, and "an" where it belongs."""
+    """Correct spaces, commas and the article "an"."""
     words = text.replace(" ,", ",").split()
     for i, word in enumerate(words[:-1]):
         if word == "a" and words[i + 1][0].lower() in "aeiou":

@@ -1,18 +1,18 @@
-"""Contrastive learning where captions repeat: each is true of many pictures, not of its own alone.
+"""Contrastive learning with captions that are true of many pictures, not of their own alone.
 
                  caption 1   caption 2   caption 3
-    picture 1    true        false       unknown       rows and columns: log-softmax over what is
-    picture 2    true        true        false         known; the target is spread evenly over
-    picture 3    false       unknown     true          what is true
+    picture 1    true        false       unknown       rows and columns: log-softmax over the known
+    picture 2    true        true        false         pairs; the target is spread evenly over
+    picture 3    false       unknown     true          the true ones
 
-Beside the captions of a batch, which mention several facts and are true of few pictures each,
-every fact is contrasted alone, "a photo of a man" with "a photo of a woman". That teaches less and
-is far less noisy; without it, two fresh towers stay long with what is dark or grey.
+A caption of the batch mentions several facts and is true of few pictures. Beside them every fact is
+contrasted alone, "a photo of a man" with "a photo of a woman". That teaches less and is far less
+noisy; without it, two fresh towers learn for long only which pictures are dark or grey.
 
 The first contrastive loss (Radford et al., ICML 2021) takes every pair but a picture and its own
 caption for a mismatch. Here most batches hold a second woman of whom "a photo of a woman" is just
 as true. Several positives share the target, as in supervised contrastive learning (Khosla et al.,
-NeurIPS 2020) and UniCL (Yang et al., CVPR 2022); pairs of which nobody knows are left out.
+NeurIPS 2020) and UniCL (Yang et al., CVPR 2022); pairs of unknown truth are left out.
 """
 
 from __future__ import annotations
@@ -34,46 +34,54 @@ _LARGEST_SCALE = 100.0  # of the cosines; CLIP's limit
 
 
 class Truth(NamedTuple):
-    """Of which pictures captions are true: bool (pictures, captions) each, never both at once."""
+    """The truth of captions about pictures.
+
+    Attributes:
+        true: bool (pictures, captions).
+        known: bool (pictures, captions); a true pair is known.
+    """
 
     true: torch.Tensor
     known: torch.Tensor
 
 
 class Captions(NamedTuple):
-    """Captions that are contrasted with each other."""
+    """Captions that are contrasted with each other.
+
+    Attributes:
+        texts: features (captions, width).
+        mentioned: facts (captions, facts).
+    """
 
     texts: torch.Tensor
-    """(captions, width)"""
     mentioned: torch.Tensor
-    """(captions, facts)"""
 
 
 def truth(facts: torch.Tensor, mentioned: torch.Tensor) -> Truth:
-    """Compare what is known of pictures with what captions mention.
+    """Compare the facts of pictures with the facts that captions mention.
 
     Args:
         facts: int (pictures, facts); `MISSING` where unknown.
         mentioned: int (captions, facts); `MISSING` where not mentioned.
 
     Returns:
-        A caption is true of a picture if all that it mentions is so; it is known not to be as soon
-        as one thing is otherwise.
+        A caption is true of a picture if every fact that it mentions is; it is known to be false
+        as soon as one fact differs.
     """
-    seen, said = facts[:, None].long(), mentioned[None].long()
+    seen, claimed = facts[:, None].long(), mentioned[None].long()
     tolerance = torch.as_tensor(TOLERANCE, device=facts.device)
-    matters, unknown = said != MISSING, seen == MISSING
-    wrong = (matters & ~unknown & ((seen - said).abs() > tolerance)).any(2)
+    matters, unknown = claimed != MISSING, seen == MISSING
+    wrong = (matters & ~unknown & ((seen - claimed).abs() > tolerance)).any(2)
     true = ~wrong & ~(matters & unknown).any(2)
     return Truth(true, true | wrong)
 
 
 def multi_positive_loss(similarity: torch.Tensor, pairs: Truth) -> torch.Tensor:
-    """Mean of both directions' cross-entropy against the true pairs, a scalar.
+    """Return the mean of both directions' cross-entropy against the true pairs, a scalar.
 
     Args:
         similarity: (pictures, captions) logits.
-        pairs: what is true and what is known; a row or column without a true pair adds nothing.
+        pairs: their truth; a row or column without a true pair adds nothing.
     """
     return (_direction(similarity, pairs) + _direction(similarity.T, _turned(pairs))) / 2
 
@@ -96,11 +104,11 @@ class ContrastiveLearner(nn.Module):
     Args:
         image_tower: pixels (n, 3, s, s) to features (n, width).
         text_tower: open_clip's, token ids (n, context) to features (n, width).
-        stem_weight: of throw-away heads that tell the facts from the image tower's stem; 0 for
+        stem_weight: of throw-away heads that read the facts from the image tower's stem; 0 for
             none.
         stem_width: of the stem's feature.
         singles: captions that mention one fact alone, a group for each fact: token ids
-            (values, context) and what is mentioned (values, facts).
+            (values, context) and the mentioned facts (values, facts).
     """
 
     def __init__(
@@ -123,19 +131,19 @@ class ContrastiveLearner(nn.Module):
         self._singles = [mentioned for _, mentioned in singles]
         tokens = torch.cat([tokens for tokens, _ in singles]) if singles else torch.empty(0)
         self.register_buffer("_single_tokens", tokens, persistent=False)
-        self.last_losses: dict[str, torch.Tensor] = {}  # by task, of which there are none
+        self.last_losses: dict[str, torch.Tensor] = {}  # captions have no tasks
 
     def set_priors(self, priors: Mapping[str, object]) -> None:
-        """Captions have no classes."""
+        """Do nothing: captions have no classes."""
         del priors
 
     def counts(self, batches: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-        """Nor labels that could be missing."""
+        """Return nothing: captions have no missing labels."""
         del batches
         return {}
 
     def after_step(self, pixels: torch.Tensor, targets: Mapping[str, torch.Tensor]) -> None:
-        """Nor losses that could be weighted."""
+        """Do nothing: captions have no task losses."""
         del pixels, targets
 
     def forward(
@@ -144,23 +152,23 @@ class ContrastiveLearner(nn.Module):
         targets: Mapping[str, torch.Tensor],
         counts: Mapping[str, torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        """The loss of a batch, a scalar.
+        """Return the loss of a batch, a scalar.
 
         Args:
             pixels: (n, 3, s, s), normalised RGB.
             targets: ``tokens`` (n, context), ``facts`` and ``mentioned`` (n, facts).
-            counts: not used. Of several processes each contrasts its own pictures.
+            counts: not used. Each of several processes contrasts its own pictures.
         """
         del counts
         images = self.image_tower(pixels)
         groups = self._captions(targets)
         loss = self._contrast(images, groups, targets["facts"])
         if self._stem:
-            loss = loss + self._stem_weight * self._told(self._stem.take(), targets["facts"])
+            loss = loss + self._stem_weight * self._stem_loss(self._stem.take(), targets["facts"])
         return loss
 
-    def _told(self, stem: torch.Tensor, facts: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy of the facts that the stem's heads tell; unknown ones are left out."""
+    def _stem_loss(self, stem: torch.Tensor, facts: torch.Tensor) -> torch.Tensor:
+        """Return the mean cross-entropy of the stem's heads; unknown facts are left out."""
         columns = (column for column, count in zip(facts.T.long(), VALUES, strict=True) if count)
         losses = []
         for head, column in zip(self.stem_heads, columns, strict=True):
@@ -171,7 +179,7 @@ class ContrastiveLearner(nn.Module):
         return torch.stack(losses).mean()
 
     def _captions(self, targets: Mapping[str, torch.Tensor]) -> list[Captions]:
-        """The batch's own captions, and a group for each fact that is said alone."""
+        """Return the batch's own captions, and the captions of each single fact."""
         mentioned = [targets["mentioned"], *(m.to(self.log_scale.device) for m in self._singles)]
         tokens = targets["tokens"]
         if self._singles:

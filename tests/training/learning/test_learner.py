@@ -97,7 +97,7 @@ class Spy(Famo):
 def spied(**loss: object) -> tuple[Learner, Recipe, Spy]:
     chosen = micro(weighting="famo", **loss)
     model = learner(chosen).train()
-    model.weights = spy = Spy(chosen.tasks, 0.025, 0.001)
+    model.weights = spy = Spy(chosen.tasks, chosen.loss)
     return model, chosen, spy
 
 

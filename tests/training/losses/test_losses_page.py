@@ -7,14 +7,14 @@ import re
 import pytest
 import yaml
 
-from fsb_perception.options import build, flatten, walk
+from fsb_perception.options import build, flatten
 from fsb_training.losses.by_task import LOSSES, check_losses
+from fsb_training.losses.weighting import WEIGHTINGS
 from fsb_training.recipe import Recipe
 from fsb_training.recipe_options import LossOptions
 from tests.paths import ROOT
 
 PAGE = (ROOT / "docs/losses.md").read_text(encoding="utf-8")
-WEIGHTINGS = next(item.choices for item in walk(LossOptions) if item.name == "weighting")
 # Of the loss, but not of balance: methods.md and the recipes have them.
 ELSEWHERE = {"dropout", "stem"}
 

@@ -9,11 +9,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsb_training.losses.weighting import Famo, TaskWeights, UncertaintyWeights, build_weights
+from fsb_perception.options import walk
+from fsb_training.losses.weighting import (
+    WEIGHTINGS,
+    Famo,
+    TaskWeights,
+    UncertaintyWeights,
+    build_weights,
+)
 from fsb_training.recipe_options import LossOptions
 
 TASKS = ("gender", "age_group", "emotion")
-WEIGHTINGS = ("equal", "uncertainty", "uw-so", "famo")
+NAMES = tuple(WEIGHTINGS)
 
 
 def losses(*values: float) -> dict[str, torch.Tensor]:
@@ -106,7 +113,7 @@ def test_a_task_that_is_absent_keeps_its_state_and_adam_his_count() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.sampled_from(WEIGHTINGS),
+    st.sampled_from(NAMES),
     st.lists(st.floats(0, 1e4), min_size=1, max_size=3),
     st.floats(0.01, 1e3),
 )
@@ -169,3 +176,8 @@ def test_famo_lets_all_losses_fall_where_the_sum_serves_the_largest() -> None:
     assert decreases("famo", famo_rate=0.0)[1] < 0, "nor do inverse losses alone save it"
     large, small = decreases("famo", famo_rate=0.1)
     assert 0.1 < small < large < 4 * small
+
+
+def test_a_recipe_may_choose_each_weighting() -> None:
+    (option,) = (item for item in walk(LossOptions) if item.name == "weighting")
+    assert set(option.choices) == set(WEIGHTINGS)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,8 @@ def test_a_caption_mentions_only_what_is_so(row: captions.Facts, seed: int) -> N
     assert ((mentioned == row) | (mentioned == X)).all()
     assert (mentioned != X).any() or (row == X).all()
     for index, words in ((1, RACES), (3, MOODS)):
-        said = [word for word in words if f" {word}" in f" {text}"]
-        assert said == ([] if mentioned[index] == X else [words[mentioned[index]]])
+        named = [word for word in words if f" {word}" in f" {text}"]
+        assert named == ([] if mentioned[index] == X else [words[mentioned[index]]])
     assert (str(34) in text) == (mentioned[4] == 34)
 
 
@@ -65,14 +66,13 @@ def test_a_caption_is_a_plain_sentence(row: captions.Facts, seed: int) -> None:
     ],
 )
 def test_words(row: captions.Facts, frame: int, form: int, expected: str) -> None:
-    said = captions._said(row, captions._FRAMES[frame], captions._MOOD_FORMS[form])
-    assert said == expected
+    assert captions.sentence(row, frame, form) == expected
 
 
 def test_there_are_some_thirty_templates_and_all_differ() -> None:
     row = facts(gender=1, race=2, stage=2, mood=0, years=30, colour=0, light=1)
-    said = {captions._said(row, f, m) for f in captions._FRAMES for m in captions._MOOD_FORMS}
-    assert len(said) == captions.TEMPLATES == 30
+    numbers = product(range(len(captions.FRAMES)), range(len(captions.FORMS)))
+    assert len({captions.sentence(row, frame, form) for frame, form in numbers}) == 30
 
 
 def test_omissions_follow_the_chance_to_keep() -> None:
