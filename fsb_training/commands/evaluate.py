@@ -46,6 +46,7 @@ def evaluate(
 ) -> None:
     """Judge a bundle on data sets in their published layouts, as the robot would see the faces."""
     from fsb_perception.bundles.bundle import load_bundle
+    from fsb_perception.files import write_whole
     from fsb_perception.inference.engine import EngineConfig
     from fsb_perception.options import OptionError, build
     from fsb_training.export import answers
@@ -75,7 +76,7 @@ def evaluate(
         if source.faces.problems:
             CONSOLE.print(f"{source.faces.name} left out: {dict(source.faces.problems)}")
     if json_file:
-        json_file.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        write_whole(json_file, json.dumps(metrics, indent=2) + "\n")
     if predictions:
         judging.write_predictions(predictions, probabilities, sources)
 

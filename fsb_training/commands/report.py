@@ -65,5 +65,5 @@ def report(
     with faces_folder(cache) as folder:
         options = DataOptions(root=str(data_root), cache=str(folder), **split)
         sources = open_parts([*datasets, *(more_datasets or ())], options, PROGRESS)
-        page = write_report(out, loaded, sources, config, choices)
+        page = write_report(out, loaded, sources, config, choices, PROGRESS)
     CONSOLE.print(f"Written: {page}", soft_wrap=True, highlight=False)

@@ -34,6 +34,11 @@ class Source:
     def __len__(self) -> int:
         return len(self.faces)
 
+    @property
+    def spec(self) -> str:
+        """Data set and part, as the command line names them: "FairFace:val"."""
+        return f"{self.faces.name}:{self.faces.part}"
+
     def subset(self, rows: NDArray[np.int64], part: str | None = None) -> Source:
         """Return the faces at ``rows``, as the part called ``part`` or under the same name."""
         faces = self.faces.subset(rows, self.faces.part if part is None else part)

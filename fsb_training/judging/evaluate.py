@@ -1,8 +1,9 @@
-"""Judging an encoder on data sets: the robot's own alignment, preprocessing and engine."""
+"""Judge an encoder on labelled data sets, with the robot's alignment, preprocessing and engine."""
 
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from fsb_perception.alignment import Aligner
 from fsb_perception.bundles.manifest import Manifest
+from fsb_perception.files import write_whole
 from fsb_perception.options import OptionError, build
 from fsb_perception.progress import SILENT, Progress
 from fsb_perception.tasks import TASKS
@@ -29,13 +31,18 @@ Metrics = dict[str, dict[str, dict[str, float | int]]]
 
 _BATCH = 64
 _OWN_PARTS = ("fit", "dev")
-_DRAWN_BY = ("dev_share", "split_seed")  # dev; of DataOptions
+_DRAWN_BY = ("dev_share", "split_seed")  # options of DataOptions that decide which faces are dev
 
 
 def open_parts(
     specs: Sequence[str], options: DataOptions, progress: Progress = SILENT
 ) -> list[Source]:
-    """The faces of every ``NAME:PART``; a data set may be named once, since results go by name."""
+    """Open the faces of every ``NAME:PART``.
+
+    Raises:
+        OptionError: a data set is named twice; results are stored by its name.
+        DatasetError: a data set is absent, or cannot be read.
+    """
     names = [spec.partition(":")[0] for spec in specs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -44,7 +51,12 @@ def open_parts(
 
 
 def open_part(spec: str, options: DataOptions, progress: Progress = SILENT) -> Source:
-    """The faces that ``NAME:PART`` names: a published part, or our own "fit" or "dev"."""
+    """Open the faces of a ``NAME:PART``: a published part, or our own "fit" or "dev".
+
+    Raises:
+        OptionError: the text has no part.
+        DatasetError: the data set is absent, or cannot be read.
+    """
     name, colon, part = spec.partition(":")
     if not colon:
         raise OptionError(f"a data set is NAME:PART, for instance FairFace:val; got {spec!r}")
@@ -54,10 +66,10 @@ def open_part(spec: str, options: DataOptions, progress: Progress = SILENT) -> S
 
 
 def learned_from(manifest: Manifest, specs: Iterable[str]) -> list[str]:
-    """Those of the ``NAME:PART`` in ``specs`` that the bundle learned from, at least in part.
+    """Return the ``NAME:PART`` in ``specs`` that the bundle learned from, at least in part.
 
-    Of a data set that only a bundle before it learned from, that held out faces of its own: so
-    "dev" counts too.
+    A bundle may have learned from a data set only through the bundle it was trained from, which
+    held out other faces as "dev". Then "dev" is returned too.
     """
     known = {entry.name for entry in manifest.training_data if entry.name in DATASETS}
     own = _data_settings(manifest).get("shares", {})
@@ -74,37 +86,36 @@ def learned_from(manifest: Manifest, specs: Iterable[str]) -> list[str]:
 
 
 def _data_settings(manifest: Manifest) -> Mapping[str, Any]:
-    """Of the recipe; none where a manifest of another's making says nothing of them."""
+    """Return the data options in the recipe; empty for a manifest without them."""
     data = manifest.recipe.get("data")
     return data if isinstance(data, Mapping) else {}
 
 
 def dev_split(manifests: Iterable[Manifest]) -> dict[str, Any]:
-    """The settings of `DataOptions` that bundles drew their own dev by, as their recipes say.
+    """Return the settings of `DataOptions` by which the bundles drew their "dev".
 
     Raises:
-        OptionError: they drew it differently, so no face is known to be new to all.
+        OptionError: the bundles drew it differently, so no face is known to be new to all.
     """
-    found: dict[tuple[tuple[str, Any], ...], str] = {}
+    draws: dict[tuple[tuple[str, Any], ...], str] = {}
     for manifest in manifests:
-        said = _data_settings(manifest)
-        drawn = build(DataOptions, {name: said[name] for name in _DRAWN_BY if name in said})
-        found.setdefault(tuple((name, getattr(drawn, name)) for name in _DRAWN_BY), manifest.name)
-    if len(found) > 1:
+        settings = _data_settings(manifest)
+        drawn = build(DataOptions, {name: settings[name] for name in _DRAWN_BY if name in settings})
+        draws.setdefault(tuple((name, getattr(drawn, name)) for name in _DRAWN_BY), manifest.name)
+    if len(draws) > 1:
         how = "; ".join(
             f"{bundle} by " + ", ".join(f"{name} {value}" for name, value in drawn)
-            for drawn, bundle in found.items()
+            for drawn, bundle in draws.items()
         )
         raise OptionError(f"the bundles held out different faces as dev, judge them apart: {how}")
-    return dict(next(iter(found), ()))
+    return dict(next(iter(draws), ()))
 
 
 def run(
     source: Source, aligner: Aligner, encode: Encode, progress: Progress = SILENT
 ) -> dict[str, Floats]:
-    """``encode``'s answer for every face of ``source``: (n, classes) by task."""
-    name = f"{source.faces.name}:{source.faces.part}"
-    with progress.bar(name, len(source)) as bar:
+    """Return the answers of ``encode`` for every face of ``source``: (n, classes) by task."""
+    with progress.bar(source.spec, len(source)) as bar:
         parts = []
         for rows in _chunks(source.rows):
             parts.append(encode([_aligned(source, int(row), aligner) for row in rows]))
@@ -124,12 +135,12 @@ def _aligned(source: Source, row: int, aligner: Aligner) -> Image:
 def together(
     answers: Mapping[str, Mapping[str, Floats]], sources: Iterable[Source], task: str
 ) -> tuple[Floats, NDArray[np.int64]]:
-    """The answers (n, classes) for all faces that have a label of a task, and the labels (n,).
+    """Return the answers (n, classes) for all faces with a label of a task, and the labels (n,).
 
     Args:
-        answers: by data set and task.
+        answers: answers by data set and task.
         sources: the data sets.
-        task: its name; there may be no face of it.
+        task: name of the task; no face need have a label of it.
     """
     classes = len(TASKS[task].labels)
     rows, labels = [np.empty((0, classes), np.float32)], [np.empty(0, np.int64)]
@@ -143,7 +154,7 @@ def together(
 
 
 def judge(answers: dict[str, dict[str, Floats]], sources: Iterable[Source]) -> Metrics:
-    """Metrics by data set and task, from probabilities by data set and task."""
+    """Return metrics by data set and task, from probabilities by data set and task."""
     return {
         source.faces.name: {
             task: _metrics(source, task, answers[source.faces.name][task])
@@ -164,18 +175,27 @@ def _metrics(source: Source, task: str, probabilities: Floats) -> dict[str, floa
 def write_predictions(
     path: Path, answers: dict[str, dict[str, Floats]], sources: Iterable[Source]
 ) -> None:
-    """A CSV of every labelled face: dataset, task, file, true, and p0, p1, ... in label order."""
+    """Write a CSV of every labelled face: dataset, task, file, true, p0, p1, ... in label order.
+
+    Raises:
+        FileError: the file cannot be written.
+    """
     columns = max(rows.shape[1] for tasks in answers.values() for rows in tasks.values())
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["dataset", "task", "file", "true", *(f"p{i}" for i in range(columns))])
-        for source in sources:
-            for task, rows in answers[source.faces.name].items():
-                labels = source.faces.labels.get(task, np.full(len(source), MISSING))
-                for index in np.flatnonzero(labels != MISSING):
-                    numbers = [f"{p:.7g}" for p in rows[index]]
-                    padding = [""] * (columns - len(numbers))
-                    name = source.faces.files[index]
-                    writer.writerow(
-                        [source.faces.name, task, name, labels[index], *numbers, *padding]
-                    )
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["dataset", "task", "file", "true", *(f"p{i}" for i in range(columns))])
+    for source in sources:
+        for task, rows in answers[source.faces.name].items():
+            writer.writerows(_prediction_rows(source, task, rows, columns))
+    write_whole(path, text.getvalue())
+
+
+def _prediction_rows(
+    source: Source, task: str, probabilities: Floats, columns: int
+) -> Iterator[list[str]]:
+    faces = source.faces
+    labels = faces.labels.get(task, np.full(len(source), MISSING))
+    padding = [""] * (columns - probabilities.shape[1])
+    for index in np.flatnonzero(labels != MISSING):
+        numbers = [f"{p:.7g}" for p in probabilities[index]]
+        yield [faces.name, task, faces.files[index], str(labels[index]), *numbers, *padding]

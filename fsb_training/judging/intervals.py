@@ -1,10 +1,10 @@
-"""How sure a metric is, given the faces that it was measured on: 95 % intervals by the bootstrap.
+"""95 % intervals of metrics, by the bootstrap over the faces that they were measured on.
 
-    faces drawn anew, with repetition      counts (resamples, n)  @  per face (n, sums)
+    faces drawn with repetition            counts (resamples, n)  @  per face (n, sums)
                                            -> sums (resamples, ...) -> every metric of a resample
 
-A face is drawn with all that is known and said of it, so all metrics of a resample are of the same
-faces. Every metric here is a function of sums over faces; hence a thousand resamples are one matrix
+A face is drawn with its labels and answers, so all metrics of a resample are of the same faces.
+Every metric here is a function of sums over faces; hence a thousand resamples are one matrix
 product. Efron and Tibshirani, "An introduction to the bootstrap", 1993.
 """
 
@@ -36,11 +36,11 @@ def metric_intervals(
     values: Floats | None = None,
     temperature: float | None = None,
 ) -> dict[str, Interval]:
-    """An interval for each metric of `task_metrics` on the same arguments; none for the count.
+    """Compute an interval for each metric of `task_metrics` but the count, on the same arguments.
 
-    Percentiles of the resamples, moved so that their mean is the estimate. For shares that changes
-    nothing that shows. The calibration error of a resample is larger on average than that of the
-    faces themselves, since chance only ever adds to it; where it is small, the estimate would
+    The interval holds the percentiles of the resamples, moved so that their mean is the estimate.
+    For shares the move is too small to see. The calibration error of a resample is larger on
+    average than that of the faces themselves, since chance only adds to it: a small estimate would
     otherwise lie below its own interval.
 
     Returns:
@@ -55,7 +55,7 @@ def metric_intervals(
     ends = np.cumsum([column.shape[1] for column in faces.values()])[:-1]
 
     def statistic(rows: NDArray[np.int64], axis: int = -1) -> NDArray[np.float64]:
-        del axis  # the last: scipy asks for the word, and uses no other
+        del axis  # scipy requires the argument, and only passes the last axis
         counts = np.stack([np.bincount(row, minlength=len(true)) for row in rows])
         sums = np.split(counts.astype(np.float64) @ table, ends, axis=1)
         return np.stack(list(metrics_of(dict(zip(faces, sums, strict=True)), task).values()))
@@ -64,7 +64,7 @@ def metric_intervals(
     estimates = metrics_of(
         {name: column.sum(0, keepdims=True) for name, column in faces.items()}, task
     )
-    found = bootstrap(
+    resampled = bootstrap(
         (rows,),
         statistic,
         vectorized=True,
@@ -74,8 +74,8 @@ def metric_intervals(
         method="percentile",
         rng=np.random.default_rng(_SEED),
     )
-    means = found.bootstrap_distribution.mean(axis=-1)
-    low, high = found.confidence_interval
+    means = resampled.bootstrap_distribution.mean(axis=-1)
+    low, high = resampled.confidence_interval
     return {
         name: _within(name, float(at[0] + down - mean), float(at[0] + up - mean))
         for (name, at), down, up, mean in zip(estimates.items(), low, high, means, strict=True)
@@ -86,7 +86,7 @@ _UNBOUNDED = ("nll", "brier", "mae")
 
 
 def _within(name: str, low: float, high: float) -> Interval:
-    """No share is below 0 or above 1, and no error below 0."""
+    """Limit an interval to possible values: shares to 0 to 1, errors to 0 and above."""
     most = np.inf if name.startswith(_UNBOUNDED) else 1.0
     return max(low, 0.0), min(high, most)
 
@@ -98,7 +98,7 @@ def per_face(
     values: Floats | None = None,
     temperature: float | None = None,
 ) -> dict[str, NDArray[np.float64]]:
-    """What each face adds to the sums that metrics are made of: (n, ...) by name."""
+    """Return the terms of each face in the sums that metrics are made of: (n, ...) by name."""
     classes = probabilities.shape[1]
     best = probabilities.argmax(axis=1)
     exact = np.maximum(probabilities, np.finfo(np.float32).tiny, dtype=np.float64)
@@ -121,23 +121,23 @@ def _one_hot(index: NDArray[np.int64], count: int) -> NDArray[np.float64]:
 
 
 def _gaps(probabilities: Floats, true: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Confidence minus being right, in the column of the confidence's bin: (n, ECE_BINS)."""
+    """Return confidence minus 1 (right) or 0 (wrong), in the column of its bin: (n, ECE_BINS)."""
     confidence = probabilities.max(axis=1)
     gap = confidence - (probabilities.argmax(axis=1) == true)
     return _one_hot(confidence_bins(confidence), ECE_BINS) * gap[:, None]
 
 
 def metrics_of(sums: _Sums, task: str) -> dict[str, NDArray[np.float64]]:
-    """The metrics (b,) by name of sums (b, ...) over the faces of b resamples."""
+    """Return the metrics (b,) by name, from sums (b, ...) over the faces of b resamples."""
     classes = len(TASKS[task].labels)
     confusion = sums["confusion"].reshape(-1, classes, classes)
     count = confusion.sum(axis=(1, 2))
     right = np.diagonal(confusion, axis1=1, axis2=2)
-    true, said = confusion.sum(axis=2), confusion.sum(axis=1)
+    true, answered = confusion.sum(axis=2), confusion.sum(axis=1)
     metrics = {
         "accuracy": right.sum(axis=1) / count,
         "balanced_accuracy": _mean_ratio(right, true),
-        "macro_f1": _mean_ratio(2 * right, true + said),
+        "macro_f1": _mean_ratio(2 * right, true + answered),
     }
     if TASKS[task].ordered:
         near = abs(np.subtract.outer(np.arange(classes), np.arange(classes))) <= 1
@@ -152,14 +152,14 @@ def metrics_of(sums: _Sums, task: str) -> dict[str, NDArray[np.float64]]:
 
 
 def _mean_ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean (b,) of part / whole (b, classes) over the classes whose whole is not empty."""
+    """Return the mean (b,) of part / whole, each (b, classes), over classes with a whole."""
     there = whole > 0
     ratios = np.divide(part, whole, out=np.zeros_like(whole), where=there)
     return ratios.sum(axis=1) / np.maximum(there.sum(axis=1), 1)
 
 
 def share_interval(right: int, count: int) -> Interval:
-    """Wilson's interval of a share, for groups of few faces.
+    """Return Wilson's interval of a share, which suits groups of few faces.
 
     Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927. A
     bootstrap would call 30 right out of 30 certain.
@@ -171,7 +171,7 @@ def share_interval(right: int, count: int) -> Interval:
 
 
 def gap_interval(better: tuple[int, int], worse: tuple[int, int]) -> Interval:
-    """The interval of a difference between the shares of two groups, each (right, count).
+    """Return the interval of the difference between the shares of two groups, each (right, count).
 
     Newcombe, "Interval estimation for the difference between independent proportions", Statistics
     in Medicine 1998, method 10: from Wilson's intervals.

@@ -1,4 +1,4 @@
-"""The numbers that a bundle is judged by, from calibrated probabilities."""
+"""Metrics of a task on labelled faces, and the temperature that calibrates its confidence."""
 
 from __future__ import annotations
 
@@ -19,20 +19,24 @@ def task_metrics(
     values: Floats | None = None,
     temperature: float | None = None,
 ) -> dict[str, float | int]:
-    """Metrics of one task on labelled faces.
+    """Compute the metrics of one task on labelled faces.
 
     Args:
-        task: its name.
+        task: name of the task.
         probabilities: (n, classes), rows sum to 1.
         true: (n,) class indexes.
-        values: (n,) the number behind each label in the task's unit, NaN where unknown.
-        temperature: that calibrated the probabilities.
+        values: (n,) number behind each label in the task's unit, NaN where unknown.
+        temperature: temperature that calibrated the probabilities.
 
     Returns:
         accuracy, balanced_accuracy (mean recall of the classes present), macro_f1 (mean over the
-        classes present or said), within_one_accuracy of ordered tasks, mae_years where values in
-        years are known (see `expected_value`), ece, ece_before (of the same logits at temperature
-        1, where the temperature is known), nll in nats, brier (summed over classes, 0 to 2), count.
+        classes present or answered), within_one_accuracy of ordered tasks, mae_years where values
+        in years are known (see `expected_value`), ece, ece_before (of the same logits at
+        temperature 1, where the temperature is known), nll in nats, brier (summed over classes, 0
+        to 2), count.
+
+    Raises:
+        ValueError: there is no face.
     """
     from sklearn.metrics import (
         accuracy_score,
@@ -46,7 +50,7 @@ def task_metrics(
         raise ValueError(f"{task}: there is no labelled face to judge")
     best = probabilities.argmax(axis=1)
     classes = range(probabilities.shape[1])
-    with warnings.catch_warnings():  # a class that is said but never true has no recall to count
+    with warnings.catch_warnings():  # a class that is answered but never true has no recall
         warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
         balanced = balanced_accuracy_score(true, best)
     exact = np.asarray(probabilities, np.float64)
@@ -73,27 +77,28 @@ def task_metrics(
 
 
 def expected_value(task: str, probabilities: Floats) -> NDArray[np.float64]:
-    """The number that probabilities over ranges of it expect, in the task's unit.
+    """Return the expected number (n,), in the task's unit, of probabilities over its ranges.
 
-    Each label counts with the middle of its range: of the age groups 1.5, 6.5, 15, 25, ... 65
-    years, and 77.5 for 70+, which is given an end at 85.
+    Each label counts with the middle of its range: the age groups with 1.5, 6.5, 15, 25, ... 65
+    years, and 70+ with 77.5, as if it ended at 85.
+
+    >>> probabilities = np.zeros((1, 9)); probabilities[0, 3:5] = 0.5
+    >>> expected_value("age_group", probabilities)  # 20-29 or 30-39
+    array([30.])
 
     Args:
-        task: one with `Task.edges`.
+        task: name of a task that has `Task.edges`.
         probabilities: (n, classes), rows sum to 1.
-
-    Returns:
-        (n,)
     """
     edges = np.array(TASKS[task].edges, np.float64)
     return probabilities @ ((edges[:-1] + edges[1:]) / 2)
 
 
 def uncalibrated(probabilities: Floats, temperature: float) -> Floats:
-    """The probabilities (n, classes) that the same logits give at temperature 1.
+    """Return the probabilities (n, classes) that the same logits give at temperature 1.
 
-    Logits are needed only up to a constant, and the logarithms of calibrated probabilities are
-    logits over the temperature up to one.
+    The logarithms of calibrated probabilities are the logits, divided by the temperature, up to a
+    constant, which the softmax removes.
     """
     from scipy.special import softmax
 
@@ -103,10 +108,10 @@ def uncalibrated(probabilities: Floats, temperature: float) -> Floats:
 
 
 def fit_temperature(logits: Floats, true: NDArray[np.int64]) -> float:
-    """The temperature with the smallest negative log-likelihood (Guo et al., ICML 2017).
+    """Return the temperature with the smallest negative log-likelihood (Guo et al., ICML 2017).
 
     Args:
-        logits: (n, classes), of faces that were not trained on.
+        logits: (n, classes), of faces outside the training data.
         true: (n,) class indexes.
     """
     from scipy.optimize import minimize_scalar
@@ -116,23 +121,21 @@ def fit_temperature(logits: Floats, true: NDArray[np.int64]) -> float:
         rows = log_softmax(logits / np.exp(log_temperature), axis=1)
         return float(-rows[np.arange(len(true)), true].mean())
 
-    found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded")
-    return float(np.exp(found.x))
+    minimum = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded")
+    return float(np.exp(minimum.x))
 
 
 def match_confidence(logits: Floats, true: NDArray[np.int64]) -> float:
-    """The temperature at which the mean confidence, of the best class, is the accuracy.
+    """Return the temperature, 0.2 to 20, at which the mean confidence equals the accuracy.
 
-    What a robot acts on is that confidence. The temperature of the smallest likelihood loss also
-    weighs how the other classes share the rest, and left age groups of nano two points too sure.
+    The confidence is the probability of the best class, which a robot acts on. The temperature of
+    `fit_temperature` also depends on the probabilities of the other classes, and left the
+    confidence of nano's age groups two points too high. The accuracy is computed with one right and
+    one wrong face more, so that a few right faces do not make the encoder certain.
 
     Args:
-        logits: (n, classes), of faces that were not trained on.
+        logits: (n, classes), of faces outside the training data.
         true: (n,) class indexes.
-
-    Returns:
-        From 0.2 to 20. Accuracy is counted with one face more on either side, so that a few faces
-        that are all right do not make the encoder certain.
     """
     from scipy.optimize import brentq
     from scipy.special import softmax
@@ -140,7 +143,7 @@ def match_confidence(logits: Floats, true: NDArray[np.int64]) -> float:
     right = int((logits.argmax(axis=1) == true).sum())
     accuracy = (right + 1) / (len(true) + 2)
 
-    def excess(log_temperature: float) -> float:  # falls: a higher temperature is less sure
+    def excess(log_temperature: float) -> float:  # falls as the temperature rises
         rows = softmax(logits / np.exp(log_temperature), axis=1)
         return float(rows.max(axis=1).mean()) - accuracy
 

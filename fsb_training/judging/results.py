@@ -1,4 +1,4 @@
-"""All that is measured of a bundle's answers on one task of one data set."""
+"""All measurements of a bundle's answers for one task on one data set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ from fsb_training.judging.subgroups import MIN_COUNT, Grouping, as_json, attribu
 
 @dataclass(frozen=True)
 class Bin:
-    """Faces whose confidence lies between ``low`` and ``high``."""
+    """Faces with a confidence from ``low`` to ``high``.
+
+    Attributes:
+        low, high: edges of the bin.
+        count: number of the faces.
+        confidence: mean confidence of the answers.
+        accuracy: share of the answers that are right.
+    """
 
     low: float
     high: float
@@ -35,13 +42,14 @@ class Result:
 
     Attributes:
         data: name of the data set.
-        part: of it.
+        part: name of the part.
         task: name of the task.
-        metrics: of `fsb_training.judging.metrics.task_metrics`.
+        metrics: see `fsb_training.judging.metrics.task_metrics`.
         intervals: (low, high) of each metric; see `fsb_training.judging.intervals`.
-        confusion: faces (classes, classes) by true label, then by the label that was said.
-        before, after: bins of confidence that are not empty, at temperature 1 and as calibrated.
-        groupings: faces by group of people; empty where nothing is known of them.
+        confusion: counts of faces, (classes, classes): true label by label of the answer.
+        before: bins of confidence at temperature 1, without empty ones.
+        after: bins of confidence as calibrated, without empty ones.
+        groupings: faces by group of people; empty if the data set does not tell groups.
     """
 
     data: str
@@ -71,13 +79,13 @@ def results(
     temperatures: Mapping[str, float],
     min_count: int = MIN_COUNT,
 ) -> list[Result]:
-    """A result for every task that both the answers and a data set's labels have.
+    """Return a result for every task that both the answers and a data set's labels have.
 
     Args:
         answers: calibrated probabilities (n, classes) by data set and task.
         sources: the data sets, with the same n faces.
-        temperatures: of the calibration, by task.
-        min_count: faces that a group of people must have to be judged.
+        temperatures: temperatures of the calibration, by task.
+        min_count: number of faces that a group of people must have to be judged.
     """
     return [
         _result(source, task, answers[source.faces.name][task], temperatures, min_count)
@@ -86,10 +94,10 @@ def results(
     ]
 
 
-def labelled_tasks(source: Source, said: Iterable[str]) -> list[str]:
-    """The tasks among ``said`` of which ``source`` has a label."""
+def labelled_tasks(source: Source, tasks: Iterable[str]) -> list[str]:
+    """Return those of ``tasks`` of which ``source`` has a label."""
     labels = source.faces.labels
-    return [task for task in said if task in labels and (labels[task] != MISSING).any()]
+    return [task for task in tasks if task in labels and (labels[task] != MISSING).any()]
 
 
 def _result(
@@ -104,7 +112,7 @@ def _result(
     rows, true = probabilities[known], faces.labels[task][known]
     values = faces.values[task][known] if task in faces.values else None
     temperature = temperatures.get(task, 1.0)
-    attributes = [each.at(known) for each in attributes_of(faces)]
+    attributes = [attribute.at(known) for attribute in attributes_of(faces)]
     ordered = TASKS[task].ordered
     return Result(
         data=faces.name,
@@ -127,9 +135,9 @@ def _confusion(probabilities: Floats, true: NDArray[np.int64]) -> NDArray[np.int
 
 
 def reliability(probabilities: Floats, true: NDArray[np.int64]) -> tuple[Bin, ...]:
-    """How often answers of each confidence are right; bins without a face are left out."""
+    """Return the bins of confidence, without empty ones."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == true
-    which = confidence_bins(confidence)
+    numbers = confidence_bins(confidence)
     return tuple(
         Bin(
             low=number / ECE_BINS,
@@ -139,22 +147,22 @@ def reliability(probabilities: Floats, true: NDArray[np.int64]) -> tuple[Bin, ..
             accuracy=float(right[here].mean()),
         )
         for number in range(ECE_BINS)
-        if (here := which == number).any()
+        if (here := numbers == number).any()
     )
 
 
-def to_json(found: Sequence[Result]) -> dict[str, dict[str, dict[str, object]]]:
-    """Plain values by data set and task: the metrics by name, and beside them all the rest."""
+def to_json(measured: Sequence[Result]) -> dict[str, dict[str, dict[str, object]]]:
+    """Return plain values by data set and task: the metrics by name, and beside them the rest."""
     tree: dict[str, dict[str, dict[str, object]]] = {}
-    for each in found:
-        tree.setdefault(each.data, {})[each.task] = {
-            **each.metrics,
-            "part": each.part,
-            "intervals": {name: list(pair) for name, pair in each.intervals.items()},
-            "labels": list(TASKS[each.task].labels),
-            "confusion": each.confusion.tolist(),
-            "reliability_before": [asdict(each) for each in each.before],
-            "reliability": [asdict(each) for each in each.after],
-            "subgroups": [as_json(grouping) for grouping in each.groupings],
+    for result in measured:
+        tree.setdefault(result.data, {})[result.task] = {
+            **result.metrics,
+            "part": result.part,
+            "intervals": {name: list(pair) for name, pair in result.intervals.items()},
+            "labels": list(result.labels),
+            "confusion": result.confusion.tolist(),
+            "reliability_before": [asdict(item) for item in result.before],
+            "reliability": [asdict(item) for item in result.after],
+            "subgroups": [as_json(grouping) for grouping in result.groupings],
         }
     return tree

@@ -10,6 +10,7 @@ from fsb_perception.bundles.bundle import Bundle
 from fsb_perception.files import write_whole
 from fsb_perception.inference.engine import EngineConfig
 from fsb_perception.options import OptionError
+from fsb_perception.progress import SILENT, Progress
 from fsb_training.data.faces import Source
 from fsb_training.report.collect import Choices, collect
 from fsb_training.report.pages import PICTURES, write_pages
@@ -38,6 +39,7 @@ def write_report(
     sources: Sequence[Source],
     config: EngineConfig,
     choices: Choices | None = None,
+    progress: Progress = SILENT,
 ) -> Path:
     """Measure bundles on labelled faces, and write the report.
 
@@ -47,6 +49,7 @@ def write_report(
         sources: labelled faces.
         config: options of the engine that judges the bundles and is timed.
         choices: choices of the user.
+        progress: shows the faces that are judged.
 
     Returns:
         The path of the HTML file.
@@ -58,7 +61,7 @@ def write_report(
     check_folder(out)
     choices = choices or Choices()
     sections = [
-        collect(number, bundle, sources, config, choices)
+        collect(number, bundle, sources, config, choices, progress)
         for number, bundle in enumerate(bundles, 1)
     ]
     page = write_pages(out, sections, choices)

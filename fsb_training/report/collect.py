@@ -12,6 +12,7 @@ from fsb_perception.bundles.bundle import Bundle
 from fsb_perception.inference.engine import EngineConfig
 from fsb_perception.options import OptionError
 from fsb_perception.pages.drawing import Picture
+from fsb_perception.progress import SILENT, Progress
 from fsb_training.data.faces import Source
 from fsb_training.export import answers
 from fsb_training.judging.evaluate import learned_from
@@ -95,6 +96,7 @@ def collect(
     sources: Sequence[Source],
     config: EngineConfig,
     choices: Choices,
+    progress: Progress = SILENT,
 ) -> Section:
     """Measure one bundle: answers, features, time and memory.
 
@@ -104,6 +106,7 @@ def collect(
         sources: faces to judge it on.
         config: options of the engine that judges it and is timed.
         choices: choices of the user.
+        progress: shows the faces that are judged.
 
     Raises:
         OptionError: no face has a label of the bundle's tasks.
@@ -113,12 +116,12 @@ def collect(
     before = tower_before(choices.before, bundle) if choices.before else None
     _require_labels(bundle, sources)
     _log.info("%s: judging", bundle.bundle_id)
-    probabilities = answers(bundle, sources, config)
+    probabilities = answers(bundle, sources, config, progress)
     measured = results(probabilities, sources, bundle.manifest.temperatures, choices.min_count)
     _log.info("%s: maps of the features", bundle.bundle_id)
     tower = tower_of(bundle)
     tasks = [task.name for task in bundle.tasks]
-    maps = [figures.feature_map(item) for item in feature_maps(tower, tasks, sources)]
+    features = feature_maps(tower, tasks, sources, progress=progress)
     patches = _patches(tower, before, show_faces=choices.show_faces)
     _log.info("%s: time and memory", bundle.bundle_id)
 
@@ -128,19 +131,14 @@ def collect(
     return Section(
         bundle=bundle,
         results=measured,
-        learned=learned_from(bundle.manifest, [source_spec(source) for source in sources]),
+        learned=learned_from(bundle.manifest, [source.spec for source in sources]),
         reliability=[named(figures.reliability(result)) for result in measured],
         groups=[named(figures.groups(r)) if r.groupings else None for r in measured],
-        maps=[named(picture) for picture in maps],
+        maps=[named(figures.feature_map(item)) for item in features],
         patches=named(patches),
         before=before.name if before else "",
         efficiency=measure(bundle, config),
     )
-
-
-def source_spec(source: Source) -> str:
-    """Return data set and part as the command line names them: "FairFace:val"."""
-    return f"{source.faces.name}:{source.faces.part}"
 
 
 def _require_labels(bundle: Bundle, sources: Sequence[Source]) -> None:

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from tqdm import tqdm
 
 from fsb_perception import samples
 from fsb_perception.adapters.streams import TaskTower
@@ -27,6 +26,7 @@ from fsb_perception.bundles.bundle import Bundle, load_bundle
 from fsb_perception.bundles.preprocessing import Preprocessing
 from fsb_perception.detection import build_detector
 from fsb_perception.detection.base import DetectorConfig
+from fsb_perception.progress import SILENT, Progress
 from fsb_perception.samples.scenario import STILLS
 from fsb_perception.towers.backbones import BACKBONES
 from fsb_perception.towers.weights import RANDOM, load_tower
@@ -103,7 +103,11 @@ def tower_before(reference: str, bundle: Bundle) -> Tower:
 
 
 def feature_maps(
-    tower: Tower, tasks: Sequence[str], sources: Sequence[Source], most: int = MOST_FACES
+    tower: Tower,
+    tasks: Sequence[str],
+    sources: Sequence[Source],
+    most: int = MOST_FACES,
+    progress: Progress = SILENT,
 ) -> list[FeatureMap]:
     """Compute a map for each task of which a face has a label.
 
@@ -115,9 +119,10 @@ def feature_maps(
         tasks: names of the tasks that the tower serves.
         sources: the faces.
         most: number of faces from all sources together, at most.
+        progress: shows the faces that are done.
     """
     chosen = _choose([len(source) for source in sources], most)
-    features = _pooled(tower, tasks, sources, chosen)
+    features = _pooled(tower, tasks, sources, chosen, progress)
     made: dict[tuple[int, bytes], Floats] = {}
     maps = []
     for task, rows in features.items():
@@ -149,6 +154,7 @@ def _pooled(
     tasks: Sequence[str],
     sources: Sequence[Source],
     chosen: Sequence[NDArray[np.int64]],
+    progress: Progress,
 ) -> dict[str, Floats]:
     """Return features (n, width) by task; tasks that share features share the array."""
     aligner = tower.preprocessing.aligner
@@ -158,13 +164,14 @@ def _pooled(
         for row in source.rows[picked]
     ]
     parts: list[Any] = []
-    with torch.inference_mode():
-        for start in tqdm(range(0, len(faces), _BATCH), "features", unit="batch"):
+    with torch.inference_mode(), progress.bar("features", len(faces)) as bar:
+        for start in range(0, len(faces), _BATCH):
             pictures = [
                 aligner.align(source.store.image(row), source.store.face(row))
                 for source, row in faces[start : start + _BATCH]
             ]
             parts.append(tower.module(tower.preprocessing.pixels(pictures)))
+            bar.advance(len(pictures))
     if isinstance(parts[0], dict):
         return {task: torch.cat([part[task] for part in parts]).numpy() for task in tasks}
     return dict.fromkeys(tasks, torch.cat(parts).numpy())
