@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fsb_training.commands.options import CONSOLE, Settings
+from fsb_training.commands.options import CONSOLE, PROGRESS, Settings
 
 
 def sweep(
@@ -58,7 +58,7 @@ def sweep(
         from fsb_training.experiments.sweep import run as run_cells
 
         folder = run or Path("runs") / chosen.options.name
-        failures = run_cells(chosen, cells, folder, records, jobs)
+        failures = run_cells(chosen, cells, folder, records, jobs, PROGRESS)
     write_page(chosen.options.plan(), records, page)
     CONSOLE.print(f"Written: {page}", soft_wrap=True, highlight=False)
     if failures:

@@ -1,4 +1,4 @@
-"""The experiments: a small vision-language model made here, and every system adapted on it.
+"""Experiments: a small vision-language model is pretrained, and every system is adapted on it.
 
 A (70 %)  pictures with captions --> pretrain --> image tower + text tower
 B         pictures with labels   --> every system of `fsb_training.systems`, by `sweep`

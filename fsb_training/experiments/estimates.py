@@ -1,4 +1,4 @@
-"""Means over seeds, and how sure a mean or a difference is."""
+"""Means over seeds, with 95 % intervals of the test faces."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ class Estimate:
     """A mean over seeds, in [0, 1] or [-1, 1].
 
     Attributes:
-        mean: over seeds.
-        half_width: of its 95 % interval, from the test faces; NaN where it is not of faces.
-        low, high: the lowest and the highest seed.
-        seeds: how many.
+        mean: mean over the seeds.
+        half_width: half of the 95 % interval over the test faces; NaN without one.
+        low: value of the lowest seed.
+        high: value of the highest seed.
+        seeds: number of seeds.
+
+    >>> Estimate(mean=0.871, half_width=0.009, low=0.868, high=0.875, seeds=3).seeds
+    3
     """
 
     mean: float
@@ -31,21 +35,21 @@ class Estimate:
 
 
 def accuracy(records: Sequence[Record], task: str) -> Estimate:
-    """Accuracy of the same run with several seeds."""
+    """Return the accuracy of a run over its seeds."""
     return _estimate(_hits(records, task))
 
 
 def difference(ours: Sequence[Record], others: Sequence[Record], task: str) -> Estimate:
-    """How much more of the same faces ``ours`` recognise than ``others``, paired face by face.
+    """Return the accuracy of ``ours`` minus that of ``others``, paired face by face.
 
-    The seeds of each side are averaged first: the interval is of the faces, not of the seeds.
+    The seeds of each side are averaged first: the interval is over the faces, not over the seeds.
     """
     count = min(len(ours), len(others))
     return _estimate(_hits(ours[:count], task) - _hits(others[:count], task))
 
 
 def metric(records: Sequence[Record], task: str, name: str) -> Estimate:
-    """Any other number of a task, without an interval of the faces."""
+    """Return another metric of a task over the seeds, without an interval over the faces."""
     values = np.array([record.metrics[task][name] for record in records])
     return Estimate(
         float(values.mean()), float("nan"), float(values.min()), float(values.max()), len(values)
@@ -53,7 +57,7 @@ def metric(records: Sequence[Record], task: str, name: str) -> Estimate:
 
 
 def _hits(records: Sequence[Record], task: str) -> NDArray[np.float64]:
-    """(seeds, faces): 1 where right."""
+    """Return (seeds, faces): 1 for a right answer, else 0."""
     rows = [unpack(r.hits[task], int(r.metrics[task]["count"])) for r in records]
     return np.array(rows, np.float64)
 

@@ -1,4 +1,4 @@
-"""What systems make of the same faces, drawn from the records: t-SNE maps beside the page."""
+"""t-SNE maps of the features of several systems, drawn from their records, beside the page."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fsb_training.report import figures
 from fsb_training.report.features import FeatureMap
 
 FOLDER = "results"
-"""Of the pictures, beside the page."""
+"""Folder of the pictures, beside the page."""
 
 
 def map_table(records: Iterable[Record]) -> str:
-    """A column a system, a row a task: links to what `draw_maps` writes."""
+    """Build a table of links to the maps that are drawn: one column a system, one row a task."""
     shown = _mapped(records)
     if not shown:
         return markdown.NOT_RUN
@@ -28,7 +28,11 @@ def map_table(records: Iterable[Record]) -> str:
 
 
 def draw_maps(records: Iterable[Record], folder: Path) -> None:
-    """Write every map as an SVG."""
+    """Write every map as an SVG file.
+
+    Raises:
+        FileError: a file cannot be written.
+    """
     for record in _mapped(records):
         folder.mkdir(parents=True, exist_ok=True)
         for task, packed in record.maps.items():

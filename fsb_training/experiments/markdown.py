@@ -1,4 +1,4 @@
-"""Tables and numbers as Markdown."""
+"""Markdown for tables and numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOT_RUN = "not run"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose first column is text and whose others are numbers.
+    """Build a table; the first column is text, the others are numbers.
 
     >>> print(table(("system", "accuracy"), [("LoRA", "0.9")]))
     | system | accuracy |
@@ -23,12 +23,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A number, or a dash where there is none."""
+    """Return a number as text; a dash for NaN."""
     return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def share(estimate: Estimate, planned: int) -> str:
-    """Mean, interval, range over the seeds; and how many of the planned seeds, if not all.
+    """Return mean, interval and range over the seeds; and the number of seeds, if some are missing.
 
     >>> share(Estimate(0.8712, 0.0093, 0.868, 0.875, 3), 3)
     '0.871 ± 0.009 (0.868-0.875)'
@@ -42,7 +42,7 @@ def share(estimate: Estimate, planned: int) -> str:
 
 
 def points(estimate: Estimate) -> str:
-    """A difference in percentage points, with its interval, and in bold if that leaves out zero.
+    """Return a difference in percentage points with its interval; bold if that leaves out zero.
 
     >>> points(Estimate(0.012, 0.004, 0.01, 0.014, 3)), points(Estimate(-0.001, 0.004, 0, 0, 3))
     ('**+1.2 ± 0.4**', '-0.1 ± 0.4')
@@ -52,12 +52,12 @@ def points(estimate: Estimate) -> str:
 
 
 def megabytes(size: float) -> str:
-    """Bytes as MB."""
+    """Return a number of bytes in MB, without the unit."""
     return f"{size / 1e6:.1f}"
 
 
 def percent(share: float) -> str:
-    """Three figures, and no powers of ten.
+    """Return a share as percent with two or three figures, without powers of ten.
 
     >>> percent(0.20651), percent(0.0099), percent(1e-8), percent(1.0)
     ('20.7 %', '0.99 %', '< 0.01 %', '100 %')

@@ -1,9 +1,8 @@
-"""What a finished run knows and costs, measured on faces that nothing was chosen by."""
+"""Accuracy and cost of a finished run, on faces that no choice was based on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,20 +22,20 @@ from fsb_training.recipe import Recipe
 from fsb_training.report.features import FeatureMap, Tower, feature_maps
 
 Answers = dict[str, tuple[Floats, NDArray[np.int64]]]
-"""Logits (n, classes) and true labels (n,) by task, of all data sets together."""
+"""Logits (n, classes) and true labels (n,) by task, over all data sets."""
 
 BATCHES = (1, 8)
-_SECONDS = 0.3  # of timing each number of faces
+_SECONDS = 0.3  # time spent on timing each number of faces
 
 
 def answers(encoder: MultitaskEncoder, recipe: Recipe, sources: Sequence[Source]) -> Answers:
-    """What the encoder says of every labelled face."""
+    """Return the logits of the encoder for every labelled face."""
     logits = dev_logits(encoder, recipe, sources, recipe.sizes[-1])
     return {task: together(logits, sources, task) for task in recipe.tasks}
 
 
 def judged(test: Answers, dev: Answers) -> dict[str, dict[str, float]]:
-    """Metrics by task, at temperatures that were fitted on ``dev``; `ece_before` is without."""
+    """Return metrics by task at temperatures fitted on ``dev``; ece_before is at temperature 1."""
     metrics = {}
     for task, (logits, true) in test.items():
         temperature = fit_temperature(*dev[task])
@@ -46,34 +45,34 @@ def judged(test: Answers, dev: Answers) -> dict[str, dict[str, float]]:
     return metrics
 
 
-def hits(test: Answers) -> dict[str, np.ndarray]:
-    """By task, whether each face was right; bool (n,)."""
+def hits(test: Answers) -> dict[str, NDArray[np.bool_]]:
+    """Return bool (n,) by task: True for a right answer."""
     return {task: logits.argmax(axis=1) == true for task, (logits, true) in test.items()}
 
 
 def feature_maps_of(
     encoder: MultitaskEncoder, recipe: Recipe, sources: Sequence[Source], most: int
 ) -> list[FeatureMap]:
-    """t-SNE maps of at most ``most`` faces, one a task."""
+    """Compute one t-SNE map a task, of at most ``most`` faces."""
     preprocessing = preprocessing_of(recipe, recipe.sizes[-1])
     tower = Tower(recipe.name, encoder.tower, preprocessing, BACKBONES[recipe.backbone].patch)
     return feature_maps(tower, recipe.tasks, sources, most)
 
 
 def milliseconds_a_face(encoder: MultitaskEncoder, size: int) -> dict[str, float]:
-    """Median time of a forward in this thread, by number of faces, divided by it."""
-    found = {}
+    """Return the median time of a forward pass, divided by the number of faces, by that number."""
+    times = {}
     for count in BATCHES:
         pixels = torch.zeros(count, 3, size, size)
         with torch.inference_mode():
             timer = Timer("encoder(pixels)", globals={"encoder": encoder, "pixels": pixels})
             median = timer.blocked_autorange(min_run_time=_SECONDS).median
-        found[str(count)] = round(1e3 * median / count, 3)
-    return found
+        times[str(count)] = round(1e3 * median / count, 3)
+    return times
 
 
 def tower_bytes(encoder: MultitaskEncoder, backbone: str) -> dict[str, int]:
-    """Bytes in float32 of what a robot loads, and of the text tower that it does not."""
+    """Return the float32 bytes of the weights that a robot loads, and of the text tower."""
     with torch.device("meta"):
         text = build_text_tower(BACKBONES[backbone]) if BACKBONES[backbone].has_text else None
     return {
@@ -86,6 +85,6 @@ def _bytes(module: torch.nn.Module) -> int:
     return 4 * sum(tensor.numel() for tensor in module.state_dict().values())
 
 
-def face_counts(parts: Mapping[str, Sequence[Source]]) -> dict[str, dict[str, Any]]:
-    """Faces of each part and data set."""
+def face_counts(parts: Mapping[str, Sequence[Source]]) -> dict[str, dict[str, int]]:
+    """Return the number of faces by part and data set."""
     return {name: {s.faces.name: len(s) for s in sources} for name, sources in parts.items()}

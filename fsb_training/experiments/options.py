@@ -1,4 +1,4 @@
-"""What a sweep is: read from one YAML file, such as nano-sweep.yaml beside this one."""
+"""Options of a sweep, read from one YAML file such as nano-sweep.yaml beside this module."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError, field_validator
+from pydantic import field_validator
 
-from fsb_perception.options import OptionError, Options, option
+from fsb_perception.errors import FsbError
+from fsb_perception.options import OptionError, Options, build, load_tree, option
+from fsb_perception.registry import UnknownNameError
 from fsb_perception.tasks import TASKS
 from fsb_training.experiments.plan import MAIN, Cell, cells
 from fsb_training.recipe import Recipe, load_recipe
@@ -25,21 +26,21 @@ PARTS = (PRETRAIN, ADAPT, DEV, TEST)
 
 
 class SweepOptions(Options):
-    """Which runs, on what, and how long each."""
+    """The runs of a sweep, their data, and the budget of each."""
 
-    name: str = option("nano-sweep", "name of the sweep and of its folder below runs/")
+    name: str = option("nano-sweep", "name of the sweep, and of its folder below runs/")
     pretrain: str = option(
-        "", "recipe of the vision-language model: its name, or a path from the sweep's file"
+        "", "recipe of the vision-language model: its name, or a path relative to the sweep's file"
     )
-    adapt: str = option("", "recipe that every system starts from: likewise")
+    adapt: str = option("", "recipe that every system starts from: its name or path")
     shares: dict[str, float] = option({}, "share of the faces in each part")
-    faces: int = option(8000, "faces of the part adapt that are learned from", ge=16)
+    faces: int = option(8000, "faces of the part adapt that systems learn from", ge=16)
     visits: int = option(6, "times that each face is seen", ge=1)
-    rank: int = option(8, "of the low-rank systems", ge=1)
-    seeds: tuple[int, ...] = option((0, 1, 2), "a run each")
-    systems: tuple[str, ...] = option(tuple(SYSTEMS), "of the main study")
-    single: tuple[str, ...] = option((), "also learned task by task")
-    ablated: tuple[str, ...] = option((), "systems that the ablations are done on")
+    rank: int = option(8, "rank of the low-rank systems", ge=1)
+    seeds: tuple[int, ...] = option((0, 1, 2), "seeds, one run each")
+    systems: tuple[str, ...] = option(tuple(SYSTEMS), "systems of the main study")
+    single: tuple[str, ...] = option((), "systems that also learn each task alone")
+    ablated: tuple[str, ...] = option((), "systems of the ablations")
     ablations: dict[str, dict[str, dict[str, Any]]] = option(
         {}, "settings of the recipe by study and variant"
     )
@@ -47,7 +48,7 @@ class SweepOptions(Options):
     mapped: tuple[str, ...] = option(
         (), "systems whose features are drawn as t-SNE maps, of all tasks and the first seed"
     )
-    map_faces: int = option(900, "test faces in a map, as many of each data set", ge=16)
+    map_faces: int = option(900, "test faces in a map, the same number of each data set", ge=16)
 
     @field_validator("shares")
     @classmethod
@@ -56,22 +57,22 @@ class SweepOptions(Options):
             raise ValueError(f"got {list(shares)}, must name {', '.join(PARTS)}")
         return {part: shares[part] for part in PARTS}
 
-    @field_validator("settings", "mapped")
+    @field_validator("systems", "single", "ablated", "settings", "mapped")
     @classmethod
-    def _check_systems(cls, named: Any) -> Any:
-        for name in named:
+    def _check_systems(cls, names: Any) -> Any:
+        for name in names:
             if name not in SYSTEMS:
-                raise ValueError(f"unknown system {name!r}; known are {', '.join(SYSTEMS)}")
-        return named
+                raise ValueError(str(UnknownNameError("system", name, SYSTEMS)))
+        return names
 
     def draws(self, cell: Cell) -> bool:
-        """Whether the features of a cell are kept as a map."""
+        """Return whether the record of a cell holds maps of its features."""
         return (cell.study, cell.seed, cell.tasks) == (MAIN, self.seeds[0], tuple(TASKS)) and (
             cell.system in self.mapped
         )
 
     def plan(self) -> list[Cell]:
-        """Every run, in the order in which they are done."""
+        """Return every run, in the order in which they are done."""
         return list(
             cells(self.systems, tuple(TASKS), self.seeds, self.single, self.ablations, self.ablated)
         )
@@ -82,7 +83,7 @@ class Sweep:
     """A sweep and the recipes that it is made of.
 
     Attributes:
-        path: of its YAML file.
+        path: path of its YAML file.
         settings: ``NAME=VALUE`` over every recipe, such as ``data.root=DIR``.
 
     Raises:
@@ -94,7 +95,7 @@ class Sweep:
 
     @cached_property
     def options(self) -> SweepOptions:
-        """What the file says."""
+        """The content of the file."""
         return _load(self.path)
 
     @cached_property
@@ -106,12 +107,13 @@ class Sweep:
         return find_recipe(name, self.path.parent)
 
     def recipe(self, cell: Cell, towers: Path, faces: int) -> Recipe:
-        """The recipe of a run.
+        """Return the recipe of a run.
 
         Args:
-            cell: which.
+            cell: the run.
             towers: weights of both pretrained towers.
-            faces: with a label of the cell's tasks, each of which is seen as often as in any run.
+            faces: number of faces with a label of the cell's tasks; each is seen equally often in
+                every run.
         """
         system, options = SYSTEMS[cell.system], self.options
         settings: dict[str, Any] = {
@@ -126,8 +128,8 @@ class Sweep:
             **{k: v for k, v in self._of_system(cell).items() if not k.startswith("adapter.")},
             **cell.settings,
         }
-        said = [f"{name}={json.dumps(value)}" for name, value in settings.items()]
-        return load_recipe(self._file(options.adapt), [*said, *self.settings])
+        texts = [f"{name}={json.dumps(value)}" for name, value in settings.items()]
+        return load_recipe(self._file(options.adapt), [*texts, *self.settings])
 
     def _adapter(self, cell: Cell) -> Mapping[str, Any]:
         system = SYSTEMS[cell.system]
@@ -145,12 +147,6 @@ class Sweep:
 
 def _load(path: Path) -> SweepOptions:
     try:
-        return SweepOptions.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-    except (OSError, yaml.YAMLError) as error:
-        raise OptionError(f"cannot read the sweep {path}: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise OptionError(
-            f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}"
-        ) from None
+        return build(SweepOptions, load_tree(path))
+    except FsbError as error:
+        raise OptionError(f"cannot use the sweep {path}: {error}") from error

@@ -1,4 +1,4 @@
-"""Which runs a sweep holds: one cell each, named so that its record is found again."""
+"""The runs of a sweep: one cell each, whose name is also that of its record."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fsb_perception.options import OptionError
-from fsb_training.systems import SYSTEMS
-
 MAIN = "main"
-"""The study of all systems; the others vary one thing on few systems."""
+"""Name of the study of all systems; other studies vary one thing on few systems."""
 
 
 @dataclass(frozen=True)
@@ -19,12 +16,15 @@ class Cell:
     """One run.
 
     Attributes:
-        study: what it is part of: `MAIN`, or the name of an ablation.
-        variant: of the ablation; "" in the main study.
-        system: name in `SYSTEMS`.
-        tasks: learned together; one is the single-task form.
-        seed: of the weights and of the order; the split has its own.
-        settings: of the recipe, by dotted name, over those of the sweep.
+        study: `MAIN`, or the name of an ablation.
+        system: name in `fsb_training.systems.SYSTEMS`.
+        tasks: tasks that are learned together; a single one is the single-task form.
+        seed: seed of the weights and of the order of faces; the split has its own.
+        variant: variant of the ablation; "" in the main study.
+        settings: settings of the recipe by dotted name, over those of the sweep.
+
+    >>> Cell(MAIN, "VPT deep", ("gender", "emotion"), seed=0).name
+    'main-vpt-deep-gender+emotion-0'
     """
 
     study: str
@@ -36,13 +36,13 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """A file name: ``main-lora-gender+age_group+emotion-0``."""
+        """Name of the record's file, without its ending."""
         parts = (self.study, self.variant, self.system, "+".join(self.tasks), str(self.seed))
         return "-".join(slug(part) for part in parts if part)
 
 
 def slug(text: str) -> str:
-    """``text`` as a part of a file name."""
+    """Return a text as a part of a file name."""
     return re.sub(r"[^a-z0-9_+]+", "-", text.lower()).strip("-")
 
 
@@ -54,22 +54,16 @@ def cells(
     ablations: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
     ablated: Sequence[str] = (),
 ) -> Iterator[Cell]:
-    """All runs, the most telling first: what is not reached before the time is up is the least.
+    """Yield all runs, the most important first, so that a sweep that is cut short lacks the others.
 
     Args:
-        systems: names in `SYSTEMS`, for the main study.
-        tasks: of the multi-task form.
-        seeds: a run each.
+        systems: systems of the main study.
+        tasks: tasks of the multi-task form.
+        seeds: seeds; one run each.
         single: systems that are also run in the single-task form.
         ablations: settings by study and variant.
-        ablated: systems that the ablations are done on.
-
-    Raises:
-        OptionError: a system that is not known.
+        ablated: systems of the ablations.
     """
-    for name in (*systems, *single, *ablated):
-        if name not in SYSTEMS:
-            raise OptionError(f"systems: unknown {name!r}; known are {', '.join(SYSTEMS)}")
     for seed in seeds:
         yield from (Cell(MAIN, system, tuple(tasks), seed) for system in systems)
     for seed in seeds:

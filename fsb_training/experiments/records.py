@@ -1,10 +1,9 @@
-"""What is kept of a run: one JSON file, from which every table is made again."""
+"""Records of runs: one JSON file each, from which every table is made."""
 
 from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,33 +12,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsb_perception.options import OptionError
+from fsb_perception.errors import FsbError
+from fsb_perception.files import write_whole
 from fsb_perception.types import Floats
 from fsb_training.experiments.plan import Cell
 
 VERSION = 1
 
 
-class RecordError(OptionError):
+class RecordError(FsbError):
     """A record that cannot be used; the message names its file."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One run's outcome.
+    """The outcome of one run.
 
     Attributes:
-        cell: which run: study, variant, system, tasks, seed.
-        budget: what it was given: faces, visits, size, rank, views, threads.
-        origin: fingerprints of the split, the pretrained weights and the recipe.
-        parameters: total, trained and added, in numbers.
-        cost: seconds to train, bytes to train, milliseconds a face by batch size, bytes on disk,
-            bytes of the towers with and without text.
-        metrics: by task, on the test part.
-        hits: by task, whether each test face with a label was right; packed (`pack`).
-        counts: faces of each part and data set.
-        maps: by task, a t-SNE map of test faces and their labels; packed (`pack_map`).
-        version: of this layout.
+        cell: the run: study, variant, system, tasks, seed and settings; see `Cell`.
+        budget: faces, visits, size, rank, views and number format.
+        origin: sha256 of the pretrained towers, and the recipe.
+        parameters: numbers of all parameters, of the trained and of the added ones.
+        cost: seconds and bytes to train, milliseconds a face by batch size, bytes of the weights
+            and of the text tower.
+        metrics: metrics by task, on the test part.
+        hits: right or wrong answers for each labelled test face, by task; packed by `pack`.
+        counts: numbers of faces by part and data set.
+        maps: t-SNE maps of test faces and their labels, by task; packed by `pack_map`.
+        version: version of this layout.
     """
 
     cell: Mapping[str, Any]
@@ -55,17 +55,17 @@ class Record:
 
     @property
     def system(self) -> str:
-        """Name in `fsb_training.systems.SYSTEMS`."""
+        """Name of the system, in `fsb_training.systems.SYSTEMS`."""
         return str(self.cell["system"])
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """Learned together."""
+        """Tasks that were learned together."""
         return tuple(self.cell["tasks"])
 
 
 def cell_entry(cell: Cell) -> dict[str, Any]:
-    """A cell as a record keeps it."""
+    """Return a cell as a record holds it."""
     return {
         "study": cell.study,
         "variant": cell.variant,
@@ -77,26 +77,29 @@ def cell_entry(cell: Cell) -> dict[str, Any]:
 
 
 def record_path(folder: Path, cell: Cell) -> Path:
-    """Where the record of a cell is, or will be."""
+    """Return the path of a cell's record."""
     return folder / f"{cell.name}.json"
 
 
 def write(folder: Path, cell: Cell, record: Record) -> Path:
-    """Keep a record; to another name first, so that a kill leaves none that is half."""
+    """Write the record of a cell, whole or not at all, and return its path.
+
+    Raises:
+        FileError: the file cannot be written.
+        ValueError: a number is NaN or infinite.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = record_path(folder, cell)
-    partial = path.with_suffix(".partial")
     text = json.dumps(asdict(record), indent=1, sort_keys=True, allow_nan=False)
-    partial.write_text(text + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_whole(path, text + "\n")
     return path
 
 
 def read(path: Path) -> Record:
-    """A record from its file.
+    """Read a record.
 
     Raises:
-        RecordError: it is no record, or of another layout.
+        RecordError: the file is no record, or has another layout.
     """
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
@@ -109,38 +112,38 @@ def read(path: Path) -> Record:
 
 
 def read_all(folder: Path) -> list[Record]:
-    """Every record of a folder, by file name."""
+    """Read every record of a folder, in the order of the file names."""
     return [read(path) for path in sorted(folder.glob("*.json"))]
 
 
 def require_same(paths: Iterable[Path], part: str, wanted: Mapping[str, Any]) -> None:
-    """Refuse to go on from records that are not to be compared with those to come.
+    """Require that records agree with the sweep that adds to them.
 
     Args:
-        paths: of the records.
-        part: the attribute of `Record` that holds what must agree.
-        wanted: what it must say.
+        paths: files of the records.
+        part: the attribute of `Record` that must agree.
+        wanted: the values that it must hold.
 
     Raises:
-        RecordError: a record says something else; names its file, both values and the way out.
+        RecordError: a record has another value; the message names its file and both values.
     """
     for path in paths:
-        said = getattr(read(path), part)
+        values = getattr(read(path), part)
         for name, value in wanted.items():
-            if said.get(name) != value:
+            if values.get(name) != value:
                 raise RecordError(
-                    f"{path}: {part}.{name} is {said.get(name)!r}, this sweep has {value!r}; "
+                    f"{path}: {part}.{name} is {values.get(name)!r}, this sweep has {value!r}; "
                     "keep its records in another folder: --records DIR --page FILE"
                 )
 
 
 def pack(hits: NDArray[np.bool_]) -> str:
-    """Right or wrong, bit by bit, as text; `unpack` with their count gives them back."""
+    """Pack right and wrong answers as the bits of a text; `unpack` with their count undoes it."""
     return base64.b64encode(np.packbits(hits).tobytes()).decode("ascii")
 
 
 def pack_map(xy: Floats, labels: NDArray[np.int64]) -> dict[str, str]:
-    """Places (n, 2) and labels (n,) as text; `unpack_map` gives them back, to a thousandth."""
+    """Pack places (n, 2) and labels (n,) as text; `unpack_map` undoes it, to a thousandth."""
     return {
         "xy": base64.b64encode(xy.astype("<f2").tobytes()).decode("ascii"),
         "labels": base64.b64encode(labels.astype(np.uint8).tobytes()).decode("ascii"),
@@ -148,14 +151,14 @@ def pack_map(xy: Floats, labels: NDArray[np.int64]) -> dict[str, str]:
 
 
 def unpack_map(packed: Mapping[str, str]) -> tuple[Floats, NDArray[np.int64]]:
-    """Places (n, 2) and labels (n,) of a packed map."""
+    """Return places (n, 2) and labels (n,) of a packed map."""
     xy = np.frombuffer(base64.b64decode(packed["xy"]), "<f2").astype(np.float32)
     labels = np.frombuffer(base64.b64decode(packed["labels"]), np.uint8)
     return xy.reshape(-1, 2), labels.astype(np.int64)
 
 
 def unpack(text: str, count: int) -> NDArray[np.bool_]:
-    """The first ``count`` bits of a packed row.
+    """Return the first ``count`` bits of a packed row.
 
     >>> unpack(pack(np.array([True, False, True])), 3)
     array([ True, False,  True])

@@ -1,4 +1,4 @@
-"""docs/results.md from the records of a sweep: the same bytes from the same records."""
+"""The page docs/results.md, made from the records of a sweep: same records, same bytes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fsb_perception.files import write_whole
+from fsb_perception.pages.text import plain
 from fsb_perception.tasks import TASKS
 from fsb_training.experiments import markdown
 from fsb_training.experiments.estimates import accuracy, difference, metric
@@ -18,10 +20,10 @@ from fsb_training.experiments.records import Record, read_all
 
 @dataclass(frozen=True)
 class Runs:
-    """The records of a sweep beside what was planned.
+    """The records of a sweep, and its plan.
 
     Attributes:
-        records: those that are there.
+        records: the records that are there.
         planned: every cell of the plan.
     """
 
@@ -30,11 +32,11 @@ class Runs:
 
     @property
     def seeds(self) -> int:
-        """Seeds of each run."""
+        """Number of seeds of each run."""
         return len({cell.seed for cell in self.planned})
 
     def names(self, study: str, tasks: int | None = None) -> list[tuple[str, str]]:
-        """``(system, variant)`` of a study in the order of the plan."""
+        """Return ``(system, variant)`` of a study, in the order of the plan."""
         chosen = (
             (cell.system, cell.variant)
             for cell in self.planned
@@ -42,32 +44,32 @@ class Runs:
         )
         return list(dict.fromkeys(chosen))
 
-    def of(
+    def records_of(
         self, study: str, system: str, variant: str = "", tasks: Iterable[str] = ()
     ) -> list[Record]:
-        """Records of one run, a seed each, by seed; of the multi-task form if no tasks are said."""
+        """Return the records of a run by seed; without ``tasks``, those of the multi-task form."""
         wanted = tuple(tasks) or self.tasks
-        found = [
+        same = [
             record
             for record in self.records
             if (record.cell["study"], record.system, record.cell["variant"])
             == (study, system, variant)
             and record.tasks == wanted
         ]
-        return sorted(found, key=lambda record: int(record.cell["seed"]))
+        return sorted(same, key=lambda record: int(record.cell["seed"]))
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """Of the multi-task form."""
+        """Tasks of the multi-task form."""
         return max((cell.tasks for cell in self.planned), key=len)
 
 
 def results_page(runs: Runs, page: str) -> str:
-    """``page`` with each mark ``<!-- NAME -->`` replaced by the part of that name.
+    """Replace each mark ``<!-- NAME -->`` of a page by the part of that name.
 
     Args:
-        runs: of a sweep.
-        page: Markdown, with marks for `PARTS`.
+        runs: the runs of a sweep.
+        page: Markdown with marks for `PARTS`.
     """
     for name, part in PARTS.items():
         page = page.replace(f"<!-- {name} -->", part(runs))
@@ -78,33 +80,37 @@ def write_page(planned: Sequence[Cell], records: Path, page: Path) -> None:
     """Write the page of a sweep, and its pictures beside it, from the records in a folder.
 
     Args:
-        planned: every cell.
-        records: the folder.
-        page: the file to write.
+        planned: every cell of the sweep.
+        records: folder of the records.
+        page: file to write.
+
+    Raises:
+        RecordError: a record cannot be used.
+        FileError: a file cannot be written.
     """
     template = Path(__file__).with_name("results_page.md").read_text(encoding="utf-8")
     runs = Runs(read_all(records), planned)
-    page.write_text(results_page(runs, template), encoding="utf-8")
+    write_whole(page, results_page(runs, template))
     draw_maps(runs.records, page.with_name(FOLDER))
 
 
 def budget(runs: Runs) -> str:
-    """What every run was given, and how many faces there were; all must agree."""
+    """Return the number of runs that are done, and the budget of each."""
     seen = list(dict.fromkeys(_budget_text(record) for record in runs.records))
     done = f"{len(runs.records)} of {len(runs.planned)} runs are done."
     return " ".join([done, *(f"Budget: {text}." for text in seen)])
 
 
 def _budget_text(record: Record) -> str:
-    return ", ".join(f"{key} {_plain(value)}" for key, value in sorted(record.budget.items()))
+    return ", ".join(f"{key} {_with_commas(value)}" for key, value in sorted(record.budget.items()))
 
 
-def _plain(value: Any) -> str:
+def _with_commas(value: int | str) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def faces(runs: Runs) -> str:
-    """Faces of each part and data set."""
+    """Build the table of faces by part and data set."""
     if not runs.records:
         return markdown.NOT_RUN
     counts = runs.records[0].counts
@@ -114,7 +120,7 @@ def faces(runs: Runs) -> str:
 
 
 REFERENCE = "linear probing"
-"""What each system is paired with: the least that can be learned of the same feature."""
+"""The system that others are compared with: it trains least on the same feature."""
 
 _COLUMNS = {
     "balanced_accuracy": "balanced",
@@ -126,12 +132,12 @@ _COLUMNS = {
 
 
 def main_tables(runs: Runs) -> str:
-    """A table a task, a row a system, all tasks learned at once."""
+    """Build one table a task with one row a system, for all tasks learned together."""
     return "\n\n".join(f"### {_title(task)}\n\n{_task_table(runs, task)}" for task in runs.tasks)
 
 
 def _title(task: str) -> str:
-    return f"{task.replace('_', ' ')}, {len(TASKS[task].labels)} classes"
+    return f"{plain(task)}, {len(TASKS[task].labels)} classes"
 
 
 def _task_table(runs: Runs, task: str) -> str:
@@ -140,7 +146,7 @@ def _task_table(runs: Runs, task: str) -> str:
     header = ["system", "accuracy", f"points over {REFERENCE}", *names, "budget"]
     rows = []
     for system, variant in runs.names(MAIN, len(runs.tasks)):
-        records = runs.of(MAIN, system, variant)
+        records = runs.records_of(MAIN, system, variant)
         rows.append([system, *(_cells(runs, records, task, columns))])
     return markdown.table(header, rows)
 
@@ -153,7 +159,7 @@ def _cells(
         yield from [""] * (len(columns) + 2)
         return
     yield markdown.share(accuracy(records, task), runs.seeds)
-    probe = runs.of(MAIN, REFERENCE)
+    probe = runs.records_of(MAIN, REFERENCE)
     same = not probe or records[0].system == REFERENCE
     yield "" if same else markdown.points(difference(records, probe, task))
     yield from (markdown.number(metric(records, task, name).mean) for name in columns)
@@ -166,14 +172,14 @@ def _short_budget(record: Record) -> str:
 
 
 def cost_table(runs: Runs) -> str:
-    """What each system takes: parameters, memory, time."""
+    """Build the table of parameters, memory and time by system."""
     header = (
         "system", "trained", "share", "added on the robot", "memory to train, MB", "training, s",
         "1 face, ms", "8 faces, ms a face", "weights, MB", "with text tower, MB",
     )  # fmt: skip
     rows = []
     for system, variant in runs.names(MAIN, len(runs.tasks)):
-        records = runs.of(MAIN, system, variant)
+        records = runs.records_of(MAIN, system, variant)
         rows.append((system, *(_costs(records) if records else (markdown.NOT_RUN, *[""] * 8))))
     return markdown.table(header, rows)
 
@@ -182,7 +188,7 @@ def _costs(records: Sequence[Record]) -> tuple[str, ...]:
     first = records[0]
 
     def least(*path: str) -> float:
-        """Other work on the machine only ever adds."""
+        """Return the least of the seeds: other work on the machine only adds time."""
         return min(_at(record.cost, path) for record in records)
 
     sizes = first.parameters
@@ -206,28 +212,28 @@ def _at(tree: Any, path: Sequence[str]) -> float:
 
 
 def parity_table(runs: Runs) -> str:
-    """How much three tasks at once gain or lose against each alone, in points of accuracy."""
+    """Build the table of accuracy with all tasks learned together, minus that of each alone."""
     rows = []
     for system, _ in runs.names(MAIN, 1):
-        together = runs.of(MAIN, system)
+        together = runs.records_of(MAIN, system)
         row = [system]
         for task in runs.tasks:
-            alone = runs.of(MAIN, system, tasks=(task,))
+            alone = runs.records_of(MAIN, system, tasks=(task,))
             there = together and alone
             row.append(
                 markdown.points(difference(together, alone, task)) if there else markdown.NOT_RUN
             )
         rows.append(row)
-    return markdown.table(("system", *(task.replace("_", " ") for task in runs.tasks)), rows)
+    return markdown.table(("system", *(plain(task) for task in runs.tasks)), rows)
 
 
 def maps(runs: Runs) -> str:
-    """Pictures of the features, a row a task, a column a system."""
+    """Build the table of pictures of the features: one row a task, one column a system."""
     return map_table(runs.records)
 
 
 def ablation_tables(runs: Runs) -> str:
-    """A table an ablation: what each variant changes against the main run of its system."""
+    """Build one table an ablation: each variant against the main run of its system."""
     studies = dict.fromkeys(cell.study for cell in runs.planned if cell.study != MAIN)
     return "\n\n".join(f"### {study}\n\n{_ablation(runs, study)}" for study in studies)
 
@@ -235,10 +241,10 @@ def ablation_tables(runs: Runs) -> str:
 def _ablation(runs: Runs, study: str) -> str:
     header = ["variant"]
     for task in runs.tasks:
-        header += [f"{task.replace('_', ' ')}, points", "balanced"]
+        header += [f"{plain(task)}, points", "balanced"]
     rows = []
     for system, variant in runs.names(study):
-        records, usual = runs.of(study, system, variant), runs.of(MAIN, system)
+        records, usual = runs.records_of(study, system, variant), runs.records_of(MAIN, system)
         row = [f"{system}, {variant}"]
         for task in runs.tasks:
             row += _against(records, usual, task)

@@ -1,9 +1,9 @@
-"""Runs what a sweep plans and has not done yet, and keeps a record of each run.
+"""The runs of a sweep: each planned run that has no record yet is done, and its record kept.
 
     pretrain once --> towers.safetensors --> for every cell: fit, deploy, judge on TEST, record
 
-A cell whose record is there is done; one that was killed begins again. Several processes share the
-cells, each with one thread, so the weights do not depend on how many there are.
+A cell is done if its record is there; a cell that was killed begins again. Several processes share
+the cells. Each has one thread, so the weights do not depend on the number of processes.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import Any
 
 import cv2
 import torch
-from tqdm import tqdm
 
-from fsb_perception.bundles.bundle import sha256
+from fsb_perception.files import sha256_of
 from fsb_perception.inference.hardware import choose_dtype, format_name
 from fsb_perception.model import MultitaskEncoder
+from fsb_perception.progress import SILENT, Progress
 from fsb_perception.workers import end_with_parent
 from fsb_training.data.faces import Source
 from fsb_training.experiments import measure
@@ -49,21 +49,29 @@ from fsb_training.recipe import Recipe
 _log = logging.getLogger(__name__)
 
 
-def run(sweep: Sweep, cells: Sequence[Cell], folder: Path, records: Path, jobs: int) -> list[str]:
+def run(
+    sweep: Sweep,
+    cells: Sequence[Cell],
+    folder: Path,
+    records: Path,
+    jobs: int,
+    progress: Progress = SILENT,
+) -> list[str]:
     """Do every cell that has no record yet.
 
     Args:
-        sweep: what it is.
-        cells: of its plan.
-        folder: of the pretrained towers and checkpoints.
-        records: where the records are kept.
-        jobs: processes that share the cells.
+        sweep: the sweep.
+        cells: cells of its plan.
+        folder: folder of the pretrained towers and checkpoints.
+        records: folder of the records.
+        jobs: number of processes that share the cells.
+        progress: shows pictures in which faces are detected, steps of pretraining, and cells.
 
     Returns:
-        What went wrong, a line each cell; the others were done all the same.
+        One line for each cell that failed; the other cells are done all the same.
 
     Raises:
-        RecordError: records that are there are of another budget, or of other pretrained towers.
+        RecordError: an earlier record has another budget, or other pretrained towers.
     """
     todo = [cell for cell in cells if not record_path(records, cell).is_file()]
     done = [record_path(records, cell) for cell in cells if cell not in todo]
@@ -71,36 +79,37 @@ def run(sweep: Sweep, cells: Sequence[Cell], folder: Path, records: Path, jobs: 
     require_same(done, "budget", _common_budget(sweep))
     if not todo:
         return []
-    towers = pretrained(sweep.pretraining, parts_of(sweep)[PRETRAIN], folder / PRETRAIN)
-    require_same(done, "origin", {"towers": sha256(towers)})
+    sources = parts_of(sweep, progress)[PRETRAIN]
+    towers = pretrained(sweep.pretraining, sources, folder / PRETRAIN, progress)
+    require_same(done, "origin", {"towers": sha256_of(towers)})
     failures = []
     with ProcessPoolExecutor(jobs, get_context("spawn"), begin_worker) as pool:
         runs = {pool.submit(_do, sweep, cell, towers, folder, records): cell for cell in todo}
-        for future in tqdm(as_completed(runs), "runs", len(runs), unit="run"):
+        for future in progress.track("runs", as_completed(runs), len(runs)):
             if error := future.exception():
                 failures.append(f"{runs[future].name}: {error}")
-                tqdm.write(failures[-1])
+                _log.error(failures[-1])
     return failures
 
 
 @cache
-def parts_of(sweep: Sweep) -> Partition:
-    """The faces of a sweep; of ADAPT so many as it has a budget for."""
+def parts_of(sweep: Sweep, progress: Progress = SILENT) -> Partition:
+    """Return the faces of a sweep by part; ADAPT is cut to the budget."""
     data = sweep.pretraining.data
-    parts = partition(data, sorted(data.shares), sweep.options.shares)
+    parts = partition(data, sorted(data.shares), sweep.options.shares, progress)
     return parts | {ADAPT: first(parts[ADAPT], sweep.options.faces)}
 
 
 def begin_worker() -> None:
-    """Make ready a process that shares the work; it ends with the one that began it, however."""
+    """Prepare a worker process; it ends with the process that started it, however that ends."""
     end_with_parent()
     _quiet()
 
 
 def _quiet() -> None:
-    """One thread a process: sums, and so weights, are the same however many share the work."""
+    """Use one thread, so that sums, and so weights, do not depend on the number of processes."""
     torch.set_num_threads(1)
-    cv2.setNumThreads(1)  # a fork after its threads have begun may hang
+    cv2.setNumThreads(1)  # a fork after OpenCV has started threads may hang
     logging.getLogger("fsb_training").setLevel(logging.WARNING)
 
 
@@ -112,10 +121,10 @@ def record_of(sweep: Sweep, cell: Cell, towers: Path, folder: Path) -> Record:
     """Train a cell from its beginning, and judge it.
 
     Args:
-        sweep: what it is part of.
-        cell: which.
-        towers: pretrained weights.
-        folder: of the checkpoint, while it lasts.
+        sweep: the sweep.
+        cell: one of its cells.
+        towers: file of the pretrained weights.
+        folder: folder of the checkpoint, which is removed after the training.
     """
     parts = parts_of(sweep)
     sources = _labelled(parts[ADAPT], cell)
@@ -131,7 +140,7 @@ def record_of(sweep: Sweep, cell: Cell, towers: Path, folder: Path) -> Record:
     return Record(
         cell=cell_entry(cell),
         budget=_budget(sweep, recipe),
-        origin={"towers": sha256(towers), "recipe": _recipe_text(recipe)},
+        origin={"towers": sha256_of(towers), "recipe": _recipe_text(recipe)},
         parameters={"total": size_of.total, "trained": size_of.trained, "added": size_of.added},
         cost={
             "training_seconds": round(seconds, 1),
@@ -150,17 +159,17 @@ def _maps(
     sweep: Sweep, cell: Cell, encoder: MultitaskEncoder, recipe: Recipe
 ) -> dict[str, dict[str, str]]:
     sources = _labelled(parts_of(sweep)[TEST], cell)
-    made = measure.feature_maps_of(encoder, recipe, sources, sweep.options.map_faces)
-    return {each.task: pack_map(each.xy, each.labels) for each in made}
+    maps = measure.feature_maps_of(encoder, recipe, sources, sweep.options.map_faces)
+    return {item.task: pack_map(item.xy, item.labels) for item in maps}
 
 
 def _labelled(sources: Sequence[Source], cell: Cell) -> list[Source]:
-    """The sources that know any of the cell's tasks."""
+    """Return the sources that have labels of a task of the cell."""
     return [s for s in sources if set(s.faces.labels) & set(cell.tasks)]
 
 
 def _common_budget(sweep: Sweep) -> dict[str, int]:
-    """What every run of a sweep is given."""
+    """Return the budget that all runs of a sweep share."""
     options = sweep.options
     return {"faces": options.faces, "visits": options.visits, "rank": options.rank}
 
@@ -175,5 +184,5 @@ def _budget(sweep: Sweep, recipe: Recipe) -> dict[str, Any]:
 
 
 def _recipe_text(recipe: Recipe) -> str:
-    """The recipe without the folders of this machine."""
+    """Return the recipe as JSON, without the folders of this machine."""
     return recipe.model_dump_json(exclude={"data": {"root", "cache"}, "weights": True})

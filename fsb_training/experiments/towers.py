@@ -1,4 +1,4 @@
-"""The nano vision-language model: trained once, kept as a file that any recipe can begin with."""
+"""The nano vision-language model: trained once, in a file that any recipe can start from."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from safetensors.torch import save
 
 from fsb_perception.files import write_whole
+from fsb_perception.progress import SILENT, Progress
 from fsb_training.data.faces import Source
 from fsb_training.learning import trainer
 from fsb_training.recipe import Recipe
@@ -16,20 +17,27 @@ TOWERS = "towers.safetensors"
 """Both pretrained towers, under open_clip's names."""
 
 
-def pretrained(recipe: Recipe, sources: Sequence[Source], run: Path) -> Path:
-    """The file of both pretrained towers; they are trained if it is not there, from where ``run``
-    stands.
+def pretrained(
+    recipe: Recipe, sources: Sequence[Source], run: Path, progress: Progress = SILENT
+) -> Path:
+    """Return the file of both pretrained towers.
+
+    If there is no such file, the towers are trained, from the run's checkpoint if it has one.
 
     Args:
-        recipe: with the objective captions.
+        recipe: a recipe with the objective "captions".
         sources: pictures to learn from.
-        run: folder of the run; the towers lie in it.
+        run: folder of the run and of the file.
+        progress: shows the steps of training.
+
+    Raises:
+        FsbError: training fails, or the file cannot be written.
     """
     path = run / TOWERS
     if path.is_file():
         return path
     state = trainer.begin(recipe, run, "cpu")
-    trainer.fit(recipe, run, sources, [], "cpu", state=state)
+    trainer.fit(recipe, run, sources, [], "cpu", state=state, progress=progress)
     averaged = state.average.module  # a CaptionLearner
     towers = {"visual.trunk": averaged.image_tower, "text": averaged.text_tower}
     tensors = {

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import pytest
-
-from fsb_perception.options import OptionError
 from fsb_training.experiments.plan import MAIN, cells
 from fsb_training.systems import SYSTEMS
 
@@ -23,10 +20,3 @@ def test_every_run_once_and_the_main_study_first() -> None:
     assert [cell.seed for cell in plan[: len(SYSTEMS) * 2]] == [0] * len(SYSTEMS) + [1] * len(
         SYSTEMS
     )
-
-
-@pytest.mark.parametrize("where", ["systems", "single", "ablated"])
-def test_unknown_systems_are_refused(where: str) -> None:
-    said = {"systems": ["LoRA"], "single": [], "ablated": []} | {where: ["LoRa"]}
-    with pytest.raises(OptionError, match="unknown 'LoRa'; known are zero-shot"):
-        list(cells(tasks=TASKS, seeds=[0], **said))

@@ -18,7 +18,7 @@ from fsb_training.cli import app
 from fsb_training.experiments.options import PARTS, SHIPPED, Sweep
 from fsb_training.experiments.partition import first, partition
 from fsb_training.experiments.plan import MAIN
-from fsb_training.experiments.records import read_all
+from fsb_training.experiments.records import RecordError, read_all
 from fsb_training.experiments.sweep import parts_of
 from fsb_training.learning.captions.learner import CaptionBatches, CaptionLearner
 from fsb_training.recipe import load_recipe
@@ -56,8 +56,8 @@ def plan(root: Path) -> Path:
     folder = root.parent / "sweep"
     folder.mkdir()
     for name, base in (("clip", "nano-clip"), ("adapt", "nano-adapt")):
-        said = {"extends": base, "optimiser": STEPS}
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(said))
+        recipe = {"extends": base, "optimiser": STEPS}
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(recipe))
     (folder / "sweep.yaml").write_text(yaml.safe_dump(SWEEP))
     return folder / "sweep.yaml"
 
@@ -125,7 +125,7 @@ def test_records_of_another_budget_are_not_gone_on_from(done: Path, root: Path, 
     longer.write_text(yaml.safe_dump(SWEEP | {"visits": 2}))
     command = ["sweep", str(longer), "--records", str(done), "--run", str(done / "run")]
     result = CliRunner().invoke(app, [*command, "--page", str(done / "longer.md")])
-    assert isinstance(result.exception, OptionError)
+    assert isinstance(result.exception, RecordError)
     assert "budget.visits is 1, this sweep has 2" in str(result.exception)
     assert not (done / "longer.md").exists()
 
@@ -197,7 +197,9 @@ def test_a_budget_keeps_the_data_sets_shares(root: Path, plan: Path) -> None:
         ({"settings": {"LoRa": {}}}, "unknown system 'LoRa'"),
         ({"rank": 0}, "greater than or equal to 1"),
         ({"colour": "red"}, "colour"),
-        ({"systems": ["LoRa"]}, "unknown 'LoRa'"),
+        ({"systems": ["LoRa"]}, "unknown system 'LoRa'"),
+        ({"single": ["LoRa"]}, "single.*unknown system 'LoRa'"),
+        ({"ablated": ["LoRa"]}, "ablated.*unknown system 'LoRa'. Did you mean 'LoRA'"),
     ],
 )
 def test_a_sweep_that_cannot_be_is_refused(change: dict, why: str, plan: Path) -> None:
@@ -213,7 +215,7 @@ def test_what_is_no_sweep_is_named(text: str, tmp_path: Path) -> None:
     path.write_text(text)
     with pytest.raises(OptionError, match=r"sweep\.yaml"):
         _ = Sweep(path).options
-    with pytest.raises(OptionError, match="cannot read the sweep"):
+    with pytest.raises(OptionError, match="cannot use the sweep"):
         _ = Sweep(tmp_path / "absent.yaml").options
 
 
@@ -225,8 +227,8 @@ def test_caption_batches_are_the_same_at_every_call_and_true(root: Path, plan: P
     for name, rows in one.targets.items():
         assert torch.equal(rows, again.targets[name])
     assert not torch.equal(one.targets["tokens"], other.targets["tokens"])
-    said, facts = one.targets["mentioned"], one.targets["facts"]
-    assert ((said == -1) | (said == facts)).all()
+    mentioned, facts = one.targets["mentioned"], one.targets["facts"]
+    assert ((mentioned == -1) | (mentioned == facts)).all()
     grey = (one.pixels.float().std(dim=1).amax((1, 2)) < 1).numpy()
     assert np.array_equal(facts[:, 5].numpy() == 1, grey)
 
