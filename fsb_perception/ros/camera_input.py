@@ -1,14 +1,15 @@
-"""One camera's subscriptions: images in whatever quality its publishers offer, and calibration."""
+"""The subscriptions of one camera: its images, in the quality that is offered, and calibration."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.subscription import Subscription
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from fsb_perception.node_config import NodeConfig
@@ -21,70 +22,79 @@ from fsb_perception.ros.qos import (
     wants_reliable,
 )
 
+ImageMessage: TypeAlias = Image | CompressedImage
+
 _PUBLISHERS_KEPT = 16
 
 
 class CameraInput:
-    """Puts each image message of a camera into its mailbox, undecoded.
+    """Subscriptions that put each image message of a camera into its mailbox, undecoded.
 
     Args:
         node: that subscribes.
-        camera: name of the camera; empty for the only one.
-        config: says which topic, and how reliably.
-        mailboxes: where images go.
+        camera: name of the camera; empty for a single one.
+        config: names the topic and its reliability.
+        mailboxes: where image messages go.
 
     Attributes:
-        received: images sent to this topic since the node was activated, as far as the
-            publishers' counts tell.
-        last_arrival: of an image, in seconds of the steady clock; when it was opened, before one.
-        mismatch: what keeps a publisher from being heard; empty if nothing does.
+        topic: full name of the topic of images.
+        reliable: the subscription is reliable; otherwise best effort.
+        received: images sent to the topic, as far as the publishers' counts tell.
+        last_arrival: of an image, in seconds of the steady clock; before the first one, the time
+            of the subscription.
+        mismatch: why the images of a publisher cannot come; empty if none is known.
         camera_info: newest calibration, if any came.
     """
 
     def __init__(
-        self, node: Node, camera: str, config: NodeConfig, mailboxes: Mailboxes[Any]
+        self, node: Node, camera: str, config: NodeConfig, mailboxes: Mailboxes[ImageMessage]
     ) -> None:
         self._node, self._camera, self._config, self._mailboxes = node, camera, config, mailboxes
         compressed = config.image_transport == "compressed"
-        self._type: type[Any] = CompressedImage if compressed else Image
+        self._type: type[ImageMessage] = CompressedImage if compressed else Image
         self.topic = node.resolve_topic_name(
-            _topic(camera, "image/compressed" if compressed else "image")
+            camera_topic(camera, "image/compressed" if compressed else "image")
         )
         self._images: Subscription | None = None
         self._infos: Subscription | None = None
-        self._heard: dict[str, int] = {}  # newest image of each publisher, by its own count
+        self._last_numbers: dict[str, int] = {}  # sequence number of the newest image, by publisher
         self.reliable = False
         self.received = 0
         self.last_arrival = time.monotonic()
         self.mismatch = ""
         self.camera_info: CameraInfo | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """True while it is subscribed."""
+        return self._images is not None
+
+    @property
+    def publishers(self) -> list[TopicEndpointInfo]:
+        """Publishers of the topic of images."""
+        return list(self._node.get_publishers_info_by_topic(self.topic))
+
     def open(self) -> None:
-        """Subscribe, unless it does; `follow_publishers` then follows who comes and changes."""
+        """Subscribe, unless that is done already."""
         if self.is_open:
             return
         self.last_arrival = time.monotonic()
-        self._subscribe(wants_reliable(self._config.image_reliability, self._publishers()))
+        self._subscribe(self._wants_reliable())
         self._infos = self._node.create_subscription(
-            CameraInfo, _topic(self._camera, "camera_info"), self._keep_info, CAMERA_INFO_QOS
+            CameraInfo, camera_topic(self._camera, "camera_info"), self._keep_info, CAMERA_INFO_QOS
         )
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it listens."""
-        return self._images is not None
-
     def close(self) -> None:
-        """Stop listening."""
+        """Unsubscribe."""
         for subscription in (self._images, self._infos):
             if subscription is not None:
                 self._node.destroy_subscription(subscription)
         self._images = self._infos = None
-        self._heard.clear()
+        self._last_numbers.clear()
 
     def follow_publishers(self) -> None:
-        """Subscribe anew where the publishers now offer something else; call it now and then."""
-        reliable = wants_reliable(self._config.image_reliability, self._publishers())
+        """Subscribe again if the publishers now offer another reliability; call it regularly."""
+        reliable = self._wants_reliable()
         if self._images is not None and reliable != self.reliable:
             self._node.destroy_subscription(self._images)
             self._subscribe(reliable)
@@ -92,26 +102,21 @@ class CameraInput:
                 f"{self.topic}: the subscription is {reliability_name(reliable)} from now on"
             )
 
-    @property
-    def publishers(self) -> int:
-        """How many publishers the topic has."""
-        return len(self._publishers())
-
-    def _publishers(self) -> list[Any]:
-        return list(self._node.get_publishers_info_by_topic(self.topic))
+    def _wants_reliable(self) -> bool:
+        return wants_reliable(self._config.image_reliability, self.publishers)
 
     def _subscribe(self, reliable: bool) -> None:
         self.reliable, self.mismatch = reliable, ""
-        handler: Callable[[Any], None] = self._on_mismatch
+        on_mismatch: Callable[[Any], None] = self._on_mismatch
         self._images = self._node.create_subscription(
             self._type,
             self.topic,
             self._receive,
             keep_last(1, reliable=reliable),
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=handler),
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=on_mismatch),
         )
 
-    def _receive(self, message: Any, info: Any) -> None:
+    def _receive(self, message: ImageMessage, info: Mapping[str, Any]) -> None:
         missed = self._missed(info)
         self.received += 1 + missed
         self._mailboxes.add_replaced(self._camera, missed)
@@ -120,19 +125,19 @@ class CameraInput:
         self._mailboxes.put(WaitingFrame(self._camera, message, self.last_arrival))
 
     def _missed(self, info: Mapping[str, Any]) -> int:
-        """Images of this publisher since the last one heard: lost on the way, or overwritten.
+        """Count the images of a publisher since its last one: lost on the way, or overwritten.
 
-        With a queue of one, the middleware drops in silence what the executor does not fetch in
-        time; only the publisher's own count tells.
+        With a queue of one, the middleware silently drops each image that the executor does not
+        take in time. Only the publisher's sequence numbers show that.
         """
         number = info.get("publication_sequence_number")
         if number is None:
-            return 0  # this middleware does not say
+            return 0  # this middleware has no sequence numbers
         publisher = str(info.get("publisher_gid"))
-        last = self._heard.get(publisher, number - 1)
-        if len(self._heard) >= _PUBLISHERS_KEPT and publisher not in self._heard:
-            self._heard.clear()
-        self._heard[publisher] = number
+        last = self._last_numbers.get(publisher, number - 1)
+        if len(self._last_numbers) >= _PUBLISHERS_KEPT and publisher not in self._last_numbers:
+            self._last_numbers.clear()
+        self._last_numbers[publisher] = number
         return max(number - last - 1, 0)
 
     def _keep_info(self, message: CameraInfo) -> None:
@@ -140,12 +145,13 @@ class CameraInput:
 
     def _on_mismatch(self, event: Any) -> None:
         if self._config.image_reliability == "auto":
-            return  # `follow_publishers` changes over within a second, and says so
+            return  # `follow_publishers` changes the subscription within a second, and logs that
         self.mismatch = mismatch_text(
-            self.topic, self.reliable, event.last_policy_kind, self._publishers()
+            self.topic, self.reliable, event.last_policy_kind, self.publishers
         )
         self._node.get_logger().error(self.mismatch)
 
 
-def _topic(camera: str, name: str) -> str:
+def camera_topic(camera: str, name: str) -> str:
+    """Return the topic of a camera, relative to the node's namespace; a single one has no name."""
     return f"{camera}/{name}" if camera else name

@@ -1,14 +1,14 @@
-"""What the node says of its own health on ``/diagnostics``."""
+"""The health of the node, as a `DiagnosticArray` on ``/diagnostics`` once a second."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import psutil
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from fsb_perception.ros.camera_input import CameraInput
@@ -20,14 +20,14 @@ PERIOD = 1.0  # s
 
 @dataclass(frozen=True)
 class Health:
-    """One camera's state.
+    """The state of one camera.
 
     Attributes:
         source: its subscriptions.
-        counts: what became of its frames.
-        dropped: frames that were not answered.
+        counts: counts and times of its frames.
+        dropped: frames without an answer.
         rate: answers a second over the last period.
-        bad: frames in the last period that were no pictures, or that failed.
+        bad: frames of the last period that could not be decoded or processed.
     """
 
     source: CameraInput
@@ -38,16 +38,16 @@ class Health:
 
 
 def report(
-    name: str, stamp: Any, cameras: Mapping[str, Health], facts: Mapping[str, str], stale: float
+    name: str, stamp: Time, cameras: Mapping[str, Health], facts: Mapping[str, str], stale: float
 ) -> DiagnosticArray:
-    """The message for an active node.
+    """Return the message of an active node, with one status a camera.
 
     Args:
         name: of the node.
-        stamp: now.
-        cameras: by name.
-        facts: bundle, device and what else holds for all cameras.
-        stale: seconds without an image after which a camera is warned about.
+        stamp: time of the report.
+        cameras: their state by name.
+        facts: values that are the same for all cameras, such as bundle and device.
+        stale: seconds without an image after which the status is a warning.
     """
     message = DiagnosticArray()
     message.header.stamp = stamp
@@ -56,29 +56,31 @@ def report(
         level, text = judge(health, stale)
         values = {**common, **_values(health)}
         title = f"{name}: {camera}" if camera else name
-        message.status.append(status(level, title, text, values))
+        message.status.append(_status(level, title, text, values))
     return message
 
 
-def inactive(name: str, stamp: Any, failure: str) -> DiagnosticArray:
-    """The message for a node that does not process images: idling must not go unnoticed.
+def inactive(name: str, stamp: Time, failure: str) -> DiagnosticArray:
+    """Return the message of a node that processes no images, so that users notice it.
 
     Args:
         name: of the node.
-        stamp: now.
-        failure: why it could not be configured; empty if nobody tried, or it could.
+        stamp: time of the report.
+        failure: why the last configuration failed; empty if it did not.
     """
-    level = DiagnosticStatus.ERROR if failure else DiagnosticStatus.WARN
-    why = "inactive: configure and activate the node to get attributes"
-    text = f"cannot configure: {failure}" if failure else why
+    if failure:
+        level, text = DiagnosticStatus.ERROR, f"cannot configure: {failure}"
+    else:
+        level = DiagnosticStatus.WARN
+        text = "inactive: configure and activate the node to get attributes"
     message = DiagnosticArray()
     message.header.stamp = stamp
-    message.status.append(status(level, name, text, {}))
+    message.status.append(_status(level, name, text, {}))
     return message
 
 
 def judge(health: Health, stale: float) -> tuple[bytes, str]:
-    """Level and text of one camera's state."""
+    """Return level and text of the status of a camera; see `report` for ``stale``."""
     source = health.source
     if not source.is_open:
         return DiagnosticStatus.OK, "disabled: call ~/enable with true to get attributes"
@@ -86,9 +88,9 @@ def judge(health: Health, stale: float) -> tuple[bytes, str]:
     if source.mismatch:
         return DiagnosticStatus.ERROR, source.mismatch
     if silence > stale:
-        publishers = source.publishers
-        why = f"{publishers} publisher(s)" if publishers else "nobody publishes it"
-        return DiagnosticStatus.WARN, f"no images for {silence:.0f} s on {source.topic}: {why}"
+        count = len(source.publishers)
+        reason = f"{count} publisher(s)" if count else "it has no publisher"
+        return DiagnosticStatus.WARN, f"no images for {silence:.0f} s on {source.topic}: {reason}"
     if health.bad:
         level = DiagnosticStatus.WARN if health.rate else DiagnosticStatus.ERROR
         return level, f"{health.bad} frames in the last second could not be used; see the log"
@@ -118,7 +120,6 @@ def _percentile(seconds: Iterable[float], share: float) -> str:
     return f"{1000 * np.percentile(known, share):.1f}" if known else "nan"
 
 
-def status(level: bytes, name: str, text: str, values: Mapping[str, str]) -> DiagnosticStatus:
-    """One entry of the message."""
+def _status(level: bytes, name: str, text: str, values: Mapping[str, str]) -> DiagnosticStatus:
     pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
     return DiagnosticStatus(level=level, name=name, message=text, values=pairs)

@@ -1,6 +1,6 @@
-"""What ROS 2 programs need in their environment, so that they run from a clean shell.
+"""Environment variables of ROS 2 programs, so that they run from a clean shell.
 
-Nothing here imports ROS: the variables must stand before it is loaded.
+This module imports no ROS: it sets variables that ROS reads while it is loaded.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ from pathlib import Path
 
 from fsb_perception import ament
 
-# Fast DDS of Kilted and later reads the first name, that of Jazzy and before the second; where
-# both are set, the later one warns.
+# Fast DDS of Kilted and later reads the first variable, that of Jazzy and before the second one.
+# If both are set, the newer one logs a warning.
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-SEGMENT_MIB = 16  # of the profile, for each process
+SEGMENT_MIB = 16  # shared memory of each process, as in the profile
 SHARED_MEMORY = "/dev/shm"  # noqa: S108
 
-_KILTED_RCLPY = 9  # its major version
+_KILTED_RCLPY = 9  # major version of rclpy in Kilted
 _PROFILE = Path("config", "fastdds.xml")
 _BOOTSTRAP_MARK = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
 _MESSAGE_LIBRARY = f"lib{ament.PACKAGE}__rosidl_generator_c.so"
 
 
 def prepare() -> None:
-    """Let this process find our messages; call it before rclpy or a message is imported.
+    """Let this process find our messages; call it before rclpy starts.
 
-    Sets AMENT_PREFIX_PATH where it is missing. The loader reads LD_LIBRARY_PATH only when a process
-    starts: where the folder of the message libraries is not on it, the program starts anew, once.
+    It sets AMENT_PREFIX_PATH if that is missing. The dynamic loader reads LD_LIBRARY_PATH only when
+    a process starts: if the folder of the message libraries is not on it, this function replaces
+    the process by a new one with the same arguments, once.
     """
     os.environ.update(prefixes(os.environ))
     libraries = Path(sys.prefix, "lib")
@@ -40,10 +41,10 @@ def prepare() -> None:
 
 
 def prefixes(environ: Mapping[str, str], prefix: str = sys.prefix) -> dict[str, str]:
-    """AMENT_PREFIX_PATH with ``prefix`` in front, if our messages were built into it."""
+    """Return AMENT_PREFIX_PATH with ``prefix`` in front, if our messages were built into it."""
     known = ament.prefixes(environ)
     if prefix not in known and Path(prefix, "share", ament.PACKAGE, "package.xml").exists():
-        # An overlay that has the package already must stay in front: one package, one place.
+        # An overlay that has the package stays in front: there is one place for one package.
         if any(Path(path, "share", ament.PACKAGE, "package.xml").exists() for path in known):
             return {}
         known.insert(0, prefix)
@@ -51,16 +52,24 @@ def prefixes(environ: Mapping[str, str], prefix: str = sys.prefix) -> dict[str, 
 
 
 def share(relative: Path) -> Path | None:
-    """A file of the package by its path in the source tree, there or where it was installed."""
+    """Return the path of a file of this package; None if it is not there.
+
+    Args:
+        relative: path in the source tree. The file is looked for there, and where it is installed.
+    """
     paths = (folder / relative for folder in ament.own_folders())
     return next((path for path in paths if path.is_file()), None)
 
 
 def transport(environ: Mapping[str, str], processes: int) -> tuple[dict[str, str], str]:
-    """The variables of the shared-memory profile, and a note where it cannot be used.
+    """Return the variables of the shared-memory profile, and a note if it cannot be used.
 
-    The profile is left out when the user has one, or when /dev/shm lacks the room for ``processes``
-    segments: Fast DDS then refuses the segment, and its own defaults serve better.
+    There are no variables if the user has a profile, or if /dev/shm lacks room for the segments:
+    Fast DDS would refuse its segment, and the default transport works better then.
+
+    Args:
+        environ: of the program.
+        processes: number of processes that exchange images, each with one segment.
     """
     if any(environ.get(name) for name in PROFILE_VARIABLES):
         return {}, ""
@@ -81,7 +90,7 @@ def _profile_variable() -> str:
 
 
 def shared_memory_shortage(processes: int, folder: str = SHARED_MEMORY) -> str:
-    """What /dev/shm lacks for ``processes`` segments and how to mend it; empty if nothing."""
+    """Return why /dev/shm has no room for ``processes`` segments, and what to do; else empty."""
     wanted = processes * SEGMENT_MIB + 2
     try:
         state = os.statvfs(folder)
@@ -102,23 +111,28 @@ def shared_memory_shortage(processes: int, folder: str = SHARED_MEMORY) -> str:
 def children(
     environ: Mapping[str, str], python: str = sys.executable, processes: int = 3
 ) -> tuple[dict[str, str], str]:
-    """The environment of our node processes, and a note for the user, empty if all is well.
+    """Return the environment of node processes, and a note for the user, empty if all is well.
 
-    ROS_DOMAIN_ID stays as it is. Unless the user says otherwise, the processes see this machine
-    alone and are seen by it alone.
+    ROS_DOMAIN_ID stays as it is. Unless the user has set another range, the processes discover
+    only nodes of this machine, and only those discover them.
+
+    Args:
+        environ: of this process.
+        python: interpreter of the children.
+        processes: number of processes that exchange images.
     """
     child = dict(environ) | prefixes(environ)
     variables, note = transport(environ, processes)
     child |= variables
     _stay_local(child)
     if Path(python) != Path(sys.executable):
-        # The mark says that the library path was made for this interpreter; it holds for no other.
+        # The mark means that the library path was made for this interpreter, not for another one.
         child.pop(_BOOTSTRAP_MARK, None)
     return child, note
 
 
 def _stay_local(environ: MutableMapping[str, str]) -> None:
-    if environ.get("ROS_DISTRO") == "humble":  # knows only the older switch
+    if environ.get("ROS_DISTRO") == "humble":  # it has only the older variable
         environ.setdefault("ROS_LOCALHOST_ONLY", "1")
     else:
         environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")

@@ -1,39 +1,46 @@
-"""Brings each answer of the node together with the image it was made from."""
+"""Pairs of an image and the node's answer to it, matched by stamp."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from typing import TypeAlias, TypeVar
 
+from sensor_msgs.msg import Image
+
+from fsb_perception.msg import FaceAttributesArray
 from fsb_perception.ros.messages import to_nanoseconds
 
-_IMAGES_KEPT = 8  # at 30 frames a second, older than any answer still to come
+Pair: TypeAlias = tuple[Image, FaceAttributesArray]
+T = TypeVar("T")
+
+_KEPT = 8  # messages; at 30 frames a second an answer comes before its image is this old
 
 
 class Pairing:
-    """Keeps the newest images until the answer with the same stamp comes, whichever is first."""
+    """Keeps the newest images and answers until the message with the same stamp comes."""
 
     def __init__(self) -> None:
-        self._images: OrderedDict[int, Any] = OrderedDict()
-        self._answers: OrderedDict[int, Any] = OrderedDict()
+        self._images: OrderedDict[int, Image] = OrderedDict()
+        self._answers: OrderedDict[int, FaceAttributesArray] = OrderedDict()
 
-    def add_image(self, message: Any) -> tuple[Any, Any] | None:
-        """The pair (image, answer) that this image completes, if any."""
-        return self._add(message, self._images, self._answers)
-
-    def add_answer(self, message: Any) -> tuple[Any, Any] | None:
-        """The pair (image, answer) that this answer completes, if any."""
-        pair = self._add(message, self._answers, self._images)
-        return pair and (pair[1], pair[0])
-
-    @staticmethod
-    def _add(
-        message: Any, own: OrderedDict[int, Any], others: OrderedDict[int, Any]
-    ) -> tuple[Any, Any] | None:
-        stamp = to_nanoseconds(message.header.stamp)
-        if stamp in others:
-            return message, others.pop(stamp)
-        own[stamp] = message
-        if len(own) > _IMAGES_KEPT:
-            own.popitem(last=False)
+    def add_image(self, image: Image) -> Pair | None:
+        """Add an image; return the pair that it completes, if any."""
+        stamp = to_nanoseconds(image.header.stamp)
+        if (answer := self._answers.pop(stamp, None)) is not None:
+            return image, answer
+        _keep(self._images, stamp, image)
         return None
+
+    def add_answer(self, answer: FaceAttributesArray) -> Pair | None:
+        """Add an answer; return the pair that it completes, if any."""
+        stamp = to_nanoseconds(answer.header.stamp)
+        if (image := self._images.pop(stamp, None)) is not None:
+            return image, answer
+        _keep(self._answers, stamp, answer)
+        return None
+
+
+def _keep(messages: OrderedDict[int, T], stamp: int, message: T) -> None:
+    messages[stamp] = message
+    if len(messages) > _KEPT:
+        messages.popitem(last=False)

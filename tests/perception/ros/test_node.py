@@ -349,7 +349,7 @@ def test_autostart_is_a_parameter(bundle: str, autostart: bool, active: bool) ->
     with running(f"node{next(_names)}", bundle=bundle, autostart=autostart) as line:
         assert line.run(start, line.node)
         line.await_status(
-            "nobody publishes" if active else "inactive: configure", DiagnosticStatus.WARN
+            "no publisher" if active else "inactive: configure", DiagnosticStatus.WARN
         )
 
 
@@ -505,7 +505,7 @@ def test_diagnostics_tell_the_state_of_every_camera(make: Any) -> None:
     line = make(cameras=["front", "rear"], stale_after=0.5)
     line.await_status("inactive", DiagnosticStatus.WARN)
     line.activate()
-    line.await_status("nobody publishes", DiagnosticStatus.WARN, "rear")
+    line.await_status("no publisher", DiagnosticStatus.WARN, "rear")
     line.publisher("rear/image")
     line.await_status("1 publisher", DiagnosticStatus.WARN, "rear")
     begun = time.monotonic()
