@@ -1,9 +1,9 @@
-"""A recording played to the running node, one image at a time: the true node, and no drops.
+"""A recording played to the running node image by image: no image is dropped.
 
-    Frame --publish--> face_attributes --FaceAttributesArray--> of this camera and stamp? the next
+    Frame --publish--> face_attributes --FaceAttributesArray--> wait for this stamp, then the next
 
-The node is a process of its own, images and answers go through DDS as on a robot. Since it knows
-time from stamps alone, waiting for it changes none of its answers.
+The node is a process of its own; images and answers go through DDS as on a robot. It takes time
+from stamps alone, so its answers do not change when it is waited for.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fsb_perception.replay.bags.reader import Bag, Frame
 from fsb_perception.replay.bags.topics import ImageTopic
 from fsb_perception.replay.rows import Row, failed_row
 from fsb_perception.ros.launching.processes import NodeProcess
-from fsb_perception.ros.playing.node import ThroughNode, ended
+from fsb_perception.ros.playing.node import ThroughNode, end_of
 
 if TYPE_CHECKING:
     from fsb_perception.ros.playing.player import Player
@@ -29,7 +29,7 @@ _ANSWER_LIMIT = 30.0  # s for one image
 
 
 class Lockstep(ThroughNode):
-    """Has images answered by the node itself; see `fsb_perception.replay.answering.Answering`.
+    """Answers images one by one; see `fsb_perception.replay.answering.Answering`.
 
     Args, raises: see `ThroughNode`.
     """
@@ -37,9 +37,10 @@ class Lockstep(ThroughNode):
     mode: str = "lockstep"
 
     def answers(self, bag: Bag, topics: Sequence[ImageTopic]) -> Answered:
-        """Start a node, play it every image, and end it."""
+        """Start a node, play it every image, and stop it."""
         clock = Clock(bag.problems)
-        with self._played(topics, threads=1) as (player, node):  # its sums are those of offline
+        # With one thread the node sums in the same order as the offline mode.
+        with self._started(topics, threads=1) as (player, node):
             for frame in bag.frames(topics):
                 clock.see(frame.topic.camera, frame.stamp)
                 yield _answer(frame, player, node, bag.problems)
@@ -49,19 +50,19 @@ def _answer(
     frame: Frame, player: Player, node: NodeProcess, problems: Problems
 ) -> tuple[Row, Timing]:
     camera, stamp = frame.topic.camera, frame.stamp
-    where = f"{frame.topic.name} at {stamp} ns"
+    place = f"{frame.topic.name} at {stamp} ns"
     try:
-        frame.decode()  # the node would only say so in its log
+        frame.decode()  # the node would only log the error
     except ConversionError as error:
-        problems.note("image that cannot be decoded", f"{where}: {error}")
+        problems.note("image that cannot be decoded", f"{place}: {error}")
         return failed_row(camera, stamp, str(error)), Timing(camera, stamp, 0.0, 0.0)
-    begun = time.monotonic()
-    heard = player.ask(frame, _ANSWER_LIMIT)
-    waited = time.monotonic() - begun
-    if heard is None:
+    begin = time.monotonic()
+    answer = player.ask(frame, _ANSWER_LIMIT)
+    wait = time.monotonic() - begin
+    if answer is None:
         if node.status is not None:
-            raise BagError(ended(node))
-        problems.note("image without an answer", where)
-        said = f"no answer in {_ANSWER_LIMIT:g} s"
-        return failed_row(camera, stamp, said), Timing(camera, stamp, 0.0, 0.0, waited)
-    return heard.row(), Timing(camera, stamp, 0.0, float(heard.answer.process_time), waited)
+            raise BagError(end_of(node))
+        problems.note("image without an answer", place)
+        error_text = f"no answer in {_ANSWER_LIMIT:g} s"
+        return failed_row(camera, stamp, error_text), Timing(camera, stamp, 0.0, 0.0, wait)
+    return answer.row(), Timing(camera, stamp, 0.0, answer.process_time, wait)

@@ -1,10 +1,11 @@
-"""A recording played to the running node as fast as life, or faster: what it answers, and drops.
+"""A recording played to the running node at its own pace, or at a multiple of it.
 
     Frame --when it is due--> face_attributes --FaceAttributesArray--> Ledger --> answered, dropped
       /clock
 
-Nothing waits for the node here: what it does not answer is lost, as on a robot. Stamps are those of
-the recording, so its answers can still be judged; dropped images are neither right nor wrong.
+The player does not wait for the node: an image that is not answered is dropped, as on a robot. The
+answers keep the stamps of the recording, so they can be judged; dropped images are neither right
+nor wrong.
 """
 
 from __future__ import annotations
@@ -27,23 +28,23 @@ from fsb_perception.replay.rows import Row, dropped_row, failed_row
 from fsb_perception.replay.running.ledger import Ledger, Sent
 from fsb_perception.replay.running.pace import FASTEST, SLOWEST, Pace, Trial, highest_rate
 from fsb_perception.ros.launching.processes import NodeProcess
-from fsb_perception.ros.playing.node import ThroughNode, ended, played_node
+from fsb_perception.ros.playing.node import ThroughNode, end_of, started_node
 
 if TYPE_CHECKING:
     from fsb_perception.ros.playing.player import Player
 
 SEARCH = "search"
-_ANSWER_LIMIT = 10.0  # s after which an image is given up
-_TICK = 0.02  # s between two times told on /clock
+_ANSWER_LIMIT = 10.0  # s after which an image counts as dropped
+_TICK = 0.02  # s between two messages on /clock
 _TRIAL = 600  # images of one trial of a search
 
 
 class Realtime(ThroughNode):
-    """Has images answered by the node itself; see `fsb_perception.replay.answering.Answering`.
+    """Answers images when they are due; see `fsb_perception.replay.answering.Answering`.
 
     Args:
-        config: the node's parameters.
-        rate: times as fast as life, or "search" for the highest at which it keeps up.
+        config: parameters of the node.
+        rate: multiple of the recorded pace, or "search" for the highest at which the node keeps up.
 
     Raises:
         OptionError: a rate that cannot be played.
@@ -56,19 +57,19 @@ class Realtime(ThroughNode):
         self.mode = f"realtime x {self._rate:g}" if self._rate else f"realtime {SEARCH}"
 
     def answers(self, bag: Bag, topics: Sequence[ImageTopic]) -> Answered:
-        """Start a node, play it the images when they are due, and end it."""
-        rate, found = (self._rate, {}) if self._rate else self._search(bag, topics)
-        with self._played(topics, sim_time=True) as (player, node):
+        """Start a node, play it each image when that is due, and stop it."""
+        rate, search = (self._rate, {}) if self._rate else self._search(bag, topics)
+        with self._started(topics, sim_time=True) as (player, node):
             play = _Play(player, node, bag.problems, rate)
             yield from play.answers(bag, topics)
-        self.facts = {"play": {**_told(play.trial), **found}}
+        self.facts = {"play": {**_trial_facts(play.trial), **search}}
 
     def _search(self, bag: Bag, topics: Sequence[ImageTopic]) -> tuple[float, dict[str, Any]]:
-        """The rate to play at, and what led to it; with a node of its own, which then has ended."""
-        with played_node(self._config, topics, sim_time=True) as (player, node):
-            rate, trials = highest_rate(lambda r: _trial(bag, topics, player, node, r))
-        told = {"highest_rate": rate, "trials": [_told(trial) for trial in trials]}
-        return rate or SLOWEST, told
+        """Search the rate with a node of its own; return it, and the facts about the search."""
+        with started_node(self._config, topics, sim_time=True) as (player, node):
+            rate, trials = highest_rate(lambda rate: _try(bag, topics, player, node, rate))
+        facts = {"highest_rate": rate, "trials": [_trial_facts(trial) for trial in trials]}
+        return rate or SLOWEST, facts
 
 
 def _number(rate: str) -> float:
@@ -84,17 +85,17 @@ def _number(rate: str) -> float:
     return number
 
 
-def _trial(
+def _try(
     bag: Bag, topics: Sequence[ImageTopic], player: Player, node: NodeProcess, rate: float
 ) -> Trial:
-    """Play the beginning of a recording, for its count of drops alone."""
+    """Play the beginning of a recording at a rate, only to count the drops."""
     play = _Play(player, node, Problems(), rate)
-    for _ in play.answers(Bag(bag.path), topics, most=_TRIAL):
+    for _ in play.answers(Bag(bag.path), topics, limit=_TRIAL):
         pass
     return play.trial
 
 
-def _told(trial: Trial) -> dict[str, Any]:
+def _trial_facts(trial: Trial) -> dict[str, Any]:
     return {
         **asdict(trial),
         "answered": trial.published - trial.dropped,
@@ -104,62 +105,62 @@ def _told(trial: Trial) -> dict[str, Any]:
 
 
 class _Play:
-    """One playing of a recording at one rate."""
+    """One run through a recording at one rate."""
 
     def __init__(self, player: Player, node: NodeProcess, problems: Problems, rate: float) -> None:
         self._player, self._node, self._problems, self._rate = player, node, problems, rate
         self._ledger = Ledger(_ANSWER_LIMIT)
         self._published = self._dropped = 0
         self._pace = Pace(rate, time.monotonic())
-        self._lasted = 0.0
+        self._seconds = 0.0
 
-    def answers(self, bag: Bag, topics: Sequence[ImageTopic], most: int | None = None) -> Answered:
-        """What became of each image, in the order of recording."""
-        clock, begun = Clock(self._problems), time.monotonic()
-        self._pace = Pace(self._rate, begun)
-        for frame in islice(bag.frames(topics), most):
+    def answers(self, bag: Bag, topics: Sequence[ImageTopic], limit: int | None = None) -> Answered:
+        """Yield the row of each image, in the order of recording, of at most ``limit`` images."""
+        clock, begin = Clock(self._problems), time.monotonic()
+        self._pace = Pace(self._rate, begin)
+        for frame in islice(bag.frames(topics), limit):
             clock.see(frame.topic.camera, frame.stamp)
-            self._listen(self._pace.due(frame.received), frame.received)
+            self._receive_until(self._pace.due(frame.received), frame.received)
             self._publish(frame)
             yield from self._settled()
-        self._lasted = time.monotonic() - begun
-        yield from self._last_ones()
+        self._seconds = time.monotonic() - begin
+        yield from self._rest()
         if self._pace.shortened:
-            many = f"{self._pace.shortened} played as ten"
-            self._problems.note("gap of more than ten seconds", many)
+            gaps = f"{self._pace.shortened} played as ten"
+            self._problems.note("gap of more than ten seconds", gaps)
 
     @property
     def trial(self) -> Trial:
-        """What came of it."""
-        achieved = self._pace.played / self._lasted if self._pace.played else self._rate
+        """Rate, achieved rate and drops so far."""
+        achieved = self._pace.played / self._seconds if self._pace.played else self._rate
         return Trial(self._rate, min(achieved, self._rate), self._published, self._dropped)
 
     def _publish(self, frame: Frame) -> None:
         if self._node.status is not None:
-            raise BagError(ended(self._node))
+            raise BagError(end_of(self._node))
         self._player.publish(frame)
-        self._player.tell_time(frame.received)
+        self._player.publish_time(frame.received)
         self._ledger.send(frame, time.monotonic())
         self._published += 1
 
-    def _listen(self, due: float, received: int) -> None:
-        """Hear answers until an image is due, and tell the time meanwhile."""
-        self._hear(0.0)
+    def _receive_until(self, due: float, received: int) -> None:
+        """Receive answers until an image is due, and publish the time meanwhile."""
+        self._receive(0.0)
         while (left := due - time.monotonic()) > 0:
-            self._player.tell_time(received - int(left * self._rate * 1e9))
-            self._hear(min(due, time.monotonic() + _TICK))
+            self._player.publish_time(received - int(left * self._rate * 1e9))
+            self._receive(min(due, time.monotonic() + _TICK))
 
-    def _last_ones(self) -> Answered:
-        """Wait for what is still on its way; what does not come is dropped."""
+    def _rest(self) -> Answered:
+        """Wait for the last answers; images without one are dropped."""
         end = time.monotonic() + _ANSWER_LIMIT
         while len(self._ledger) and time.monotonic() < end:
-            self._hear(time.monotonic() + _TICK)
+            self._receive(time.monotonic() + _TICK)
             yield from self._settled()
         yield from self._settled(end + _ANSWER_LIMIT)
 
-    def _hear(self, until: float) -> None:
-        while heard := self._player.hear(until):
-            self._ledger.hear(heard.answer.camera, heard.stamp, heard, heard.at)
+    def _receive(self, deadline: float) -> None:
+        while answer := self._player.next_answer(deadline):
+            self._ledger.hear(answer.array.camera, answer.stamp, answer, answer.arrival)
 
     def _settled(self, now: float | None = None) -> Iterator[tuple[Row, Timing]]:
         for sent in self._ledger.settled(time.monotonic() if now is None else now):
@@ -169,14 +170,13 @@ class _Play:
 
     def _row(self, sent: Sent) -> tuple[Row, Timing]:
         camera, stamp = sent.frame.topic.camera, sent.frame.stamp
-        if (heard := sent.answer) is not None:
-            took = float(heard.answer.process_time)
-            return heard.row(), Timing(camera, stamp, 0.0, took, sent.wait)
-        nothing = Timing(camera, stamp, 0.0, 0.0)
+        if (answer := sent.answer) is not None:
+            return answer.row(), Timing(camera, stamp, 0.0, answer.process_time, sent.wait)
+        no_time = Timing(camera, stamp, 0.0, 0.0)
         try:
             sent.frame.decode()
-        except ConversionError as error:  # the node could not have answered it
-            where = f"{sent.frame.topic.name} at {stamp} ns"
-            self._problems.note("image that cannot be decoded", f"{where}: {error}")
-            return failed_row(camera, stamp, str(error)), nothing
-        return dropped_row(camera, stamp), nothing
+        except ConversionError as error:  # the node could not answer it, so it is no drop
+            place = f"{sent.frame.topic.name} at {stamp} ns"
+            self._problems.note("image that cannot be decoded", f"{place}: {error}")
+            return failed_row(camera, stamp, str(error)), no_time
+        return dropped_row(camera, stamp), no_time
