@@ -1,6 +1,6 @@
 """The nodes of the demo and of a robot's perception: one table for ``ros2 launch`` and for Python.
 
-Needs nothing but Python itself, so that launch files and tests read it at no cost.
+It imports neither ROS nor a large library, so that launch files read it fast.
 """
 
 from __future__ import annotations
@@ -11,24 +11,34 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fsb_perception.registry import UnknownNameError
+from fsb_perception.bundles import BUNDLE_HELP
+from fsb_perception.errors import FsbError
+from fsb_perception.registry import Registry, UnknownNameError
 
-DEMO_NAMESPACE = "fsb_demo"  # so that the demo's topics are nobody else's
+DEMO_NAMESPACE = "fsb_demo"  # of all topics of the demo, so that they meet no others
+
+
+class LaunchArgumentError(FsbError, ValueError):
+    """A value that a launch argument cannot take; the message names both and what to do."""
 
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One node process.
+    """A node process: its program, name, parameters and remappings.
+
+    >>> spec = NodeSpec("camera", "fsb_perception.ros.camera", parameters={"source": "0"})
+    >>> " ".join(spec.command("python"))
+    'python -m fsb_perception.ros.camera --ros-args -r __node:=camera -p source:="0"'
 
     Attributes:
-        executable: its name for ``ros2 run fsb_perception``; the module of the same line runs it.
-        module: Python module with the same ``main``, for where there is no ROS installation.
+        executable: its name for ``ros2 run fsb_perception``, and the name of the node.
+        module: Python module with the same ``main``, where there is no ROS installation.
         namespace: relative to the root; empty for the root itself.
         parameters: by dotted name; bool, int, float, str or a list of one of these.
         params_file: YAML file, read before ``parameters``; empty for none.
-        remappings: topic as the node names it, topic to use.
-        lifecycle: it is a managed node.
-        ends_all: when it ends, everything ends.
+        remappings: pairs of the node's name of a topic and the topic to use.
+        lifecycle: the node is a lifecycle node.
+        ends_all: when this node ends, all others end too.
     """
 
     executable: str
@@ -42,7 +52,7 @@ class NodeSpec:
 
     @property
     def name(self) -> str:
-        """Name of the node: that of its executable."""
+        """Name of the node, that of its executable."""
         return self.executable
 
     @property
@@ -51,7 +61,7 @@ class NodeSpec:
         return "/".join(["", *filter(None, (self.namespace.strip("/"), self.name))])
 
     def command(self, python: str = sys.executable) -> list[str]:
-        """The command line that starts this node, as ``ros2 launch`` would."""
+        """Return the command line that starts this node as ``ros2 launch`` would."""
         words = [python, "-m", self.module, "--ros-args", "-r", f"__node:={self.name}"]
         if self.namespace:
             words += ["-r", f"__ns:=/{self.namespace.strip('/')}"]
@@ -60,7 +70,7 @@ class NodeSpec:
         if self.params_file:
             words += ["--params-file", self.params_file]
         for name, value in self.parameters.items():
-            # JSON is the YAML in which the text "0" stays a text.
+            # ROS reads YAML. JSON is YAML that keeps the quotes of the string "0".
             words += ["-p", f"{name}:={json.dumps(value)}"]
         return words
 
@@ -76,16 +86,22 @@ class Argument:
 
 @dataclass(frozen=True)
 class Graph:
-    """A set of nodes that start together, made from arguments."""
+    """Nodes that start together.
+
+    Attributes:
+        arguments: of its launch file.
+        make: returns the nodes for the values of all arguments.
+    """
 
     arguments: tuple[Argument, ...]
     make: Callable[[Mapping[str, str]], tuple[NodeSpec, ...]]
 
     def nodes(self, **values: str) -> tuple[NodeSpec, ...]:
-        """The nodes for these arguments; the others keep their default.
+        """Return the nodes for these values of arguments; the others keep their default.
 
         Raises:
             UnknownNameError: an argument that this graph does not have.
+            LaunchArgumentError: a value that an argument cannot take.
         """
         defaults = {argument.name: argument.default for argument in self.arguments}
         for name in values:
@@ -109,14 +125,14 @@ def _demo(values: Mapping[str, str]) -> tuple[NodeSpec, ...]:
         ends_all=True,
     )
     nodes = (camera, _face_attributes(values, namespace=DEMO_NAMESPACE))
-    return (*nodes, viewer) if _is_true(values["view"]) else nodes
+    return (*nodes, viewer) if _is_true("view", values["view"]) else nodes
 
 
 def _perception(values: Mapping[str, str]) -> tuple[NodeSpec, ...]:
     cameras = [name.strip() for name in values["cameras"].split(",") if name.strip()]
     image = values["image"]
     if cameras and image != "image":
-        raise ValueError(
+        raise LaunchArgumentError(
             f"got cameras {values['cameras']!r} and image {image!r}: several cameras publish on "
             "<name>/image; leave one of the two arguments out"
         )
@@ -139,48 +155,55 @@ def _perception(values: Mapping[str, str]) -> tuple[NodeSpec, ...]:
 def _face_attributes(
     values: Mapping[str, str], parameters: Mapping[str, Any] | None = None, **others: Any
 ) -> NodeSpec:
-    """The node itself; an argument that is left empty leaves the parameter to the YAML file."""
-    asked = {"bundle": values["bundle"], "engine.device": values["device"]}
+    """Return the node itself; an empty argument leaves its parameter to the YAML file."""
+    given = {"bundle": values["bundle"], "engine.device": values["device"]}
     return NodeSpec(
         "face_attributes",
         "fsb_perception.ros.node",
         lifecycle=True,
-        parameters={name: value for name, value in asked.items() if value} | dict(parameters or {}),
+        parameters={name: value for name, value in given.items() if value} | dict(parameters or {}),
         **others,
     )
 
 
-def _is_true(text: str) -> bool:
+def _is_true(name: str, text: str) -> bool:
     if text.lower() not in {"true", "false", "1", "0", "yes", "no"}:
-        raise ValueError(f"view: got {text!r}, must be true or false")
+        raise LaunchArgumentError(f"{name}: got {text!r}, must be true or false")
     return text.lower() in {"true", "1", "yes"}
 
 
-_BUNDLE = Argument("bundle", "", "weight bundle: a name, a folder, or OWNER/NAME of a pulled one")
+_BUNDLE = Argument("bundle", "", BUNDLE_HELP)
 _DEVICE = Argument("device", "", "where the encoder runs: auto, cuda or cpu")
 
-GRAPHS: Mapping[str, Graph] = {
-    "demo": Graph(
-        (
-            Argument("source", "sample", "sample, webcam, a number, a device, a file or a folder"),
-            _BUNDLE,
-            _DEVICE,
-            Argument("view", "true", "open a window with the annotated picture"),
-        ),
-        _demo,
-    ),
-    "perception": Graph(
-        (
-            Argument("namespace", "", "namespace of the node"),
-            Argument("image", "image", "topic of the camera's images; /compressed is added"),
-            Argument("camera_info", "camera_info", "topic of the camera's calibration"),
-            Argument("cameras", "", "several cameras: their names, with commas; then no `image`"),
-            Argument(
-                "params_file", "", "YAML file of parameters; config/perception.yaml lists all"
+GRAPHS: Mapping[str, Graph] = Registry(
+    "graph",
+    {
+        "demo": Graph(
+            (
+                Argument(
+                    "source", "sample", "sample, webcam, a number, a device, a file or a folder"
+                ),
+                _BUNDLE,
+                _DEVICE,
+                Argument("view", "true", "open a window with the annotated picture"),
             ),
-            _BUNDLE,
-            _DEVICE,
+            _demo,
         ),
-        _perception,
-    ),
-}
+        "perception": Graph(
+            (
+                Argument("namespace", "", "namespace of the node"),
+                Argument("image", "image", "topic of the camera's images; /compressed is added"),
+                Argument("camera_info", "camera_info", "topic of the camera's calibration"),
+                Argument(
+                    "cameras", "", "names of several cameras, with commas, in place of `image`"
+                ),
+                Argument(
+                    "params_file", "", "YAML file of parameters; config/perception.yaml lists all"
+                ),
+                _BUNDLE,
+                _DEVICE,
+            ),
+            _perception,
+        ),
+    },
+)

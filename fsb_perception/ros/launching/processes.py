@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
 
 from fsb_perception.ros.launching.graph import NodeSpec
 
 _LINES_KEPT = 200
 
-# What is sent to a process that should end, and how long it may take, in seconds.
+# The signals that end a process, and the seconds that each one is given.
 _ENDINGS = ((signal.SIGINT, 6.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0))
 
 
 class NodeProcess:
-    """One running node and the newest lines of its log.
+    """A running node and the newest lines of its log.
 
     Args:
-        spec: what to start.
+        spec: of the node.
         environ: the whole environment of the process.
     """
 
     def __init__(self, spec: NodeSpec, environ: Mapping[str, str]) -> None:
         self.spec = spec
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
-        # In a session of its own, Ctrl-C reaches the parent alone, which ends it in good order.
+        # In a session of its own, it gets no Ctrl-C: the parent does, and stops it in good order.
         self._process = subprocess.Popen(
             [*_tied_to_parent(), *spec.command()],
             env=dict(environ),
@@ -52,7 +52,7 @@ class NodeProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Process id."""
         return self._process.pid
 
     @property
@@ -61,9 +61,9 @@ class NodeProcess:
         return self._process.poll()
 
     def last_lines(self, count: int) -> list[str]:
-        """The newest lines it wrote, oldest first."""
+        """Return the newest lines of its output, at most ``count``, the oldest first."""
         if self.status is not None:
-            self._reader.join(timeout=1.0)  # the last words often come with the end
+            self._reader.join(timeout=1.0)  # the last lines often come with the end
         return [line for line in list(self._lines) if line][-count:]
 
     def send(self, number: signal.Signals) -> None:
@@ -72,7 +72,7 @@ class NodeProcess:
             self._process.send_signal(number)
 
     def wait_until(self, deadline: float) -> bool:
-        """Whether it ended before the time ``deadline`` of the monotonic clock."""
+        """Return whether it ended before ``deadline``, in seconds of the monotonic clock."""
         try:
             self._process.wait(max(deadline - time.monotonic(), 0.0))
         except subprocess.TimeoutExpired:
@@ -80,14 +80,14 @@ class NodeProcess:
         return True
 
     def close(self) -> None:
-        """Let go of its log, after it ended."""
+        """Close its log after it has ended."""
         self._reader.join(timeout=1.0)
         assert self._process.stdout is not None
         self._process.stdout.close()
 
 
 class NodeProcesses:
-    """Several nodes, started together and, whatever happens, ended together.
+    """Several nodes that start together and always end together.
 
     >>> with NodeProcesses(graph.nodes(), environ) as processes:      # doctest: +SKIP
     ...     processes.ended()
@@ -119,20 +119,16 @@ class NodeProcesses:
         return next(process for process in self._running if process.spec.name == name)
 
     def ended(self) -> list[NodeProcess]:
-        """Those that are no longer running."""
+        """Return the processes that no longer run."""
         return [process for process in self._running if process.status is not None]
 
     def stop(self) -> None:
-        """End them all: asked first, then told, then killed; at most some twelve seconds.
+        """End all processes by SIGINT, then SIGTERM, then SIGKILL, within about twelve seconds.
 
-        Ctrl-C is not heard meanwhile: half a clean-up is none.
+        Ctrl-C is ignored meanwhile, so that it cannot interrupt the clean-up.
         """
-        before = _ignore_interrupts()
-        try:
+        with _interrupts_ignored():
             self._end_all()
-        finally:
-            if before is not None:
-                signal.signal(signal.SIGINT, before)
 
     def _end_all(self) -> None:
         for number, seconds in _ENDINGS:
@@ -146,14 +142,20 @@ class NodeProcesses:
         self._running.clear()
 
 
-def _ignore_interrupts() -> Any:
-    """Ignore Ctrl-C; what was done at it before, or None outside the main thread."""
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
-        return None
-    return signal.signal(signal.SIGINT, signal.SIG_IGN)
+        yield  # only the main thread may change the handler
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        if handler is not None:  # None stands for a handler that Python did not install
+            signal.signal(signal.SIGINT, handler)
 
 
 def _tied_to_parent() -> Sequence[str]:
-    """What to put before a command so that the kernel ends it when its parent dies."""
+    """Return the start of a command line, so that the kernel ends the child with its parent."""
     setpriv = shutil.which("setpriv")  # of util-linux, which Debian and Ubuntu always have
     return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
