@@ -44,8 +44,10 @@ def write_whole(path: Path, content: bytes | str | Write) -> None:
             file.flush()
             os.fsync(file.fileno())  # else a power cut may keep the new name and lose the bytes
         os.replace(partial, target)
-    except (OSError, RuntimeError) as error:  # torch turns the first into the second
+    except BaseException as error:
         _remove(partial)
+        if not isinstance(error, OSError | RuntimeError):  # torch turns the first into the second
+            raise
         raise FileError(
             f"cannot write {path}: {_reason(error)} ({free_bytes(path.parent):,} bytes are free); "
             "an earlier file there is unchanged"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from fsb_perception.bundles.bundle import Bundle, build_encoder, save_bundle
+from fsb_perception.bundles.bundle import Bundle, save_bundle
+from fsb_perception.bundles.encoder import build_encoder
 from fsb_perception.bundles.manifest import BundleTask, Manifest
 from fsb_perception.bundles.preprocessing import Preprocessing
 from fsb_perception.tasks import TASKS

@@ -1,4 +1,4 @@
-"""Publishing a bundle: its model card, written from the manifest, and the upload to the hub."""
+"""The model card of a bundle, written from its manifest, and the upload of both to the hub."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from fsb_perception.bundles.bundle import Bundle
 from fsb_perception.bundles.hub import HubId
 from fsb_perception.bundles.manifest import BundleError, BundleTask, Manifest
 
-# Licences that the hub knows by these names; every other is "other", and told in words.
+# Licences that the hub knows by these names; every other is "other", and described in the text.
 _HUB_LICENCES = ("apache-2.0", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc0-1.0", "mit")
 
 
 def push_bundle(bundle: Bundle, hub_id: HubId, *, private: bool = True, create: bool = True) -> str:
-    """Upload a bundle with its model card: three files, whatever else lies in the folder.
+    """Upload a bundle with its model card: three files, and none of the others in the folder.
 
     Args:
-        bundle: from `load_bundle`, so its files are what its manifest says.
-        hub_id: where to.
+        bundle: from `load_bundle`, so its files match its manifest.
+        hub_id: where to upload.
         private: refuse a repository that everybody can read; one made here is private.
         create: make the repository if there is none.
 
@@ -26,17 +26,17 @@ def push_bundle(bundle: Bundle, hub_id: HubId, *, private: bool = True, create: 
         The address of the commit.
 
     Raises:
-        BundleError: a revision was named: uploads go to the main branch.
+        BundleError: ``hub_id`` names a revision: uploads go to the main branch.
         HubError: no token, no right, no network, or a public repository.
     """
     if hub_id.revision != HubId.revision:
-        raise BundleError(f"bundles are pushed to the main branch: say {hub_id.repo}, not {hub_id}")
+        raise BundleError(f"a bundle goes to the main branch: give {hub_id.repo}, not {hub_id}")
     card = model_card(bundle, hub_id)
     return hub.push(bundle.folder, hub_id, card, private=private, create=create)
 
 
 def model_card(bundle: Bundle, hub_id: HubId) -> str:
-    """The README.md of a bundle's repository, in Markdown: what its manifest says, for people."""
+    """Return the README.md of a bundle's repository: its manifest as Markdown text."""
     manifest = bundle.manifest
     sections = (
         ("Intended use", _prose(manifest.intended_use)),
@@ -54,12 +54,12 @@ def model_card(bundle: Bundle, hub_id: HubId) -> str:
 
 _SUMMARY = (
     "Weights for FSB, facial soft biometrics for social robots: how the faces in a camera image "
-    "look, as ROS 2 messages. The files are a manifest and safetensors; nothing in them runs."
+    "look, as ROS 2 messages. The files are a manifest and safetensors; they contain no code."
 )
 
 
 def task_rows(manifest: Manifest) -> list[list[str]]:
-    """Heading and one row a task: labels in the order of the logits, calibration temperature."""
+    """Return a heading and one row a task: labels in order of the logits, and temperature."""
 
     def row(task: BundleTask) -> list[str]:
         temperature = manifest.temperatures.get(task.name, 1.0)
@@ -69,7 +69,7 @@ def task_rows(manifest: Manifest) -> list[list[str]]:
 
 
 def metric_rows(manifest: Manifest) -> list[list[str]]:
-    """Heading and one row a data set and task; a column for every metric that any of them has."""
+    """Return a heading and one row a data set and task, with a column for every metric of any."""
     measured = [
         (data, task, metrics)
         for data, tasks in manifest.metrics.items()
@@ -86,13 +86,13 @@ def metric_rows(manifest: Manifest) -> list[list[str]]:
 
 
 def data_rows(manifest: Manifest) -> list[list[str]]:
-    """Heading and one row a data set that took part in training."""
+    """Return a heading and one row for each data set used in training."""
     rows = [[data.name, f"{data.count:,}", data.licence] for data in manifest.training_data]
     return [["data set", "images", "licence"], *rows]
 
 
 def fact_rows(bundle: Bundle) -> list[list[str]]:
-    """What a bundle is, as names and values, without a heading."""
+    """Return the facts of a bundle, as rows of name and value without a heading."""
     manifest = bundle.manifest
     size = manifest.preprocessing.size
     rows = [
@@ -102,13 +102,13 @@ def fact_rows(bundle: Bundle) -> list[list[str]]:
         ["backbone", manifest.backbone],
         ["faces", f"{size} x {size} px, aligned by {manifest.preprocessing.alignment}"],
     ]
-    if manifest.format_version > 1:  # 1 knew neither
+    if manifest.format_version > 1:  # 1 had neither
         rows += [["adapter", adapter_text(manifest.adapter)], ["head", manifest.head]]
     return rows
 
 
 def adapter_text(adapter: dict[str, object]) -> str:
-    """Adapter settings in one line.
+    """Return adapter settings as one line.
 
     >>> adapter_text({"method": "lora", "rank": 8})
     'lora: rank 8'
@@ -152,7 +152,7 @@ def _trained_on(manifest: Manifest) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first row is its heading."""
+    """Return a Markdown table; the first row is its heading."""
     heading, *rest = rows
     return "\n".join(map(_row, (heading, ["---"] * len(heading), *rest)))
 
@@ -167,7 +167,7 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _prose(text: str) -> str:
-    """Text of the manifest as one paragraph, so that none of its lines opens a heading."""
+    """Return text of the manifest as one paragraph: no line of it can open a heading."""
     return " ".join(text.split()) or "The manifest does not say."
 
 

@@ -1,13 +1,13 @@
-"""The model hub: the three files of a bundle, down from it and up to it, and no other file ever.
+"""The model hub: download and upload the three files of a bundle, and no other file.
 
-What is pulled lies in the cache of `huggingface_hub` (``hf cache`` lists and removes it). A name
-such as ``main`` points to a new commit there only once that commit has been found whole, so a bad
-pull leaves the last good one in use. This module moves files; what they hold, `bundle` judges.
+A pulled bundle lies in the cache of `huggingface_hub` (``hf cache`` lists and removes it). A name
+such as ``main`` points to a new commit there only after that commit was verified, so a bad pull
+leaves the last good one in use. This module moves files; `fsb_perception.bundles.bundle` reads
+them.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,26 +15,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsb_perception.errors import FsbError
+from fsb_perception.bundles.manifest import MANIFEST, WEIGHTS, BundleError
+from fsb_perception.files import write_whole
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-MANIFEST = "manifest.json"
-WEIGHTS = "weights.safetensors"
 CARD = "README.md"
 
-# The files that travel, and their most bytes: the largest published tower takes 7.6 GB in float32.
 LARGEST: Mapping[str, int] = {MANIFEST: 1 << 20, WEIGHTS: 16 << 30, CARD: 1 << 20}
+"""The files that travel, and the most bytes of each: the largest published tower has 7.6 GB."""
 
-_PATIENCE = 10.0  # s, for an answer without a file in it
+_TIMEOUT = 10.0  # s, for an answer without a file in it
 
 _PART = r"[A-Za-z0-9](?:[\w.-]{0,94}\w)?"
 _REFERENCE = re.compile(rf"({_PART}/{_PART})(?:@([A-Za-z0-9](?:[\w./-]*\w)?))?", re.ASCII)
 
 
-class HubError(FsbError):
-    """The hub could not do what was asked; the message says why and what to do."""
+class HubError(BundleError):
+    """A request that the hub could not serve; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class HubId:
 
     @classmethod
     def parse(cls, text: str) -> HubId | None:
-        """What ``text`` names, or None where no repository of the hub can be called so.
+        """Return the id that ``text`` spells, or None if no repository can have that name.
 
         >>> HubId.parse("lab/faces@v2")
         HubId(repo='lab/faces', revision='v2')
@@ -68,21 +67,21 @@ class HubId:
 
 
 def pulled(hub_id: HubId) -> Path | None:
-    """The folder of a bundle that was pulled earlier, or None. Never asks the network."""
+    """Return the folder of a bundle that was pulled earlier, or None; the network is not used."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(hub_id.repo, MANIFEST, revision=hub_id.revision)
-    return Path(found).parent if isinstance(found, str) else None
+    file = try_to_load_from_cache(hub_id.repo, MANIFEST, revision=hub_id.revision)
+    return Path(file).parent if isinstance(file, str) else None
 
 
 def pull(hub_id: HubId, admit: Callable[[Path], object], verify: Callable[[Path], object]) -> Path:
     """Download a bundle into the cache of huggingface_hub.
 
     Args:
-        hub_id: which.
-        admit: called with the folder when only the manifest is there; what it raises ends the pull
-            before the weights are asked for.
-        verify: called with the folder when all is there; what it raises throws the files away.
+        hub_id: of the bundle.
+        admit: called with the folder when only the manifest is there; an exception of it ends the
+            pull before the weights are requested.
+        verify: called with the folder when all files are there; an exception of it removes them.
 
     Returns:
         The folder, ``snapshots/<commit>`` in the cache.
@@ -92,7 +91,7 @@ def pull(hub_id: HubId, admit: Callable[[Path], object], verify: Callable[[Path]
     """
     with _explained(hub_id):
         info = _api().model_info(
-            hub_id.repo, revision=hub_id.revision, files_metadata=True, timeout=_PATIENCE
+            hub_id.repo, revision=hub_id.revision, files_metadata=True, timeout=_TIMEOUT
         )
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
     _check_listing(hub_id, sizes)
@@ -105,9 +104,9 @@ def pull(hub_id: HubId, admit: Callable[[Path], object], verify: Callable[[Path]
     try:
         verify(folder)
     except Exception:
-        _throw_away(folder)
+        _remove(folder)
         raise
-    _remember(hub_id, folder)
+    _point_to(hub_id, folder)
     return folder
 
 
@@ -117,8 +116,8 @@ def push(
     """Upload a bundle's manifest and weights, and ``card`` as its README.md, in one commit.
 
     Args:
-        folder: a verified bundle.
-        hub_id: where to; always its main branch.
+        folder: of a verified bundle.
+        hub_id: where to upload; always its main branch.
         card: text of the model card.
         private: refuse a repository that everybody can read; one made here is private.
         create: make the repository if there is none.
@@ -127,7 +126,7 @@ def push(
         The address of the commit.
 
     Raises:
-        HubError: no token, no right to write, a public repository where a private one was meant.
+        HubError: no token, no right to write, or a public repository although ``private``.
     """
     from huggingface_hub import CommitOperationAdd, get_token
 
@@ -137,10 +136,10 @@ def push(
     with _explained(hub_id):
         if create:
             api.create_repo(hub_id.repo, private=private, exist_ok=True)
-        is_private = api.model_info(hub_id.repo, timeout=_PATIENCE).private
+        is_private = api.model_info(hub_id.repo, timeout=_TIMEOUT).private
     if private and not is_private:
         raise HubError(
-            f"{hub_id.repo} can be read by everybody: say --public if the bundle may be, "
+            f"{hub_id.repo} can be read by everybody: add --public if the bundle may be, "
             "or push to another name"
         )
     contents: dict[str, Path | bytes] = {
@@ -176,34 +175,32 @@ def _check_listing(hub_id: HubId, sizes: Mapping[str, int]) -> None:
 
 
 def _fetch(commit: HubId, name: str) -> Path:
-    """Download one file; the folder it lies in."""
+    """Download one file and return its folder."""
     with _explained(commit):
         return Path(_api().hf_hub_download(commit.repo, name, revision=commit.revision)).parent
 
 
-def _throw_away(folder: Path) -> None:
+def _remove(folder: Path) -> None:
     from huggingface_hub import scan_cache_dir
 
     scan_cache_dir(folder.parents[2]).delete_revisions(folder.name).execute()
 
 
-def _remember(hub_id: HubId, folder: Path) -> None:
+def _point_to(hub_id: HubId, folder: Path) -> None:
     """Let the revision's name point to this commit, as the cache of huggingface_hub keeps it."""
     if hub_id.revision == folder.name:
         return
     reference = folder.parents[1] / "refs" / hub_id.revision
     reference.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = reference.with_name(f"{reference.name}.{os.getpid()}.tmp")
-    unfinished.write_text(folder.name, encoding="utf-8")
-    unfinished.replace(reference)
+    write_whole(reference, folder.name)
 
 
 @contextmanager
 def _explained(hub_id: HubId) -> Iterator[None]:
-    """Turns what the library raises into a HubError that says what to do."""
+    """Turn an error of the library into a HubError that says what to do."""
     from huggingface_hub import errors
 
-    told = {
+    explanations = {
         errors.OfflineModeIsEnabled: "HF_HUB_OFFLINE is set, so the hub is not asked: unset it",
         errors.GatedRepoError: f"{hub_id.repo} asks for consent: give it on the page of the model, "
         "then log in with `hf auth login`",
@@ -214,8 +211,8 @@ def _explained(hub_id: HubId) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # the library's errors and httpx's share no base
-        for kind, text in told.items():
+        for kind, text in explanations.items():
             if isinstance(error, kind):
                 raise HubError(text) from error
-        said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise HubError(f"the hub could not serve {hub_id}: {said}. Try again later.") from error
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise HubError(f"the hub could not serve {hub_id}: {reason}. Try again later.") from error

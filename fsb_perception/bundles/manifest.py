@@ -1,4 +1,4 @@
-"""What a bundle says of itself: ``manifest.json``, field by field. See docs/bundles.md."""
+"""The manifest of a bundle, ``manifest.json``, field by field; see docs/bundles.md."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-from fsb_perception.bundles.hub import WEIGHTS
 from fsb_perception.bundles.preprocessing import Preprocessing
 from fsb_perception.errors import FsbError
 
-FORMAT_VERSION = 2  # 1 knew neither adapter nor head
+MANIFEST = "manifest.json"
+WEIGHTS = "weights.safetensors"
+FORMAT_VERSION = 2  # 1 had neither adapter nor head
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
-"""Of a bundle's name: it stands in ids and in folders."""
+"""Pattern of a bundle's name, which is part of ids and of folder names."""
 
 
 class BundleError(FsbError):
@@ -31,7 +32,11 @@ class _Entry(BaseModel):
 
 
 class BundleTask(_Entry):
-    """A task as the weights know it; the order of ``labels`` is the order of the logits."""
+    """A task of the weights; the order of ``labels`` is the order of the logits.
+
+    >>> BundleTask(name="gender", labels=("male", "female")).ordered
+    False
+    """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     labels: tuple[str, ...] = Field(min_length=2)
@@ -39,7 +44,7 @@ class BundleTask(_Entry):
 
 
 class TrainingData(_Entry):
-    """One data set that took part in training: where its share came from and what binds its use."""
+    """A data set used in training: its name, the number of its pictures, and its licence."""
 
     name: str
     count: int = Field(ge=0)
@@ -47,23 +52,23 @@ class TrainingData(_Entry):
 
 
 class Manifest(_Entry):
-    """What a bundle says of itself.
+    """The description of a bundle's weights.
 
     Attributes:
         format_version: of this layout; a newer one is refused.
         name: of the bundle.
         backbone: row of `fsb_perception.towers.backbones`.
         adapter: the method that adapted it, and its settings; see `fsb_perception.adapters`.
-        head: row of `fsb_perception.heads`; of "text" heads the prompts' features are weights.
+        head: row of `fsb_perception.heads`; for "text" heads the prompts' features are weights.
         tasks: in the order of the heads.
-        preprocessing: how faces become pixels.
+        preprocessing: from faces to pixels.
         temperatures: by task; logits are divided by it before the softmax (Guo et al., ICML 2017).
         metrics: ``{data set: {task: {metric: number}}}`` as measured, with counts.
-        training_data: what the weights were trained on.
-        recipe: what `fsb-train fit` was told, and how far it went.
+        training_data: the data sets that the weights were trained on.
+        recipe: the recipe of `fsb-train fit`, and how far the training went.
         licence: of the weights.
-        intended_use: what they are for.
-        limits: what they are not for, and what was measured to be weak.
+        intended_use: the purpose of the weights.
+        limits: uses that are not intended, and weaknesses that were measured.
         files: sha256 by file name.
     """
 
@@ -95,5 +100,5 @@ class Manifest(_Entry):
         return tasks
 
     def to_json(self) -> str:
-        """The text of ``manifest.json``."""
+        """Return the text of ``manifest.json``."""
         return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"

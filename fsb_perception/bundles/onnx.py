@@ -1,8 +1,8 @@
-"""The whole multitask encoder as one ONNX file, run beside torch before it is left in place.
+"""The whole multitask encoder as one ONNX file, compared with torch before it is written.
 
-The file takes normalised pixels and gives logits, one output a task, for any number of faces. What
-else its user must know travels inside it, as JSON texts in the model's ``metadata_props``: see
-`about`. docs/onnx.md shows how to use it without FSB and without torch.
+The file takes normalised pixels and returns logits, one output for each task, for any number of
+faces. Labels, temperatures and preprocessing are JSON texts in the model's ``metadata_props``: see
+`metadata`. docs/onnx.md shows how to use the file without FSB and without torch.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fsb_perception.bundles.bundle import Bundle
 from fsb_perception.errors import FsbError
+from fsb_perception.files import write_whole
 
 if TYPE_CHECKING:
     import torch
 
 INPUT = "pixels"
 TOLERANCE = 1e-4
-_BATCHES = (1, 3)  # faces in the pictures that both are given; recorded with two
+_BATCHES = (1, 3)  # numbers of faces that are compared; the graph is recorded with two
 _PACKAGES = ("onnx", "onnxruntime", "onnxscript")
-_ROOM = 2**31 - 2**24  # bytes: protobuf ends at 2 GiB, and the graph needs a little
+MOST_BYTES = 2**31 - 2**24  # of weights: protobuf ends at 2 GiB, and the graph needs a little
 
 
 class OnnxError(FsbError):
@@ -40,7 +40,7 @@ class OnnxFile:
     """An exported encoder.
 
     Attributes:
-        path: where it lies.
+        path: of the file.
         size_bytes: of the file.
         outputs: number of classes by task, in the order of the file's outputs.
         difference: largest deviation of its logits from torch's, over all tasks and batches.
@@ -53,35 +53,32 @@ class OnnxFile:
 
 
 def export_onnx(bundle: Bundle, path: Path, tolerance: float = TOLERANCE) -> OnnxFile:
-    """Write the bundle's encoder, float32, to ``path``; an older file there is replaced at the end.
+    """Write the bundle's encoder, float32, to ``path``; an older file there is replaced.
 
     Args:
         bundle: a verified bundle.
         path: of the file; its folder must exist.
-        tolerance: largest deviation from torch's logits that is let pass; logits beyond 1, as
+        tolerance: largest deviation from torch's logits that is allowed; logits beyond 1, as
             cosines over a temperature have, may deviate by this share of the largest.
 
     Raises:
-        OnnxError: packages are missing, the place cannot be written, the encoder is too large for
-            one file, or what was written does not compute what torch computes.
+        OnnxError: packages or the folder are missing, the encoder is too large for one file, or the
+            graph does not compute what torch computes.
+        FileError: the file cannot be written.
     """
     _check_packages()
     _check_place(path)
     model = bundle.build_model().requires_grad_(False)
     _check_size(model)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        _write(model, bundle, part)
-        difference = _compare(model, part, bundle.manifest.preprocessing.size, tolerance)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    graph = _graph(model, bundle)
+    difference = _compare(model, graph, bundle.manifest.preprocessing.size, tolerance)
+    write_whole(path, graph)
     outputs = {task.name: len(task.labels) for task in bundle.tasks}
-    return OnnxFile(path, path.stat().st_size, outputs, difference)
+    return OnnxFile(path, len(graph), outputs, difference)
 
 
-def about(bundle: Bundle) -> dict[str, Any]:
-    """What the file says of itself: each value becomes JSON under its name."""
+def metadata(bundle: Bundle) -> dict[str, object]:
+    """Return the metadata of the file; each value becomes JSON under its name."""
     manifest = bundle.manifest
     preprocessing = manifest.preprocessing
     return {
@@ -118,14 +115,14 @@ def _check_place(path: Path) -> None:
 
 def _check_size(model: torch.nn.Module) -> None:
     size = sum(tensor.nbytes for tensor in model.state_dict().values())
-    if size > _ROOM:
+    if size > MOST_BYTES:
         raise OnnxError(
             f"the encoder has {size / 2**30:.1f} GiB of weights, an ONNX file holds 2: "
             "export a bundle with a smaller backbone"
         )
 
 
-def _write(model: torch.nn.Module, bundle: Bundle, path: Path) -> None:
+def _graph(model: torch.nn.Module, bundle: Bundle) -> bytes:
     import onnx
     import torch
 
@@ -143,18 +140,21 @@ def _write(model: torch.nn.Module, bundle: Bundle, path: Path) -> None:
             verbose=False,
         )
     assert program is not None
-    texts = {name: json.dumps(value, ensure_ascii=False) for name, value in about(bundle).items()}
+    texts = {
+        name: json.dumps(value, ensure_ascii=False) for name, value in metadata(bundle).items()
+    }
     program.model.metadata_props.update(texts)
-    program.save(path, external_data=False)
-    onnx.checker.check_model(str(path), full_check=True)
+    graph = program.model_proto.SerializeToString()
+    onnx.checker.check_model(graph, full_check=True)
+    return graph
 
 
-def _compare(model: torch.nn.Module, path: Path, size: int, tolerance: float) -> float:
-    """Largest deviation of the file's logits from the model's; `OnnxError` if it is too large."""
+def _compare(model: torch.nn.Module, graph: bytes, size: int, tolerance: float) -> float:
+    """Return the largest deviation of the graph's logits from the model's, if it is allowed."""
     import onnxruntime
     import torch
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     worst = 0.0
     for count in _BATCHES:
@@ -168,7 +168,7 @@ def _compare(model: torch.nn.Module, path: Path, size: int, tolerance: float) ->
             if not difference <= allowed:  # NaN must not pass
                 raise OnnxError(
                     f"the exported encoder differs from torch's by {difference:.2g} in the logits "
-                    f"of {name} with {count} faces, {allowed:.2g} is let pass; nothing was written"
+                    f"of {name} with {count} faces, {allowed:.2g} is allowed; nothing was written"
                 )
             worst = max(worst, difference)
     return worst
@@ -182,7 +182,7 @@ def _pixels(count: int, size: int) -> torch.Tensor:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the exporter says of its own workings; what fails still raises."""
+    """Silence the warnings of the exporter; errors are still raised."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""From aligned faces to pixels of a tower. The settings travel with the weights."""
+"""From aligned faces to the pixels of a tower; the settings are part of a bundle."""
 
 from __future__ import annotations
 
@@ -15,16 +15,20 @@ if TYPE_CHECKING:
     import torch
 
 MIN_SIDE, MAX_SIDE = 16, 1024
-"""Of an aligned face, in pixels."""
+"""Smallest and largest side of an aligned face, in pixels."""
 
 
 class Preprocessing(BaseModel):
-    """How a face becomes the input of a tower.
+    """Settings that turn a face into the input of a tower.
 
     Attributes:
         size: side of the aligned face in pixels.
         alignment: "landmarks" or "box"; see `fsb_perception.alignment`.
-        mean, std: of the RGB channels in [0, 1].
+        mean: of the RGB channels, in [0, 1].
+        std: of the RGB channels, in [0, 1].
+
+    >>> Preprocessing(size=80).aligner.size
+    80
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,11 +40,11 @@ class Preprocessing(BaseModel):
 
     @property
     def aligner(self) -> Aligner:
-        """Cuts faces the way the weights expect them."""
+        """The aligner that cuts faces as the weights expect them."""
         return Aligner(self.size, self.alignment)
 
     def pixels(self, aligned: Sequence[Image]) -> torch.Tensor:
-        """Aligned faces as one batch.
+        """Return aligned faces as one batch.
 
         Args:
             aligned: uint8 BGR pictures of one shape (height, width, 3).
@@ -55,7 +59,13 @@ class Preprocessing(BaseModel):
 
 
 def normalise(batch: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
-    """uint8 BGR (n, 3, h, w) as float32 RGB with ``mean`` taken off and divided by ``std``."""
+    """Turn uint8 BGR into float32 RGB, minus the mean and divided by the deviation.
+
+    Args:
+        batch: uint8 BGR (n, 3, height, width).
+        mean: of the RGB channels, in [0, 1].
+        std: of the RGB channels, in [0, 1].
+    """
     import torch
 
     rgb = batch.flip(1).float()

@@ -127,7 +127,8 @@ def _hub_id(text: str) -> HubId:
 
 
 def _uploads(bundle: Bundle, hub_id: HubId, card: str, public: bool) -> Table:
-    from fsb_perception.bundles.hub import CARD, MANIFEST, WEIGHTS
+    from fsb_perception.bundles.hub import CARD
+    from fsb_perception.bundles.manifest import MANIFEST, WEIGHTS
 
     reader = "for everybody to read" if public else "private"
     sizes = {name: (bundle.folder / name).stat().st_size for name in (MANIFEST, WEIGHTS)}

@@ -5,8 +5,12 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fsb_perception.errors import FsbError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class WeightsError(FsbError):
@@ -70,7 +74,12 @@ def read_checkpoint(path: Path) -> object:
     return reader(path)
 
 
-def _read_safetensors(path: Path) -> object:
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Read a file of tensors, by name, on the CPU; unused tensors are never read from disk.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -94,7 +103,7 @@ def _read_torch(path: Path) -> object:
 
 
 _READERS: Mapping[str, Callable[[Path], object]] = {
-    ".safetensors": _read_safetensors,
+    ".safetensors": read_safetensors,
     ".pt": _read_torch,
     ".pth": _read_torch,
     ".bin": _read_torch,

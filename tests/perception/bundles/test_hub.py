@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from fsb_perception.bundles.bundle import MANIFEST, WEIGHTS, find_bundle, load_bundle, pull_bundle
+from fsb_perception.bundles.bundle import find_bundle, load_bundle, pull_bundle
 from fsb_perception.bundles.card import model_card, push_bundle
 from fsb_perception.bundles.hub import CARD, LARGEST, HubError, HubId
-from fsb_perception.bundles.manifest import FORMAT_VERSION, BundleError
+from fsb_perception.bundles.manifest import FORMAT_VERSION, MANIFEST, WEIGHTS, BundleError
 from fsb_perception.bundles.preprocessing import Preprocessing
 from tests.bundles import random_bundle
 from tests.hub_server import Hub, HubServer, Repository
@@ -240,7 +240,7 @@ def test_a_folder_wins_over_a_hub_id(
     (tmp_path / "lab").mkdir()
     assert find_bundle("lab/faces").parent.name == "snapshots"
     (tmp_path / "lab" / "faces").mkdir()
-    with pytest.raises(BundleError, match=r"no manifest\.json in it\. To mean the hub's lab/faces"):
+    with pytest.raises(BundleError, match=r"no manifest\.json in it\. To use the hub's lab/faces"):
         find_bundle("lab/faces")
     random_bundle(tmp_path / "lab" / "faces", name="here")
     assert load_bundle("lab/faces").name == "here"
@@ -269,7 +269,7 @@ def test_a_public_repository_is_not_taken_for_a_private_one(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", WRITER)
     commits = dict(faces.commits)
-    with pytest.raises(HubError, match="can be read by everybody: say --public"):
+    with pytest.raises(HubError, match="can be read by everybody: add --public"):
         push_bundle(load_bundle(folder), FACES)
     assert faces.commits == commits
     push_bundle(load_bundle(folder), FACES, private=False)
@@ -299,7 +299,7 @@ def test_pushing_without_the_means(
 
 
 def test_pushing_to_a_revision_is_refused(folder: Path) -> None:
-    with pytest.raises(BundleError, match="say lab/faces, not lab/faces@v2"):
+    with pytest.raises(BundleError, match="give lab/faces, not lab/faces@v2"):
         push_bundle(load_bundle(folder), HubId("lab/faces", "v2"))
 
 

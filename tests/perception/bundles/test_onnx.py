@@ -1,7 +1,8 @@
-"""An exported encoder computes what torch computes, and carries what its user must know."""
+"""An exported encoder computes the same as torch, and holds the metadata that its user needs."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -41,15 +42,15 @@ def nano(tmp_path_factory: pytest.TempPathFactory) -> OnnxFile:
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
-def test_it_says_what_the_engine_says(nano: OnnxFile, count: int) -> None:
+def test_its_logits_are_those_of_the_engine(nano: OnnxFile, count: int) -> None:
     bundle = load_bundle("nano")
     size = bundle.manifest.preprocessing.size
     faces = list(np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8))
     pixels = bundle.manifest.preprocessing.pixels(faces).contiguous().numpy()
     session = onnxruntime.InferenceSession(nano.path)
     expected = Engine(bundle, EngineConfig(precision="fp32")).encode(faces)
-    said = session.run(list(expected), {"pixels": pixels})
-    for (task, probabilities), logits in zip(expected.items(), said, strict=True):
+    outputs = session.run(list(expected), {"pixels": pixels})
+    for (task, probabilities), logits in zip(expected.items(), outputs, strict=True):
         scaled = torch.from_numpy(logits) / bundle.manifest.temperatures[task]
         np.testing.assert_allclose(scaled.softmax(1), probabilities, atol=1e-4)
 
@@ -61,18 +62,18 @@ def test_its_report_is_true(nano: OnnxFile) -> None:
     assert nano.outputs == {output.name: output.shape[1] for output in outputs}
 
 
-def test_what_its_user_must_know_travels_inside(nano: OnnxFile) -> None:
+def test_the_metadata_describe_the_bundle(nano: OnnxFile) -> None:
     bundle = load_bundle("nano")
     texts = onnxruntime.InferenceSession(nano.path).get_modelmeta().custom_metadata_map
-    said = {name: json.loads(text) for name, text in texts.items()}
+    metadata = {name: json.loads(text) for name, text in texts.items()}
     manifest = bundle.manifest
-    assert said["bundle_id"] == bundle.bundle_id
-    assert said["labels"] == {task.name: list(task.labels) for task in bundle.tasks}
-    assert said["temperatures"] == manifest.temperatures
-    assert said["size"] == manifest.preprocessing.size
-    assert said["mean"] == list(manifest.preprocessing.mean)
-    assert said["std"] == list(manifest.preprocessing.std)
-    assert said["limits"] == manifest.limits
+    assert metadata["bundle_id"] == bundle.bundle_id
+    assert metadata["labels"] == {task.name: list(task.labels) for task in bundle.tasks}
+    assert metadata["temperatures"] == manifest.temperatures
+    assert metadata["size"] == manifest.preprocessing.size
+    assert metadata["mean"] == list(manifest.preprocessing.mean)
+    assert metadata["std"] == list(manifest.preprocessing.std)
+    assert metadata["limits"] == manifest.limits
 
 
 @pytest.mark.parametrize("backbone", MICRO)
@@ -82,20 +83,20 @@ def test_both_families_export(tmp_path: Path, backbone: str) -> None:
     assert [path.name for path in tmp_path.glob("*.onnx*")] == ["micro.onnx"]
 
 
-def test_a_file_that_computes_otherwise_is_not_left_behind(
+def test_a_graph_that_differs_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = micro_bundle(tmp_path / "bundle", "SigLIP2-micro")
-    write = onnx_export._write
+    export = torch.onnx.export
 
-    def of_other_weights(model: nn.Module, *rest: object) -> None:
+    def export_other_weights(model: nn.Module, *rest: object, **options: object) -> object:
         other = bundle.build_model()
         with torch.no_grad():
             for parameter in other.heads.parameters():
                 parameter.add_(0.25)
-        write(other, *rest)
+        return export(other, *rest, **options)
 
-    monkeypatch.setattr(onnx_export, "_write", of_other_weights)
+    monkeypatch.setattr(torch.onnx, "export", export_other_weights)
     target = tmp_path / "out.onnx"
     target.write_bytes(b"older")
     with pytest.raises(OnnxError, match=r"from torch's by [\d.e+]+ in the logits of gender"):
@@ -107,28 +108,31 @@ def test_a_file_that_computes_otherwise_is_not_left_behind(
 @pytest.mark.parametrize(
     ("path", "message"), [("", "is a folder: name the file"), ("no/file.onnx", "is not a folder")]
 )
-def test_a_place_that_cannot_be_written_is_said_first(
+def test_a_place_that_cannot_be_written_is_refused_first(
     tmp_path: Path, path: str, message: str
 ) -> None:
     with pytest.raises(OnnxError, match=message):
         export_onnx(load_bundle("nano"), tmp_path / path)
 
 
-def test_missing_packages_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_export, "_PACKAGES", ("onnx", "no_such_package"))
-    with pytest.raises(OnnxError, match=r"needs no_such_package.*requirements/onnx\.txt"):
+def test_missing_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "onnx" else find_spec(name)
+    )
+    with pytest.raises(OnnxError, match=r"needs onnx, which .*requirements/onnx\.txt"):
         export_onnx(load_bundle("nano"), tmp_path / "nano.onnx")
 
 
-def test_what_one_file_cannot_hold_is_refused(
+def test_an_encoder_too_large_for_one_file_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_export, "_ROOM", 2**20)
+    monkeypatch.setattr(onnx_export, "MOST_BYTES", 2**20)
     with pytest.raises(OnnxError, match="an ONNX file holds 2"):
         export_onnx(load_bundle("nano"), tmp_path / "nano.onnx")
 
 
-def test_the_command_says_what_was_written(
+def test_the_command_reports_the_file(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -138,9 +142,9 @@ def test_the_command_says_what_was_written(
     with pytest.raises(SystemExit) as end:
         main(["onnx", "nano", str(tmp_path / "nano.onnx")])
     assert not end.value.code
-    said = capsys.readouterr().out
-    assert "(n, 9)" in said
-    assert "of torch's logits" in said
+    printed = capsys.readouterr().out
+    assert "(n, 9)" in printed
+    assert "of torch's logits" in printed
 
 
 def test_the_command_explains_an_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

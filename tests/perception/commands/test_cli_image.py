@@ -15,7 +15,7 @@ import pytest
 from skimage import data
 
 from fsb_perception import cli
-from fsb_perception.bundles.bundle import MANIFEST, WEIGHTS, BundleError
+from fsb_perception.bundles.manifest import MANIFEST, WEIGHTS, BundleError
 from fsb_perception.images.files import read_picture
 from fsb_perception.tasks import TASKS
 from tests.builders import frame

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fsb_perception.bundles.bundle import build_encoder, load_bundle, save_bundle
+from fsb_perception.bundles.bundle import load_bundle, save_bundle
+from fsb_perception.bundles.encoder import build_encoder
 from fsb_perception.bundles.manifest import BundleError, Manifest
 from fsb_perception.options import OptionError
 from fsb_perception.registry import UnknownNameError
