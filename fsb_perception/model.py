@@ -19,6 +19,7 @@ from fsb_perception.adapters.base import AdapterConfig
 from fsb_perception.adapters.streams import TaskTower
 from fsb_perception.heads import build_head
 from fsb_perception.towers.backbones import BACKBONES
+from fsb_perception.towers.parts import encode
 
 
 class MultitaskEncoder(nn.Module):
@@ -39,21 +40,26 @@ class MultitaskEncoder(nn.Module):
         self.heads = nn.ModuleDict(heads)
 
     def forward(
-        self, pixels: torch.Tensor, labelled: Mapping[str, torch.Tensor] | None = None
+        self,
+        inputs: torch.Tensor,
+        labelled: Mapping[str, torch.Tensor] | None = None,
+        after: str = "",
     ) -> dict[str, torch.Tensor]:
         """Logits (n, classes) by task name.
 
         Args:
-            pixels: (n, 3, h, w), normalised RGB.
+            inputs: pixels (n, 3, h, w), normalised RGB; or activations of the tower.
             labelled: while training, which faces have a label, bool (n,) by task. A head sees no
                 others: batch statistics stay those of its own faces, and a task without any is
                 left out, so that nothing of it moves. The logits of the others are zero.
+            after: the part of the tower that the activations come from, as a name of
+                `fsb_perception.towers.parts`; "" for pixels.
         """
         tasks = [task for task in self.heads if labelled is None or bool(labelled[task].any())]
         if isinstance(self.tower, TaskTower):
-            features = self.tower(pixels, tasks)
+            features = self.tower(inputs, tasks, after)
         else:
-            features = dict.fromkeys(tasks, self.tower(pixels))
+            features = dict.fromkeys(tasks, encode(self.tower, inputs, after))
         features = {task: feature.to(self._precision) for task, feature in features.items()}
         if labelled is None:
             return {task: self.heads[task](features[task]) for task in tasks}

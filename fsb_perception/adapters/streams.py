@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from fsb_perception.towers.parts import encode
+
 
 class Streams:
     """Which tasks are in the batch just now; one object for all layers of a tower.
@@ -75,18 +77,19 @@ class TaskTower(nn.Module):
         self.streams = streams
 
     def forward(
-        self, pixels: torch.Tensor, tasks: Sequence[str] | None = None
+        self, inputs: torch.Tensor, tasks: Sequence[str] | None = None, after: str = ""
     ) -> dict[str, torch.Tensor]:
-        """Features (n, width) by task.
+        """Return features (n, width) by task.
 
         Args:
-            pixels: (n, 3, s, s), normalised RGB.
-            tasks: those that are wanted, in any order; all if not said.
+            inputs: pixels (n, 3, s, s), normalised RGB; or activations.
+            tasks: the tasks to compute, in any order; None for all.
+            after: the part of the tower that the activations come from; "" for pixels.
         """
         streams = self.streams
         wanted = streams.tasks if tasks is None else tasks
         streams.active = tuple(task for task in streams.tasks if task in wanted)
         if not streams.active:
             return {}
-        rows = streams.split(self.tower(pixels)).unbind()
+        rows = streams.split(encode(self.tower, inputs, after)).unbind()
         return dict(zip(streams.active, rows[int(streams.shared) :], strict=True))

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from fsb_perception.adapters.prefix import fresh_prompts
+from fsb_perception.towers.parts import encode
 
 
 class VariationalPrompts(nn.Module):
@@ -90,9 +91,9 @@ class VariationalTower(nn.Module):
         """What makes the prompts."""
         return cast(VariationalPrompts, self.tower.get_submodule("blocks.0.source"))
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Features (n, width) of ``pixels`` (n, 3, s, s)."""
-        return self.tower(pixels)
+    def forward(self, inputs: torch.Tensor, after: str = "") -> torch.Tensor:
+        """Return features (n, width) of pixels (n, 3, s, s), or of activations; see `encode`."""
+        return encode(self.tower, inputs, after)
 
     def penalty(self) -> torch.Tensor | None:
         """The divergence of the last forward in training, times beta; once, else None."""
