@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SerializeAsAny, field_serializer, field_validator, model_validator
 
 from fsb_perception.adapters import adapter_config, adapter_settings
 from fsb_perception.adapters.base import AdapterConfig
-from fsb_perception.adapters.full import FullFineTuning
 from fsb_perception.alignment import AlignmentMethod
 from fsb_perception.bundles.manifest import NAME_PATTERN
 from fsb_perception.bundles.preprocessing import MAX_SIDE, MIN_SIDE
@@ -25,6 +24,7 @@ from fsb_perception.options import (
 )
 from fsb_perception.tasks import TASKS, task
 from fsb_perception.towers.backbones import BACKBONES, Backbone
+from fsb_perception.towers.parts import inner_tower
 from fsb_training.datasets import DATASETS
 from fsb_training.losses.by_task import check_losses
 from fsb_training.recipe_files import find_recipe, recipe_values
@@ -35,6 +35,9 @@ from fsb_training.recipe_options import (
     OptimiserOptions,
     WeightOptions,
 )
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Recipe(Options):
@@ -62,7 +65,7 @@ class Recipe(Options):
     licence: str = option("", "of the weights")
     intended_use: str = option("", "what the weights are for")
     limits: str = option("", "what they are not for")
-    adapter: SerializeAsAny[AdapterConfig] = FullFineTuning()
+    adapter: SerializeAsAny[AdapterConfig] = adapter_config({"method": "full"})
     weights: WeightOptions = WeightOptions()
     data: DataOptions = DataOptions()
     augment: AugmentOptions = AugmentOptions()
@@ -148,7 +151,7 @@ def check_recipe(recipe: Recipe) -> None:
         DATASETS[name]
     check_losses(recipe.loss, recipe.data)
     recipe.adapter.check(row, recipe.tasks)
-    _rehearse(row, recipe)
+    stem = inner_tower(_rehearse(row, recipe)).patch_embed
     if recipe.adapter.needs_text and recipe.head != "text":
         raise OptionError(f"head: got {recipe.head!r}, this adapter's is 'text'")
     check_head(recipe.backbone, recipe.head)
@@ -157,7 +160,7 @@ def check_recipe(recipe: Recipe) -> None:
             f"augment.mixup: got {recipe.augment.mixup}, but fixed views are not mixed: set it or "
             "data.views to 0"
         )
-    if recipe.loss.stem and not isinstance(recipe.adapter, FullFineTuning):
+    if recipe.loss.stem and not recipe.adapter.changes(stem):
         raise OptionError("loss.stem: a stem that does not learn needs no loss of its own: set 0")
     for size in recipe.sizes:
         if row.family != "nano" and size != row.size:
@@ -172,12 +175,12 @@ def check_head(backbone: str, head: str) -> None:
         raise OptionError(f"head: got 'text', but {backbone} has no text tower")
 
 
-def _rehearse(row: Backbone, recipe: Recipe) -> None:
-    """Adapt a tower without weights: what does not fit is found before they are fetched."""
+def _rehearse(row: Backbone, recipe: Recipe) -> nn.Module:
+    """Adapt a tower without weights, so that a misfit is found before weights are fetched."""
     import torch
 
     with torch.device("meta"):
-        recipe.adapter.for_backbone(row).without_values().adapt(row.build(), recipe.tasks)
+        return recipe.adapter.for_backbone(row).without_values().adapt(row.build(), recipe.tasks)
 
 
 def check_tasks(names: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from fsb_perception.adapters import adapter_config
 from fsb_perception.adapters.base import AdapterConfig
+from fsb_perception.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,15 @@ class System:
     Attributes:
         settings: of the adapter, ``method`` among them.
         head: row of `fsb_perception.heads`.
-        low_rank: it has a rank, which a comparison sets for all alike.
     """
 
     settings: Mapping[str, Any] = field(hash=False)
     head: str = "mlp"
-    low_rank: bool = False
+
+    @property
+    def low_rank(self) -> bool:
+        """True if the adapter has a rank, which a comparison sets alike for all that have one."""
+        return adapter_config(self.settings).takes_rank
 
     def adapter(self, rank: int | None = None) -> AdapterConfig:
         """The adapter's options, at a rank where it has one."""
@@ -31,29 +35,31 @@ class System:
 
 
 def _system(method: str, head: str = "mlp", **settings: Any) -> System:
-    ranked = method in ("lora", "dora", "mtlora")
-    return System({"method": method, **settings}, head, ranked)
+    return System({"method": method, **settings}, head)
 
 
-SYSTEMS: Mapping[str, System] = {
-    "zero-shot": _system("zero-shot", "text"),
-    "linear probing": _system("linear"),
-    "partial fine-tuning": _system("partial", blocks=4),
-    "LoRA": _system("lora"),
-    "rsLoRA": _system("lora", rslora=True),
-    "PiSSA": _system("lora", init="pissa"),
-    "OLoRA": _system("lora", init="olora"),
-    "DoRA": _system("dora"),
-    "MTLoRA matrix": _system("mtlora", mode="matrix", blocks=1),
-    "MTLoRA matrixv2": _system("mtlora", mode="matrixv2", blocks=1),
-    "MTLoRA exact": _system("mtlora", mode="exact", blocks=1),
-    "VPT": _system("vpt"),
-    "VPT deep": _system("vpt", deep=True),
-    "VPT task-specific": _system("vpt", per_task=True),
-    "VPT deep, task-specific": _system("vpt", deep=True, per_task=True),
-    "VPT, text": _system("vpt", "text"),
-    "V2PT": _system("v2pt"),
-    "SoftCPT-CATS": _system("softcpt", "text"),
-    "full fine-tuning": _system("full"),
-}
-"""By the name that tables show."""
+SYSTEMS: Registry[System] = Registry(
+    "system",
+    {
+        "zero-shot": _system("zero-shot", "text"),
+        "linear probing": _system("linear"),
+        "partial fine-tuning": _system("partial", blocks=4),
+        "LoRA": _system("lora"),
+        "rsLoRA": _system("lora", rslora=True),
+        "PiSSA": _system("lora", init="pissa"),
+        "OLoRA": _system("lora", init="olora"),
+        "DoRA": _system("dora"),
+        "MTLoRA matrix": _system("mtlora", mode="matrix", blocks=1),
+        "MTLoRA matrixv2": _system("mtlora", mode="matrixv2", blocks=1),
+        "MTLoRA exact": _system("mtlora", mode="exact", blocks=1),
+        "VPT": _system("vpt"),
+        "VPT deep": _system("vpt", deep=True),
+        "VPT task-specific": _system("vpt", per_task=True),
+        "VPT deep, task-specific": _system("vpt", deep=True, per_task=True),
+        "VPT, text": _system("vpt", "text"),
+        "V2PT": _system("v2pt"),
+        "SoftCPT-CATS": _system("softcpt", "text"),
+        "full fine-tuning": _system("full"),
+    },
+)
+"""The systems by the name that tables show."""

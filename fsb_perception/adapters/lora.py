@@ -42,6 +42,9 @@ TARGETS_HELP = (
 class Lora(AdapterConfig):
     """Low-rank adapters in every matrix of the tower that the pattern names."""
 
+    takes_rank: ClassVar[bool] = True
+    faster: ClassVar[frozenset[str]] = frozenset({"lora_B"})  # row lengths and biases are not
+
     rank: int = option(64, "columns of A and B: the most that the difference can span", ge=1)
     alpha: float = option(
         0.0,

@@ -29,7 +29,7 @@ B_t are zero, the task adapters of the blocks get no gradient. They learn from t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from fsb_perception.adapters.base import AdapterConfig, freeze
 from fsb_perception.adapters.lora import TARGETS_HELP, matched_layers
@@ -46,7 +46,9 @@ if TYPE_CHECKING:
 class Mtlora(AdapterConfig):
     """Shared low-rank adapters everywhere, and one for each task in the last layers."""
 
-    merges = False  # in part only: streams behind the branch cost what they cost
+    merges: ClassVar[bool] = False  # in part only: the streams behind the branch keep their cost
+    takes_rank: ClassVar[bool] = True
+    faster: ClassVar[frozenset[str]] = frozenset({"lora_b", "task_b"})
 
     rank: int = option(64, "columns of the shared A and B", ge=1)
     task_rank: int = option(0, "columns of each task's A and B; 0 takes rank", ge=0)
@@ -89,6 +91,12 @@ class Mtlora(AdapterConfig):
         self._adapt_layers(freeze(tower), branch, streams)
         tower.set_submodule(branch, Branch(tower.get_submodule(branch), streams))
         return TaskTower(tower, streams)
+
+    def changes(self, part: nn.Module) -> bool:
+        """Return whether a part learns, or branches the batch into a copy for each task."""
+        from fsb_perception.adapters.streams import Branch
+
+        return isinstance(part, Branch) or super().changes(part)
 
     def merge(self, tower: nn.Module) -> nn.Module:
         """Differences disappear into W where that leaves one matrix for whoever reads it.

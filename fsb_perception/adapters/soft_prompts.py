@@ -11,8 +11,8 @@ from torch import nn
 from fsb_perception.adapters.base import freeze
 from fsb_perception.heads import CosineHead, cosine_logits
 from fsb_perception.tasks import task
-from fsb_perception.towers.prompts import Tokenize, text_start
-from fsb_perception.towers.text import encode_embeddings
+from fsb_perception.towers.prompts import text_start
+from fsb_perception.towers.text import Tokenizer, encode_embeddings
 
 
 class PrefixedTexts(nn.Module):
@@ -28,7 +28,7 @@ class PrefixedTexts(nn.Module):
 
     tokens: torch.Tensor
 
-    def __init__(self, tokenize: Tokenize, texts: Sequence[str], room: int) -> None:
+    def __init__(self, tokenize: Tokenizer, texts: Sequence[str], room: int) -> None:
         super().__init__()
         self.start = text_start(tokenize)
         before, words = tokenize(list(texts)).tensor_split([self.start], dim=1)
@@ -62,7 +62,7 @@ class SoftPrompts(nn.Module):
     def __init__(
         self,
         tower: Any,
-        tokenize: Tokenize,
+        tokenize: Tokenizer,
         tasks: Sequence[str],
         context: int,
         task_context: int,

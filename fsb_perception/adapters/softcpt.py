@@ -23,21 +23,24 @@ Learned are v, P and tau. The text features go into the bundle: a robot runs no 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from fsb_perception.adapters.zero_shot import TextAdapter
 from fsb_perception.options import option
 from fsb_perception.tasks import task
-from fsb_perception.towers.prompts import Tokenize, check_lengths, check_phrases
+from fsb_perception.towers.prompts import check_lengths, check_phrases
 
 if TYPE_CHECKING:
     from torch import nn
 
     from fsb_perception.adapters.soft_prompts import SoftPrompts
+    from fsb_perception.towers.text import Tokenizer
 
 
 class SoftCpt(TextAdapter):
     """A context a task, made by a meta network."""
+
+    undecayed: ClassVar[frozenset[str]] = frozenset({"task_context"})
 
     context: int = option(
         15, "learned tokens before each label; PE-Core's text tower reads 32 in all", ge=5, le=25
@@ -45,7 +48,7 @@ class SoftCpt(TextAdapter):
     task_context: int = option(4, "learned tokens before the description of a task", ge=1, le=16)
     hidden: int = option(128, "width of the hidden layer of the meta network", ge=1)
 
-    def check_lengths(self, tasks: Sequence[str], tokenize: Tokenize) -> None:
+    def check_lengths(self, tasks: Sequence[str], tokenize: Tokenizer) -> None:
         """Refuse texts for which the learned tokens leave no room.
 
         Raises:
@@ -58,7 +61,7 @@ class SoftCpt(TextAdapter):
             check_lengths(tokenize, labels, row, self.context)
 
     def text_heads(
-        self, tasks: Sequence[str], text_tower: nn.Module, tokenize: Tokenize
+        self, tasks: Sequence[str], text_tower: nn.Module, tokenize: Tokenizer
     ) -> tuple[SoftPrompts, dict[str, nn.Module]]:
         """What the heads share, to be registered beside them, and a head for each task."""
         from fsb_perception.adapters.soft_prompts import SoftPromptHead, SoftPrompts

@@ -38,6 +38,7 @@ class VariationalVisualPrompts(AdapterConfig):
     """How many prompts, and how those of a picture are made."""
 
     merges: ClassVar[bool] = False
+    undecayed: ClassVar[frozenset[str]] = frozenset({"prompt"})
 
     prompts: int = option(10, "tokens beside those of the picture, of both kinds", ge=1, le=1000)
     generated: int = option(5, "of them, those that are made of the picture", ge=1, le=1000)

@@ -33,6 +33,7 @@ class VisualPrompts(AdapterConfig):
     """Where prompts go, and whose they are."""
 
     merges: ClassVar[bool] = False
+    undecayed: ClassVar[frozenset[str]] = frozenset({"prompt"})
 
     prompts: int = option(10, "learned tokens beside those of the picture", ge=0, le=1000)
     deep: bool = option(False, "fresh prompts before every block, in the place of the ones before")

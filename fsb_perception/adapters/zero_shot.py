@@ -13,14 +13,12 @@ go into the bundle.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from fsb_perception.adapters.base import AdapterConfig, freeze
 from fsb_perception.options import OptionError
 from fsb_perception.towers.backbones import BACKBONES, Backbone
-from fsb_perception.towers.prompts import Tokenize, text_features
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,30 +45,6 @@ class TextAdapter(AdapterConfig):
         del tasks
         return freeze(tower)
 
-    @abstractmethod
-    def text_heads(
-        self, tasks: Sequence[str], text_tower: nn.Module, tokenize: Tokenize
-    ) -> tuple[nn.Module | None, dict[str, nn.Module]]:
-        """Heads by task, and the module that they share and do not hold, if there is one.
-
-        Args:
-            tasks: in the order of the heads.
-            text_tower: of the same backbone, with its published weights, float32.
-            tokenize: of `fsb_perception.towers.text.tokenizer`.
-
-        Raises:
-            OptionError: a text is too long for the tower.
-        """
-
 
 class ZeroShot(TextAdapter):
     """No options: the prompts stand in the table of tasks and in `towers.prompts`."""
-
-    def text_heads(
-        self, tasks: Sequence[str], text_tower: nn.Module, tokenize: Tokenize
-    ) -> tuple[None, dict[str, nn.Module]]:
-        """A cosine head for each task, with its ensembles; they share nothing."""
-        from fsb_perception.heads import CosineHead
-
-        features = text_features(text_tower, tokenize, tasks)
-        return None, {name: CosineHead(rows) for name, rows in features.items()}

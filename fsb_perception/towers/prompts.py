@@ -10,13 +10,15 @@ of a man" and "a blurry portrait of a boy" both stand for male.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from fsb_perception.options import OptionError
 from fsb_perception.tasks import Task, task
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from fsb_perception.towers.text import Tokenizer
 
 TEMPLATES = (
     "a photo of {}",
@@ -32,13 +34,6 @@ TEMPLATES = (
 
 _ROOM = 512  # tokens: more than any prompt has, so that nothing is cut while it is counted
 _BATCH = 64  # prompts in one forward of a text tower
-
-
-class Tokenize(Protocol):
-    """Texts to token ids (n, context), cut or filled behind; open_clip's tokenizers are such."""
-
-    def __call__(self, texts: list[str], context_length: int | None = None) -> Tensor:
-        """Rows of ``context_length`` ids, or of the tower's own number of them."""
 
 
 def label_prompts(row: Task, templates: Sequence[str] = TEMPLATES) -> dict[str, list[str]]:
@@ -63,7 +58,7 @@ def check_phrases(row: Task) -> None:
         )
 
 
-def count_tokens(tokenize: Tokenize, texts: Sequence[str]) -> list[int]:
+def count_tokens(tokenize: Tokenizer, texts: Sequence[str]) -> list[int]:
     """Tokens of each text before it is cut or filled, marks of start and end among them.
 
     Raises:
@@ -78,19 +73,19 @@ def count_tokens(tokenize: Tokenize, texts: Sequence[str]) -> list[int]:
     return [int((row != empty[-1]).nonzero().max()) + 1 for row in rows]
 
 
-def context_of(tokenize: Tokenize) -> int:
+def context_of(tokenize: Tokenizer) -> int:
     """Tokens that fit: the length of a row of ``tokenize``."""
     return tokenize([""]).shape[1]
 
 
-def text_start(tokenize: Tokenize) -> int:
+def text_start(tokenize: Tokenizer) -> int:
     """Where a row's first word stands: 1 behind a mark of the start, 0 if there is none."""
     empty, word = tokenize(["", "a"])
     return int((empty == word).cumprod(0).sum())
 
 
 def check_lengths(
-    tokenize: Tokenize, texts: Mapping[str, Sequence[str]], row: Task, room: int = 0
+    tokenize: Tokenizer, texts: Mapping[str, Sequence[str]], row: Task, room: int = 0
 ) -> None:
     """Refuse texts that the tokenizer would cut.
 
@@ -121,7 +116,7 @@ def _too_long(text: str, count: int, room: int, limit: int) -> str:
     )
 
 
-def text_features(tower: nn.Module, tokenize: Tokenize, tasks: Sequence[str]) -> dict[str, Tensor]:
+def text_features(tower: nn.Module, tokenize: Tokenizer, tasks: Sequence[str]) -> dict[str, Tensor]:
     """Text features (classes, width), of length 1, by task; without gradients.
 
     Args:
@@ -140,7 +135,7 @@ def text_features(tower: nn.Module, tokenize: Tokenize, tasks: Sequence[str]) ->
     return {name: _ensembles(tower, tokenize, labels) for name, labels in prompts.items()}
 
 
-def _ensembles(tower: nn.Module, tokenize: Tokenize, labels: Mapping[str, list[str]]) -> Tensor:
+def _ensembles(tower: nn.Module, tokenize: Tokenizer, labels: Mapping[str, list[str]]) -> Tensor:
     import torch
     import torch.nn.functional as F
 

@@ -7,20 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fsb_perception.adapters.base import AdapterConfig
-from fsb_perception.adapters.soft_prompts import SoftPromptHead
-from fsb_perception.adapters.zero_shot import TextAdapter
-from fsb_perception.heads import CosineHead, build_head
+from fsb_perception.adapters.base import AdapterConfig, LearningHead
+from fsb_perception.heads import build_head
 from fsb_perception.model import MultitaskEncoder
 from fsb_perception.options import OptionError
 from fsb_perception.tasks import TASKS
 from fsb_perception.towers.backbones import BACKBONES
-from fsb_perception.towers.prompts import Tokenize, text_features
 from fsb_training.recipe import Recipe
 from fsb_training.recipe_options import WeightOptions
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from fsb_perception.towers.text import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class TextSide:
     """What reads prompts: a text tower, and the tokenizer that it was trained with."""
 
     tower: nn.Module
-    tokenize: Tokenize
+    tokenize: Tokenizer
 
 
 def assemble(recipe: Recipe) -> MultitaskEncoder:
@@ -133,18 +132,8 @@ def adapted_encoder(
         }
         return MultitaskEncoder(adapted, heads)
     assert text is not None, "text heads need a text side"
-    return _with_text(adapted, adapter, tasks, text)
-
-
-def _with_text(
-    tower: nn.Module, adapter: AdapterConfig, tasks: Sequence[str], text: TextSide
-) -> MultitaskEncoder:
-    """The text tower stays only if the method still learns with it."""
-    if isinstance(adapter, TextAdapter):
-        shared, heads = adapter.text_heads(tasks, text.tower, text.tokenize)
-        return MultitaskEncoder(tower, heads, shared)
-    features = text_features(text.tower, text.tokenize, tasks)
-    return MultitaskEncoder(tower, {task: CosineHead(rows) for task, rows in features.items()})
+    shared, heads = adapter.text_heads(tasks, text.tower, text.tokenize)
+    return MultitaskEncoder(adapted, heads, shared)
 
 
 def deploy(encoder: MultitaskEncoder, adapter: AdapterConfig) -> MultitaskEncoder:
@@ -168,4 +157,4 @@ def with_frozen_heads(encoder: MultitaskEncoder) -> MultitaskEncoder:
 
 def _frozen(head: nn.Module) -> nn.Module:
     """A head without a text tower behind it."""
-    return head.frozen() if isinstance(head, SoftPromptHead) else head
+    return head.frozen() if isinstance(head, LearningHead) else head

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from fsb_perception.files import write_whole
 from fsb_perception.model import MultitaskEncoder
+from fsb_perception.towers.parts import inner_tower
 from fsb_training.data.batches import total_steps
 from fsb_training.errors import TrainingError
 from fsb_training.learning.averaging import moving_average, named_moving
@@ -19,7 +20,6 @@ from fsb_training.learning.distributed import ALONE, World, average_buffers, wra
 from fsb_training.learning.fabric import build_fabric
 from fsb_training.learning.groups import parameter_groups
 from fsb_training.learning.objectives import build_learner
-from fsb_training.learning.prefix import inner_tower
 from fsb_training.learning.schedules import Looks
 from fsb_training.recipe import Recipe
 
@@ -107,7 +107,7 @@ def start(recipe: Recipe, device: torch.device | None = None, world: World = ALO
         inner_tower(learner.encoder.tower).set_grad_checkpointing()
     average = moving_average(learner, options.ema_decay)
     optimiser = torch.optim.AdamW(
-        parameter_groups(learner.named_parameters(), options),
+        parameter_groups(learner.named_parameters(), options, recipe.adapter),
         fused=options.precision != "fp16",  # fused, it unscales the loss too late to clip
     )
     model = learner if world.fabric else fabric.setup_module(learner)

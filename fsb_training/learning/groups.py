@@ -1,4 +1,4 @@
-"""Groups of parameters: which learn faster, and which are not pulled to zero."""
+"""Groups of parameters: which ones learn faster, and which ones decay."""
 
 from __future__ import annotations
 
@@ -7,50 +7,43 @@ from typing import Any
 
 from torch import nn
 
+from fsb_perception.adapters.base import AdapterConfig
+from fsb_perception.towers.parts import TOKENS
 from fsb_training.recipe_options import OptimiserOptions
 
-# Segments of a parameter's name. peft writes lora_B, MTLoRA's own layers lora_b and task_b.
-_B_MATRICES = {"lora_B", "lora_b", "task_b"}
-_HEADS = {"heads", "stem_heads"}
-_TOKENS = ("prompt", "context", "latent", "pos_embed", "cls_token", "reg_token")
+_HEADS = frozenset({"heads", "stem_heads"})
 
 
-def is_b_matrix(name: str) -> bool:
-    """Whether it is the second, zero-born factor of a low-rank difference.
+def decays(name: str, parameter: nn.Parameter, adapter: AdapterConfig) -> bool:
+    """Return whether weight decay is for a parameter: only matrices and kernels decay.
 
-    >>> is_b_matrix("blocks.0.attn.qkv.lora_B.default.weight")
-    True
-    >>> is_b_matrix("blocks.0.attn.qkv.lora_magnitude_vector.default.weight")
+    Zero is no better a value than another for a bias, a norm, a loss weight, a temperature, or a
+    token, which is what prompts and positions are. The adapter names its own exceptions.
+
+    >>> from fsb_perception.adapters import adapter_config
+    >>> prompt = nn.Linear(10, 64).weight
+    >>> decays("blocks.0.source.prompt", prompt, adapter_config({"method": "vpt"}))
     False
     """
-    return not _B_MATRICES.isdisjoint(name.split("."))
-
-
-def decays(name: str, parameter: nn.Parameter) -> bool:
-    """Whether weight decay is for it: matrices and kernels alone.
-
-    Zero is no better a place than another for a bias, a norm, DoRA's row lengths, a loss weight, a
-    temperature, or a token, which is what prompts and positions are.
-    """
-    return parameter.ndim >= 2 and not any(token in name for token in _TOKENS)
+    return parameter.ndim >= 2 and not _is_in(name, TOKENS | adapter.undecayed)
 
 
 def parameter_groups(
-    named: Iterable[tuple[str, nn.Parameter]], options: OptimiserOptions
+    named: Iterable[tuple[str, nn.Parameter]], options: OptimiserOptions, adapter: AdapterConfig
 ) -> list[dict[str, Any]]:
-    """Groups for an optimiser: ``params``, ``lr``, ``weight_decay``, and ``factor`` of the rate.
+    """Return groups for an optimiser: ``params``, ``lr``, ``weight_decay``, and ``factor``.
 
-    LoRA+ (Hayou et al., ICML 2024) wants exactly the B matrices at a higher rate; peft's own
-    optimiser also puts every vector there, row lengths and biases, and is therefore not used.
+    ``factor`` is the group's share of the learning rate, by which a schedule multiplies.
 
     Args:
         named: parameters by name; those that do not train are left out.
         options: rates and decay.
+        adapter: names the parameters that learn faster and those that do not decay.
     """
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in named:
         if parameter.requires_grad:
-            key = (_factor(name, options), decays(name, parameter))
+            key = (_factor(name, options, adapter), decays(name, parameter, adapter))
             groups.setdefault(key, []).append(parameter)
     return [
         {
@@ -65,7 +58,12 @@ def parameter_groups(
     ]
 
 
-def _factor(name: str, options: OptimiserOptions) -> float:
-    if is_b_matrix(name):
+def _factor(name: str, options: OptimiserOptions, adapter: AdapterConfig) -> float:
+    if _is_in(name, adapter.faster):
         return options.loraplus_ratio
-    return options.heads_ratio if not _HEADS.isdisjoint(name.split(".")) else 1.0
+    return options.heads_ratio if _is_in(name, _HEADS) else 1.0
+
+
+def _is_in(name: str, words: frozenset[str]) -> bool:
+    """Return whether a part of a parameter's dotted name is one of ``words``."""
+    return not words.isdisjoint(name.split("."))

@@ -34,6 +34,10 @@ class Learner(nn.Module):
     Args:
         recipe: of the run.
 
+    Attributes:
+        after: the part of the tower whose activations come in the place of pixels, as a name of
+            `fsb_perception.towers.parts`; "" for pixels.
+
     Raises:
         WeightsError, OptionError: as of `assemble`.
     """
@@ -41,6 +45,7 @@ class Learner(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.encoder = assemble(recipe)
+        self.after = ""
         self._options: LossOptions = recipe.loss
         self.losses = nn.ModuleDict(
             {t: build_loss(recipe.loss.by_task.get(t, DEFAULT), recipe.loss) for t in recipe.tasks}
@@ -83,13 +88,13 @@ class Learner(nn.Module):
         """Return the loss of a batch, a scalar.
 
         Args:
-            pixels: (n, 3, s, s), normalised RGB.
+            pixels: (n, 3, s, s), normalised RGB; or the activations that ``after`` names.
             targets: (n, classes) by task; rows sum to 1, or to 0 where the label is missing.
             counts: divisor of each task's loss; by default this batch's labels.
         """
         if self.weights.looks_back:
             self._random = _random_states(pixels.device)
-        logits = self.encoder(pixels, _labelled(targets))
+        logits = self.encoder(pixels, _labelled(targets), self.after)
         counts = counts or labelled_counts(targets)
         losses = task_losses(logits, targets, counts, self.losses)
         self.last_losses = {task: loss.detach() for task, loss in losses.items()}
@@ -125,7 +130,8 @@ class Learner(nn.Module):
             return
         buffers = {name: buffer.clone() for name, buffer in self.encoder.named_buffers()}
         with _drawing_from(self._random, pixels.device):
-            logits = functional_call(self.encoder, buffers, (pixels, _labelled(targets)))
+            inputs = (pixels, _labelled(targets), self.after)
+            logits = functional_call(self.encoder, buffers, inputs)
         losses = task_losses(logits, targets, labelled_counts(targets), self.losses)
         if losses:
             self.weights.after_step(losses)

@@ -129,7 +129,7 @@ def _skip_frozen(
     from fsb_training.learning.feature_cache import cached
     from fsb_training.learning.prefix import frozen_prefix
 
-    prefix = frozen_prefix(state.learner.encoder)
+    prefix = frozen_prefix(state.learner.encoder, recipe.adapter)
     if prefix is None:
         _log.info("nothing is computed once: everything learns, from the first layer on")
         return None
@@ -141,7 +141,7 @@ def _skip_frozen(
         return None
     with world.leader_first():
         activations = cached(prefix, recipe, sources, progress if world.leads else SILENT)
-    prefix.skip()
+    state.learner.after = prefix.part
     return activations
 
 

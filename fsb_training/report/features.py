@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fsb_perception import samples
-from fsb_perception.adapters.streams import TaskTower
 from fsb_perception.bundles.bundle import Bundle, load_bundle
 from fsb_perception.bundles.preprocessing import Preprocessing
 from fsb_perception.detection import build_detector
@@ -29,6 +28,7 @@ from fsb_perception.detection.base import DetectorConfig
 from fsb_perception.progress import SILENT, Progress
 from fsb_perception.samples.scenario import STILLS
 from fsb_perception.towers.backbones import BACKBONES
+from fsb_perception.towers.parts import inner_tower
 from fsb_perception.towers.weights import RANDOM, load_tower
 from fsb_perception.types import Face, Floats, Image
 from fsb_training.data.faces import Source
@@ -210,9 +210,8 @@ def patch_tokens(tower: Tower, pictures: Sequence[Image]) -> Floats:
         tower: a tower of any row of `BACKBONES`, adapted or not.
         pictures: aligned faces.
     """
-    inner = tower.module.tower if isinstance(tower.module, TaskTower) else tower.module
     seen: list[torch.Tensor] = []
-    pool = inner.get_submodule("attn_pool")  # type: ignore[union-attr]
+    pool = inner_tower(tower.module).attn_pool
     hook = pool.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     try:
         with torch.inference_mode():

@@ -59,7 +59,8 @@ def learner(chosen: Recipe, seed: int = 0) -> Learner:
 
 def optimiser_of(model: Learner, chosen: Recipe) -> torch.optim.Optimizer:
     """The optimiser that the trainer uses."""
-    return torch.optim.AdamW(parameter_groups(model.named_parameters(), chosen.optimiser))
+    groups = parameter_groups(model.named_parameters(), chosen.optimiser, chosen.adapter)
+    return torch.optim.AdamW(groups)
 
 
 def faces(backbone: str, count: int = 8, seed: int = 0, size: int = 0) -> torch.Tensor:

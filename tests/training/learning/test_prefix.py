@@ -70,13 +70,13 @@ def test_activations_teach_what_pictures_teach(
     recipe = chosen(system, backbone, tokenizer, folder)
     method = recipe.model_dump()["adapter"]["method"]
     seeing, reading = trainer.start(recipe), trainer.start(recipe)
-    prefix = frozen_prefix(reading.learner.encoder)
+    prefix = frozen_prefix(reading.learner.encoder, recipe.adapter)
     assert (prefix.name.split()[0] if prefix else "") == PREFIX.get(method, "patch_embed")
     if not prefix:
         return
     names = list(reading.learner.state_dict())
     activations = cached(prefix, recipe, sources)
-    prefix.skip()
+    reading.learner.after = prefix.part
     pictures = StepBatches(sources, recipe)
     stored = StepBatches(sources, recipe, activations=activations)
     for step in range(3):
@@ -142,7 +142,7 @@ def test_runs_share_what_is_the_same(
         recipe = Recipe.model_validate(base.model_dump() | {"adapter": base.adapter} | changes)
         # The towers' random weights would follow the training's seed.
         weights = trainer.start(base).learner.encoder
-        cached(frozen_prefix(weights), recipe, sources)
+        cached(frozen_prefix(weights, base.adapter), recipe, sources)
 
     run()
     before = files(tmp_path)
@@ -183,7 +183,7 @@ def test_too_small_a_disk_is_refused_before_anything_is_written(
     recipe = chosen("LoRA", MICRO[0], tokenizer, folder)
     data = recipe.data.model_copy(update={"cache": str(tmp_path / "cache")})
     recipe = recipe.model_copy(update={"data": data})
-    prefix = frozen_prefix(trainer.start(recipe).learner.encoder)
+    prefix = frozen_prefix(trainer.start(recipe).learner.encoder, recipe.adapter)
     monkeypatch.setattr(feature_cache, "free_bytes", lambda folder: 1000)
     with pytest.raises(TrainingError, match=r"take [\d,]+ bytes, and 1,000 are free.*data.views"):
         cached(prefix, recipe, sources)
@@ -195,7 +195,7 @@ def test_what_half_precision_cannot_hold_is_refused(
 ) -> None:
     recipe = chosen("LoRA", MICRO[0], tokenizer, folder, view_precision="fp16")
     encoder = trainer.start(recipe).learner.encoder
-    prefix = frozen_prefix(encoder)
+    prefix = frozen_prefix(encoder, recipe.adapter)
     with torch.no_grad():
         prefix.tower.patch_embed.proj.weight.mul_(1e7)
     with pytest.raises(TrainingError, match=r"view_precision=fp32"):
@@ -206,7 +206,7 @@ def test_activations_are_read_in_this_process(
     tokenizer: Path, folder: Path, sources: list[Source]
 ) -> None:
     recipe = chosen("LoRA", MICRO[0], tokenizer, folder, view_precision="fp16")
-    prefix = frozen_prefix(trainer.start(recipe).learner.encoder)
+    prefix = frozen_prefix(trainer.start(recipe).learner.encoder, recipe.adapter)
     batches = StepBatches(sources, recipe, activations=cached(prefix, recipe, sources))
     steps = list(loader(batches, 1))
     assert len(steps) == 2

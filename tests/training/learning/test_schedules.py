@@ -10,11 +10,11 @@ import torch
 
 from fsb_perception.options import OptionError
 from fsb_perception.towers.backbones import BACKBONES
+from fsb_perception.towers.parts import inner_tower
 from fsb_training.data.batches import Batch, StepBatches, total_steps
 from fsb_training.data.sources import open_sources
 from fsb_training.learning import trainer
 from fsb_training.learning.fabric import build_fabric
-from fsb_training.learning.prefix import inner_tower
 from fsb_training.learning.schedules import Looks, learning_rate
 from fsb_training.memory import saved_bytes
 from fsb_training.recipe import Recipe
