@@ -1,7 +1,4 @@
-"""What a listener has heard from the node: counts, latency, and the faces it was told of.
-
-Nothing here knows ROS; arrays are read by their field names.
-"""
+"""Counts, latency and faces of a run of the demo, added up from the node's answers."""
 
 from __future__ import annotations
 
@@ -14,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from fsb_perception.files import write_whole
+from fsb_perception.msg import FaceAttributesArray
 from fsb_perception.ros.messages import faces_of, to_nanoseconds
 from fsb_perception.types import UNKNOWN, AttributeEstimate, FaceAttributes, TrackState
 
 _LATENCIES_KEPT = 18_000  # ten minutes at 30 frames a second
 _FACES_KEPT = 256
-_RATE_SPAN = 90  # frames over which the rate is taken
+_RATE_FRAMES = 90  # frames over which the rate is taken
 
 
 @dataclass(frozen=True)
@@ -27,14 +26,14 @@ class Summary:
     """The state of a run.
 
     Attributes:
-        processed: frames the node answered since it became active.
-        dropped: frames that reached the node but gave way to newer ones.
-        rate: answers a second, lately; NaN before the second one.
-        p50: median of the latency in ms, from the image's stamp to the arrival of its answer.
+        processed: frames that the node has answered since it became active.
+        dropped: frames that reached the node and were replaced by newer ones.
+        rate: answers a second over the newest frames; NaN before the second one.
+        p50: median of the latency in ms, from the stamp of an image to the arrival of its answer.
         p95: its 95th percentile in ms.
         bundle_id: of the weights.
         faces: of the newest frame.
-        seen: the last word on every confirmed face of the run, by face_id and task.
+        seen: last known estimate of every confirmed face of the run, by face_id and task.
     """
 
     processed: int
@@ -52,7 +51,7 @@ class Summary:
         return self.processed + self.dropped
 
     def to_json(self) -> dict[str, Any]:
-        """As ``demo.json`` holds it; a latency that was never measured is null."""
+        """Return the content of the report; a latency that was not measured is null."""
         return {
             "frames": {
                 "received": self.received,
@@ -64,33 +63,37 @@ class Summary:
                 {
                     "face_id": face_id,
                     "estimates": {
-                        task: {"label": word.label, "confidence": round(word.confidence, 4)}
-                        for task, word in words.items()
+                        task: {"label": estimate.label, "confidence": round(estimate.confidence, 4)}
+                        for task, estimate in estimates.items()
                     },
                 }
-                for face_id, words in self.seen.items()
+                for face_id, estimates in self.seen.items()
             ],
             "bundle_id": self.bundle_id,
         }
 
     def write(self, path: Path) -> None:
-        """Write ``demo.json``."""
-        path.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
+        """Write the report.
+
+        Raises:
+            FileError: the file cannot be written.
+        """
+        write_whole(path, json.dumps(self.to_json(), indent=2) + "\n")
 
 
 class Tally:
-    """Adds up ``FaceAttributesArray`` messages; memory stays bounded however long the run is."""
+    """Adds up answers; its memory stays bounded in a run of any length."""
 
     def __init__(self) -> None:
         self._latencies: deque[float] = deque(maxlen=_LATENCIES_KEPT)
-        self._arrivals: deque[int] = deque(maxlen=_RATE_SPAN)
+        self._arrivals: deque[int] = deque(maxlen=_RATE_FRAMES)
         self._seen: OrderedDict[str, dict[str, AttributeEstimate]] = OrderedDict()
         self._faces: tuple[FaceAttributes, ...] = ()
         self._processed = self._dropped = 0
         self._bundle_id = ""
 
-    def add(self, array: Any, arrival: int) -> None:
-        """Count one message that arrived at ``arrival``, in ns of the clock of the image stamps."""
+    def add(self, array: FaceAttributesArray, arrival: int) -> None:
+        """Add an answer that arrived at ``arrival``, in ns of the clock of the image stamps."""
         self._latencies.append((arrival - to_nanoseconds(array.header.stamp)) / 1e6)
         self._arrivals.append(arrival)
         self._processed, self._dropped = int(array.sequence), int(array.dropped)
@@ -102,11 +105,11 @@ class Tally:
     def _remember(self, face: FaceAttributes) -> None:
         if face.state == TrackState.TENTATIVE:
             return
-        words = self._seen.setdefault(face.face_id, {})
+        estimates = self._seen.setdefault(face.face_id, {})
         for estimate in face.estimates:
-            # A face that turns away becomes unknown again; what was known of it stays.
-            if estimate.label != UNKNOWN or estimate.task not in words:
-                words[estimate.task] = estimate
+            # A face that turns away becomes unknown again; its last known label stays.
+            if estimate.label != UNKNOWN or estimate.task not in estimates:
+                estimates[estimate.task] = estimate
         if len(self._seen) > _FACES_KEPT:
             self._seen.popitem(last=False)
 
@@ -116,7 +119,7 @@ class Tally:
         return self._processed
 
     def summary(self) -> Summary:
-        """The state of the run now."""
+        """Return the present state of the run."""
         latencies = np.array(self._latencies or [math.nan])
         p50, p95 = (float(value) for value in np.percentile(latencies, (50, 95)))
         return Summary(
@@ -127,7 +130,7 @@ class Tally:
             p95=p95,
             bundle_id=self._bundle_id,
             faces=self._faces,
-            seen={face_id: dict(words) for face_id, words in self._seen.items()},
+            seen={face_id: dict(estimates) for face_id, estimates in self._seen.items()},
         )
 
     def _rate(self) -> float:

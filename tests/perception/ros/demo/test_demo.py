@@ -120,4 +120,4 @@ def test_a_node_that_fails_is_named_with_its_last_words(
     said, _ = demo.communicate(timeout=100)
     assert demo.returncode == 1
     assert f"The demo ended: {name}: ended with status 1" in said
-    assert text in said.partition("Its last words:")[2]
+    assert text in said.partition("Its last log lines:")[2]

@@ -12,7 +12,7 @@ import pytest
 from fsb_perception.msg import AttributeEstimate, FaceAttributes, FaceAttributesArray
 from rich.console import Console
 
-from fsb_perception.ros.demo import live_table
+from fsb_perception.ros.demo.live_table import closing_table, current_table, status_line
 from fsb_perception.ros.demo.tally import Tally
 from fsb_perception.ros.pairing import Pairing
 
@@ -65,7 +65,7 @@ def test_a_run_without_answers_reports_nothing_it_has_not_measured() -> None:
     report = Tally().summary().to_json()
     assert report["latency_ms"] == {"p50": None, "p95": None}
     assert report["frames"] == {"received": 0, "processed": 0, "dropped": 0}
-    assert "nan" not in live_table.status(Tally().summary())
+    assert "nan" not in status_line(Tally().summary())
 
 
 @pytest.mark.parametrize(
@@ -103,17 +103,17 @@ def test_the_table_shows_every_face_with_its_words() -> None:
     summary = tally_of(
         answer(1, face("a1", "female")), answer(2, face("a1", "female"), face("a2", "unknown", 1))
     ).summary()
-    text = shown(live_table.current(summary))
+    text = shown(current_table(summary))
     for expected in ("gender", "a1", "confirmed", "female", "0.75", "a2", "tentative", "unknown"):
         assert expected in text
     assert "1.0 frames/s" in text
-    assert "a2" not in shown(live_table.closing(summary))
+    assert "a2" not in shown(closing_table(summary))
 
 
 def test_no_face_is_said_too() -> None:
     summary = tally_of(answer(1)).summary()
-    assert "no face in view" in shown(live_table.current(summary))
-    assert "no face was seen" in shown(live_table.closing(summary))
+    assert "no face in view" in shown(current_table(summary))
+    assert "no face was seen" in shown(closing_table(summary))
 
 
 def stamped(second: int) -> Any:
