@@ -18,12 +18,15 @@ from fsb_perception.errors import errors_in_one_line
 
 @dataclass(frozen=True)
 class CommandRow:
-    """A command of ``fsb``.
+    """A row of the table of commands.
 
     Attributes:
         name: as it is typed.
-        where: ``module:object``, a `typer.Typer` or a function that typer can take.
-        help: one line for ``fsb --help``, so that it need not import the module.
+        where: ``module:object``, a `typer.Typer` or a function with typer's annotations.
+        help: one line for ``fsb --help``, which then need not import the module.
+
+    >>> CommandRow("onnx", "fsb_perception.commands.onnx:onnx", "Write ONNX.").load().name
+    'onnx'
     """
 
     name: str
@@ -31,7 +34,7 @@ class CommandRow:
     help: str
 
     def load(self) -> Any:
-        """The command itself."""
+        """Import and return the command."""
         module, _, attribute = self.where.partition(":")
         part = getattr(importlib.import_module(module), attribute)
         if isinstance(part, typer.Typer):
@@ -50,7 +53,7 @@ COMMANDS = (
     CommandRow(
         "image",
         "fsb_perception.commands.image:image",
-        "Name gender, age group and emotion of the faces in pictures.",
+        "Estimate gender, age group and emotion of the faces in pictures.",
     ),
     CommandRow(
         "bundle",
@@ -71,14 +74,14 @@ COMMANDS = (
 
 
 class _LazyCommand(TyperCommand):
-    """Stands in ``fsb --help`` for a command, and becomes it when it is called."""
+    """A placeholder in ``fsb --help``, which loads its command when it is called."""
 
     def __init__(self, row: CommandRow) -> None:
         super().__init__(row.name, help=row.help)
         self._row = row
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
-        """The context of the command itself; typer invokes what the context names."""
+        """Return the context of the loaded command, which typer then invokes."""
         return self._row.load().make_context(info_name, args, *rest, **extra)
 
 
@@ -109,13 +112,13 @@ def _print_version(wanted: bool) -> None:
 def _fsb(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it and end."),
+        typer.Option("--version", callback=_print_version, is_eager=True, help="print it and end"),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show where an error came from, not only what it says.")
+        bool, typer.Option("--debug", help="show the traceback of an error, not only its message")
     ] = False,
 ) -> None:
-    """Facial soft biometrics for social robots: who looks how, as ROS 2 messages.
+    """Facial soft biometrics for social robots: gender, age and emotion as ROS 2 messages.
 
     [bold]Try[/]
 
@@ -127,11 +130,11 @@ def _fsb(
 
       [cyan]fsb bundle show nano[/]        what the weights are, and how good
     """
-    del version, debug  # the one has ended the program already, the other is read in main()
+    del version, debug  # the first has ended the program already, the second is read in main()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``fsb`` and end the program; an error that a user can mend is one line and status 2."""
+    """Run ``fsb`` and exit; an error that the user can mend is one line and status 2."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     with errors_in_one_line("fsb", debug="--debug" in given):
         app(given, prog_name="fsb")

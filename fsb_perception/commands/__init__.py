@@ -1,1 +1,1 @@
-"""What ``fsb`` can do: one module a command, light to import, heavy only once it runs."""
+"""The commands of ``fsb``: one module each, light to import and heavy only when it runs."""

@@ -1,4 +1,4 @@
-"""``fsb bundle``: what a weight bundle is, whether it is whole, and its way to and from the hub."""
+"""``fsb bundle``: show and verify weight bundles, pull them from the hub and push them to it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fsb_perception.bundles.bundle import Bundle
     from fsb_perception.bundles.hub import HubId
 
-_FEW = 7  # columns of numbers that fit 80 characters with lines between them
+_MOST_LINED = 7  # columns that fit 80 characters with lines between them
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,7 +34,7 @@ _Repository = Annotated[
 @app.command()
 def show(
     name: _Reference = "nano",
-    json_text: Annotated[bool, typer.Option("--json", help="Print the manifest instead.")] = False,
+    json_text: Annotated[bool, typer.Option("--json", help="print the manifest instead")] = False,
 ) -> None:
     """Print tasks, size, training data, measured metrics and intended use."""
     from fsb_perception.bundles.bundle import find_bundle, read_manifest
@@ -58,7 +58,7 @@ def verify(name: _Reference = "nano") -> None:
     console = Console()
     faults = verify_files(bundle)
     for file, fault in faults.items():
-        verdict = f"[bold red]{escape(fault)}[/]" if fault else "[green]as its sha256 says[/]"
+        verdict = f"[bold red]{escape(fault)}[/]" if fault else "[green]matches its sha256[/]"
         console.print(f"{escape(str(bundle.folder / file))}: {verdict}", highlight=False)
     if any(faults.values()):
         console.print("[bold red]Do not use this bundle:[/] get it again from where it came from.")
@@ -70,8 +70,8 @@ def verify(name: _Reference = "nano") -> None:
 def pull(repository: _Repository) -> None:
     """Download a bundle from the model hub; OWNER/NAME@REVISION for a branch, tag or commit.
 
-    The manifest is read before the weights are asked for, and every file is verified. Nothing but
-    manifest.json, weights.safetensors and README.md is downloaded.
+    The manifest is checked before the weights are requested, and every file is verified. Only
+    manifest.json, weights.safetensors and README.md are downloaded.
     """
     from fsb_perception.bundles.bundle import pull_bundle
 
@@ -79,11 +79,9 @@ def pull(repository: _Repository) -> None:
     bundle = pull_bundle(hub_id)
     console = Console(soft_wrap=True)
     console.print(f"[bold]{bundle.bundle_id}[/] is whole, in {escape(str(bundle.folder))}")
-    console.print(
-        f"Use it as [cyan]{hub_id}[/]; [cyan]fsb bundle show {hub_id}[/] tells what it is."
-    )
+    console.print(f"Use it as [cyan]{hub_id}[/]; [cyan]fsb bundle show {hub_id}[/] describes it.")
     if Path(repository).exists():
-        console.print(f"[yellow]There is a folder {hub_id} here too, and here it wins.[/]")
+        console.print(f"[yellow]There is a folder {hub_id} here too, which takes precedence.[/]")
 
 
 @app.command()
@@ -91,11 +89,11 @@ def push(
     name: Annotated[str, typer.Argument(metavar="NAME", help="a name, or a folder")],
     repository: _Repository,
     public: Annotated[
-        bool, typer.Option("--public", help="Let everybody read it. Otherwise it is private.")
+        bool, typer.Option("--public", help="let everybody read it; it is private otherwise")
     ] = False,
-    create: Annotated[bool, typer.Option(help="Make the repository if there is none.")] = True,
+    create: Annotated[bool, typer.Option(help="make the repository if there is none")] = True,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be uploaded, and end.")
+        bool, typer.Option("--dry-run", help="print what would be uploaded, and end")
     ] = False,
 ) -> None:
     """Upload a bundle to the model hub: its manifest, its weights, and a model card.
@@ -167,12 +165,18 @@ def _table(
     numbers: Sequence[int] = (),
     whole: Sequence[int] = (),
 ) -> Table:
-    """A table whose first row is its heading; columns of numbers, and those never wrapped.
+    """Build a table.
 
-    One of many columns does without lines between them: 80 characters hold no more.
+    With many columns it has no lines between them, so that it fits 80 characters.
+
+    Args:
+        title: above the table.
+        rows: the first is the heading.
+        numbers: indices of columns that are aligned to the right.
+        whole: indices of columns that are never wrapped.
     """
     heading, *rest = rows
-    dense: dict[str, Any] = {"box": SIMPLE_HEAD, "padding": 0} if len(heading) > _FEW else {}
+    dense: dict[str, Any] = {"box": SIMPLE_HEAD, "padding": 0} if len(heading) > _MOST_LINED else {}
     table = Table(title=title, title_justify="left", **dense)
     for column, name in enumerate(heading):
         table.add_column(escape(name), no_wrap=column in whole)

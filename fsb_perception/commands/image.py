@@ -55,7 +55,7 @@ def image(
     device: DeviceOption = "auto",
     settings: SettingsOption = None,
 ) -> None:
-    """Name gender, age group and emotion of the faces in pictures, and draw them.
+    """Estimate gender, age group and emotion of the faces in pictures, and draw them.
 
     The picture itself is never changed. Status 1 if any could not be read.
     """

@@ -1,4 +1,4 @@
-"""``fsb onnx``: a bundle's encoder as one file for other runtimes."""
+"""``fsb onnx``: write a bundle's encoder as one file for other runtimes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def onnx(
 ) -> None:
     """Write the multitask encoder as ONNX, checked against torch first.
 
-    The file takes normalised pixels and gives the logits of every task; labels, temperatures, mean
-    and deviation travel inside. See docs/onnx.md.
+    The file takes normalised pixels and returns the logits of every task. Its metadata hold labels,
+    temperatures, mean and deviation. See docs/onnx.md.
     """
     from fsb_perception.bundles.bundle import load_bundle
     from fsb_perception.bundles.onnx import INPUT, export_onnx

@@ -1,7 +1,7 @@
 """Face detectors: a protocol in `base`, one file a detector, and the table of their names.
 
-To add a detector, write a file here with a function ``build(config) -> Detector`` and enter
-it in the table.
+To add a detector, write a file here with a function ``build(config) -> Detector`` and add its row
+to the table.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from importlib import import_module
 from fsb_perception.detection.base import Detector, DetectorConfig
 from fsb_perception.registry import Registry
 
-# The module that builds each; it is imported when it is asked for.
+# The module that builds each detector; it is imported on use.
 DETECTORS: Registry[str] = Registry(
     "detector",
     {

@@ -1,4 +1,4 @@
-"""What every detector is: a protocol, its options, its error, and the picture that it looks at."""
+"""The parts that detectors share: their protocol, options, error, and the shrunk picture."""
 
 from __future__ import annotations
 
@@ -13,15 +13,35 @@ from fsb_perception.types import Face, Floats, Image
 
 
 class Detector(Protocol):
-    """Anything that finds faces in a picture. One detector serves one thread at a time."""
+    """An object that finds faces in a picture. One thread at a time may use it.
+
+    >>> class Whole:
+    ...     def detect(self, image):
+    ...         height, width = image.shape[:2]
+    ...         return [Face(np.array([0, 0, width, height]), score=1.0)]
+    >>> detector: Detector = Whole()
+    >>> detector.detect(np.zeros((60, 80, 3), np.uint8))[0].box_xyxy.tolist()
+    [0.0, 0.0, 80.0, 60.0]
+    """
 
     def detect(self, image: Image) -> list[Face]:
-        """Faces in ``image`` (uint8 BGR), best score first, in its own pixels."""
+        """Return the faces of a picture.
+
+        Args:
+            image: uint8 BGR (height, width, 3).
+
+        Returns:
+            In pixels of ``image``, best score first.
+        """
         ...
 
 
 class DetectorConfig(Options):
-    """How faces are found."""
+    """Options of the face detector.
+
+    >>> DetectorConfig(max_side=640).name
+    'yunet'
+    """
 
     name: str = option(
         "yunet", "detector: yunet, or face-alignment's sfd, blazeface, retinaface, scrfd"
@@ -34,8 +54,8 @@ class DetectorConfig(Options):
         ge=64,
         le=4096,
     )
-    max_faces: int = option(16, "at most so many faces a frame, the best first", ge=1, le=256)
-    model_file: str = option("", "the detector's model file, where it is not found by itself")
+    max_faces: int = option(16, "most faces in a frame, those with the best scores", ge=1, le=256)
+    model_file: str = option("", "the detector's model file; empty for that of its package")
     allow_download: bool = option(False, "let a library fetch its model from the network")
 
 
@@ -43,20 +63,25 @@ class DetectorError(FsbError):
     """A detector that cannot be built; the message says what is missing and how to get it."""
 
 
-_DISTORTION = 0.03
-
-
+_DISTORTION = 0.03  # of a side: changes shapes less than any turn of a head does
 SMALLEST_SIDE = 16  # px: no detector finds a face in less, and some report nonsense
 
 
 def shrink(image: Image, max_side: int, multiple: int = 1) -> tuple[Image, Floats]:
-    """``image`` with its longer side at most ``max_side``, and the (x, y) factors back.
+    """Shrink a picture for a detector.
 
     Args:
         image: uint8 (height, width, 3).
-        max_side: in pixels.
-        multiple: of pixels, to which the detector pads each side; sides of a smaller image that are
-            within 3 % of one become it, which changes shapes less than any turn of a head does.
+        max_side: longest side of the result, in pixels.
+        multiple: of pixels, to which the detector pads each side. Sides of a shrunk picture within
+            3 % of a multiple become that multiple.
+
+    Returns:
+        The picture, and the factors (x, y) from its pixels to those of ``image``.
+
+    >>> picture, factors = shrink(np.zeros((480, 640, 3), np.uint8), 320)
+    >>> picture.shape, factors.tolist()
+    ((240, 320, 3), [2.0, 2.0])
     """
     height, width = image.shape[:2]
     scale = min(1.0, max_side / max(height, width))
@@ -64,10 +89,10 @@ def shrink(image: Image, max_side: int, multiple: int = 1) -> tuple[Image, Float
         return image, np.ones(2, np.float32)
     size = tuple(_rounded(side * scale, multiple) for side in (width, height))
     ratio = np.array([width / size[0], height / size[1]], np.float32)
-    # Down to a half, each pixel is near one of the four that bilinear interpolation takes: nothing
-    # is skipped, and it takes a fifth of the time that means of areas take.
-    way = cv2.INTER_LINEAR if scale >= 0.5 else cv2.INTER_AREA
-    return cv2.resize(image, size, interpolation=way), ratio
+    # Down to a half, each pixel is near one of the four that bilinear interpolation takes: it skips
+    # none, and takes a fifth of the time of means of areas.
+    method = cv2.INTER_LINEAR if scale >= 0.5 else cv2.INTER_AREA
+    return np.asarray(cv2.resize(image, size, interpolation=method), np.uint8), ratio
 
 
 def _rounded(side: float, multiple: int) -> int:

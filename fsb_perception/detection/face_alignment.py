@@ -1,6 +1,6 @@
 """The detectors of the face-alignment library (Bulat & Tzimiropoulos, ICCV 2017) by their names.
 
-They report boxes and scores, no landmarks, so their faces are cut by the box. Install with
+They report boxes and scores but no landmarks, so their faces are cut by the box. Install with
 ``pip install face-alignment``; the models are read from ``detector.model_file``, or fetched by the
 library where ``detector.allow_download`` permits it.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from fsb_perception.detection.base import SMALLEST_SIDE, DetectorConfig, DetectorError, shrink
 from fsb_perception.types import Face, Image, check_image
 
-# How each detector of the library calls its score threshold.
+# The name of the score threshold in each detector of the library.
 _THRESHOLD_NAME = {
     "sfd": "filter_threshold",
     "blazeface": "min_score_thresh",
@@ -36,7 +36,7 @@ class FaceAlignmentDetector:
         self._detector = _load(module, config)
 
     def detect(self, image: Image) -> list[Face]:
-        """Faces in ``image`` (uint8 BGR), best score first, without landmarks."""
+        """Return the faces of ``image`` (uint8 BGR), best score first, without landmarks."""
         check_image(image)
         shrunk, ratio = shrink(image, self._max_side)
         if min(shrunk.shape[:2]) < SMALLEST_SIDE:

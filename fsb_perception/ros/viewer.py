@@ -1,6 +1,6 @@
-"""The executable ``viewer``: a window with the image and what the node says of the faces in it.
+"""The executable ``viewer``: a window with the image and the node's results for its faces.
 
-It is a process of its own because a window toolkit without a display ends the whole process.
+It is its own process because a window toolkit without a display ends the whole process.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from fsb_perception.types import Image as Picture
 
 TITLE = "FSB"
 _END_KEYS = {ord("q"), 27}  # and the Escape key
-# OpenCV's Qt looks for fonts in its own wheel, where there are none.
+# OpenCV's Qt looks for fonts in its own wheel, which has none.
 _FONTS = Path("/usr/share/fonts/truetype/dejavu")
 
 
 class Viewer(Node):
-    """Keeps the newest annotated picture."""
+    """A node that keeps the newest image with its results."""
 
     def __init__(self) -> None:
         super().__init__("viewer")
@@ -47,7 +47,7 @@ class Viewer(Node):
         self._newest = self._pairing.add_answer(message) or self._newest
 
     def take(self) -> Picture | None:
-        """The newest picture, annotated; None if there is none since the last call."""
+        """Return the newest picture, annotated; None if there is none since the last call."""
         newest, self._newest = self._newest, None
         return newest and annotate(image_to_bgr(newest[0]), faces_of(newest[1]))
 
@@ -78,7 +78,7 @@ def _closed() -> bool:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Show pictures until the window is closed; 1 if none can be opened."""
+    """Show pictures until the window is closed; return 1 if no window can be opened."""
     if _FONTS.is_dir():
         os.environ.setdefault("QT_QPA_FONTDIR", str(_FONTS))
     return run_program("viewer", _run, args)

@@ -1,1 +1,1 @@
-"""A short clip with photographed faces; `SOURCES.md` names where the pictures come from."""
+"""A short clip with photographed faces; `SOURCES.md` names the origin of the photographs."""

@@ -1,4 +1,4 @@
-"""Parts to give to anybody: the sample clips with other people in them."""
+"""The sample clips with other people in them: each person gets an actor's path."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from fsb_perception.samples.scenario import SCENARIOS, Actor, Key, Scenario, Span
 
-# Six people in two rows: one comes near, one leaves and returns, one is hidden, one out of focus.
+# Six people in two rows: one approaches, one leaves and returns, one is hidden, one is blurred.
 _CROWD = Scenario(
     seconds=20.0,
     actors=(
@@ -50,14 +50,17 @@ _CROWD = Scenario(
 )  # fmt: skip
 
 MOST = len(_CROWD.actors)
-"""So many people have a part at most."""
+"""Most people in a clip."""
 
 
 def cast(names: Sequence[str]) -> Scenario:
-    """The demo clip with these people in it, or a crowd where they are more than its parts.
+    """Return the demo clip with these people in it, or a crowd if they are too many for it.
 
     Raises:
-        ValueError: nobody, or more than `MOST`.
+        ValueError: no names, or more than `MOST`.
+
+    >>> [actor.still for actor in cast(["ada", "grace"]).actors]
+    ['ada', 'grace']
     """
     if not 1 <= len(names) <= MOST:
         raise ValueError(f"a clip has parts for 1 to {MOST} people, got {len(names)}")

@@ -1,13 +1,18 @@
-"""What happens in the sample clips, as tables. `clip` draws them.
+"""The scenarios of the sample clips, as tables that `clip` draws.
 
-Times are seconds from the start of the clip, positions and widths pixels of a 640x480 picture. The
-last key of a path equals its first, so that a clip repeats without a jump.
+Times are seconds from the start of the clip; positions and widths are pixels of a 640x480 picture.
+The last key of a path equals its first, so that a clip repeats without a jump.
+
+>>> SCENARIOS["steady"].seconds, STILLS["hopper"].file
+(10.0, 'hopper.jpg')
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
+
+from fsb_perception.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class Still:
 
 @dataclass(frozen=True)
 class Key:
-    """Where a face is at a time: its centre, its width, and its roll in degrees."""
+    """The place of a face at a time: its centre, its width, and its roll in degrees."""
 
     at: float
     x: float
@@ -49,7 +54,7 @@ class Actor:
 
 @dataclass(frozen=True)
 class Light:
-    """The gain of the whole picture at a time; 1 is the photograph's own."""
+    """The gain of the whole picture at a time; 1 leaves it as it is."""
 
     at: float
     gain: float
@@ -57,7 +62,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A clip: who is in it, and how the light changes."""
+    """A clip: its length, its actors, and the changes of light."""
 
     seconds: float
     actors: tuple[Actor, ...]
@@ -72,7 +77,7 @@ STILLS = MappingProxyType(
     }
 )
 
-# Somebody comes near, somebody leaves and returns, a lamp is dimmed: the day of a robot, shortened.
+# One person approaches, one leaves and returns, a lamp is dimmed: a robot's day in short.
 _DEMO = Scenario(
     seconds=20.0,
     actors=(
@@ -114,7 +119,7 @@ _DEMO = Scenario(
     lights=(Light(0, 1.0), Light(9, 1.0), Light(12, 0.5), Light(15, 1.15), Light(20, 1.0)),
 )
 
-# Three faces, all of them in every frame: what the benchmark counts on.
+# Three faces, all of them in every frame, as the benchmark needs them.
 _STEADY = Scenario(
     seconds=10.0,
     actors=(
@@ -125,4 +130,4 @@ _STEADY = Scenario(
     lights=(Light(0, 1.0), Light(10, 1.0)),
 )
 
-SCENARIOS = MappingProxyType({"demo": _DEMO, "steady": _STEADY})
+SCENARIOS: Registry[Scenario] = Registry("sample clip", {"demo": _DEMO, "steady": _STEADY})

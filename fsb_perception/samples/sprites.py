@@ -1,4 +1,4 @@
-"""Photographs as one puts them on a picture: soft at the edges, moved, scaled, turned, blurred."""
+"""Photographs drawn onto a picture: soft at the edges, moved, scaled, turned, blurred."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fsb_perception.samples.scenario import Key, Still
 from fsb_perception.types import Floats, Image
 
-FEATHER = 14  # px of the photograph over which it fades into the wall
+FEATHER = 14  # px of a photograph's border, over which it fades into the wall
 _BLUR_SIGMA = 5.0  # px at the height of the effect
 
 Matrix = NDArray[np.floating[Any]]  # (2, 3), from the photograph's pixels to the picture's
@@ -25,7 +25,7 @@ class Portrait:
     """A photograph of one person.
 
     Attributes:
-        image: uint8 BGR (height, width, 3); its outermost `FEATHER` pixels fade away.
+        image: uint8 BGR (height, width, 3); its outermost `FEATHER` pixels fade out.
         face_xywh: left, top, width and height of the face in it, in pixels.
     """
 
@@ -34,7 +34,12 @@ class Portrait:
 
 
 def shipped(still: Still) -> Portrait:
-    """A photograph that ships with FSB."""
+    """Read a photograph that ships with FSB.
+
+    >>> from fsb_perception.samples.scenario import STILLS
+    >>> shipped(STILLS["hopper"]).image.shape
+    (356, 258, 3)
+    """
     path = Path(__file__).with_name(still.file)
     image = cv2.imread(str(path))
     if image is None:
@@ -53,13 +58,13 @@ class Sprite:
         self._face = portrait.face_xywh
 
     def height(self, width: float) -> float:
-        """Of the face where it is drawn with a width."""
+        """Return the height of the face, in pixels, if it is drawn with this width."""
         return width * self._face[3] / self._face[2]
 
     def draw(
         self, picture: Image, pose: Key, blur: float, hidden: float, weight: float = 1.0
     ) -> None:
-        """Put the photograph where ``pose`` says; the effects and the weight run from 0 to 1."""
+        """Draw the photograph at ``pose``; the effects and the weight are from 0 to 1."""
         index = int(pose.width / self._face[2] < 0.6)
         level_scale, source = self._levels[index]
         place = self._transform(pose, level_scale)
@@ -86,19 +91,19 @@ class Sprite:
 
 
 def as_uint8(image: NDArray[Any]) -> Image:
-    """The same array; OpenCV's annotations only forget what its functions return for uint8."""
+    """Return the same array; OpenCV's annotations leave open that uint8 gives uint8."""
     return np.asarray(image, np.uint8)
 
 
 def _soft_edge(image: Image, feather: int) -> Floats:
-    """float32 (height, width) weights: 1 inside, falling to 0 at the border."""
+    """Return float32 weights (height, width): 1 inside, falling to 0 at the border."""
     mask = np.zeros(image.shape[:2], np.float32)
     mask[feather:-feather, feather:-feather] = 1.0
     return np.asarray(cv2.blur(mask, (2 * feather - 1, 2 * feather - 1)), np.float32)
 
 
 def _bounds(place: Matrix, source: Sequence[int], picture: Sequence[int]) -> tuple[int, ...]:
-    """Left, top, right, bottom of the transformed source, clipped to the picture."""
+    """Return left, top, right, bottom of the transformed source, clipped to the picture."""
     height, width = source[:2]
     corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]]) @ place.T
     low = np.maximum(np.floor(corners.min(0)), 0)
@@ -107,7 +112,7 @@ def _bounds(place: Matrix, source: Sequence[int], picture: Sequence[int]) -> tup
 
 
 def _hold_book(patch: Image, centre: tuple[float, float], width: float, hidden: float) -> None:
-    """Raise a book over the lower half of the face, as far as ``hidden`` says."""
+    """Draw a book over the lower half of the face; ``hidden`` from 0 to 1 raises it."""
     x, y = centre
     top = y + width * (1.2 - hidden)
     corners = ((x - 0.7 * width, top), (x + 0.7 * width, top + 1.1 * width))
