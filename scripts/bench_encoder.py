@@ -89,7 +89,7 @@ def _table(backbone: str, numbers: Mapping[str, Any]) -> Table:
 
 
 def _title(backbone: str, numbers: Mapping[str, Any]) -> str:
-    """Name the backbone, and how near its bare tower comes to the device's own matrix products."""
+    """Return the backbone and the share of the device's matrix rate that its tower reaches."""
     bare = [row for row in numbers["latency"] if row["system"] == BARE]
     lines = [
         f"[bold]{backbone}[/], {bare[0]['gflop_an_image']:.3g} GFLOP an image; bare, it computes"
