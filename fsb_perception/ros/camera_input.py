@@ -55,8 +55,8 @@ class CameraInput:
         self.topic = node.resolve_topic_name(
             camera_topic(camera, "image/compressed" if compressed else "image")
         )
-        self._images: Subscription | None = None
-        self._infos: Subscription | None = None
+        self._images: Subscription[Any] | None = None
+        self._infos: Subscription[CameraInfo] | None = None
         self._last_numbers: dict[str, int] = {}  # sequence number of the newest image, by publisher
         self.reliable = False
         self.received = 0

@@ -150,7 +150,7 @@ class FaceAttributesNode(LifecycleNode):
         health, stale = self.active.health(), self._config.stale_after
         self._diagnostics.publish(diagnostics.report(name, stamp, health, self._parts.facts, stale))
 
-    def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
+    def _on_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
         changed = {p.name: p.value for p in parameters if not is_ros_parameter(p.name)}
         try:
             self._config = changed_options(self, NodeConfig, changed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
@@ -31,7 +33,7 @@ class Outputs:
     def __init__(self, node: Node, config: NodeConfig, bundle: Bundle) -> None:
         self._node = node
         self._bundle_id = bundle.bundle_id
-        self._publishers: list[Publisher] = []
+        self._publishers: list[Publisher[Any]] = []
         self.debug_width = config.debug_width
         self._faces = self._create(FaceAttributesArray, "~/faces", FACES_QOS)
         self._debug_images = {
@@ -73,8 +75,8 @@ class Outputs:
         while self._publishers:
             self._node.destroy_publisher(self._publishers.pop())
 
-    def _create(self, message: type, topic: str, qos: QoSProfile) -> Publisher:
-        publisher = self._node.create_publisher(message, topic, qos)
+    def _create(self, message: type[Any], topic: str, qos: QoSProfile) -> Publisher[Any]:
+        publisher: Publisher[Any] = self._node.create_publisher(message, topic, qos)
         self._publishers.append(publisher)
         return publisher
 

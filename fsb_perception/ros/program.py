@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import rclpy
@@ -13,9 +13,7 @@ from fsb_perception.errors import FsbError, error_line
 from fsb_perception.ros import environment
 
 
-def run_program(
-    name: str, body: Callable[[ExitStack], int], args: Sequence[str] | None = None
-) -> int:
+def run_program(name: str, body: Callable[[ExitStack], int], args: list[str] | None = None) -> int:
     """Run ``body`` between the initialisation and the shutdown of ROS; return the exit status.
 
     Ctrl-C and SIGTERM end the body and give status 0. An error that the user can mend gives status
@@ -23,8 +21,8 @@ def run_program(
 
     Args:
         name: of the logger that reports errors.
-        body: makes the nodes and spins them. What it adds to the given stack is cleaned up before
-            ROS shuts down.
+        body: makes the nodes and spins them. The stack that it gets is closed before ROS shuts
+            down; it adds the clean-up of its nodes there.
         args: command-line arguments; None for those of the process.
     """
     environment.prepare()

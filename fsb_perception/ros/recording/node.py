@@ -6,7 +6,8 @@ import contextlib
 import importlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,12 @@ from rclpy.context import Context
 from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.signals import SignalHandlerOptions
 
 from fsb_perception.replay.recording.backlog import Backlog, ReceivedMessage
 from fsb_perception.replay.recording.installed_types import not_installed, split_name
 from fsb_perception.replay.recording.topics import Notify
 from fsb_perception.ros.qos import keep_last, wants_reliable
-from fsb_perception.ros.spinning import spinning
+from fsb_perception.ros.spinning import spinning_alone
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Qos
@@ -148,16 +148,6 @@ def _as_written(qos: QoSProfile) -> Qos:
     )
 
 
-@contextlib.contextmanager
-def subscribing(backlog: Backlog, notify: Notify) -> Iterator[RecordingNode]:
-    """Run a subscriber in a thread until the block ends."""
-    context = Context()
-    # Ctrl-C belongs to the recording, which still has a bag to complete.
-    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        node = RecordingNode(backlog, notify, context)
-    except BaseException:
-        rclpy.try_shutdown(context=context)
-        raise
-    with spinning(node):
-        yield node
+def subscribing(backlog: Backlog, notify: Notify) -> AbstractContextManager[RecordingNode]:
+    """Return a context manager: a subscriber that receives in a thread until the block ends."""
+    return spinning_alone(lambda context: RecordingNode(backlog, notify, context))

@@ -11,7 +11,7 @@ from typing import Any
 import rclpy
 
 from fsb_perception.ros import environment
-from fsb_perception.ros.spinning import spinning
+from fsb_perception.ros.spinning import spinning_alone
 
 
 def until(condition: Callable[[], Any], seconds: float = 20.0, what: Any = "") -> None:
@@ -26,8 +26,5 @@ def until(condition: Callable[[], Any], seconds: float = 20.0, what: Any = "") -
 def spinning_node(name: str) -> Iterator[Any]:
     """A node in a context of its own, whose callbacks run in a thread."""
     os.environ.update(environment.prefixes(os.environ))
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node(name, context=context)
-    with spinning(node):
+    with spinning_alone(lambda context: rclpy.create_node(name, context=context)) as node:
         yield node
