@@ -38,6 +38,10 @@ class Frame:
         received: when it was recorded, in nanoseconds.
         message: as rosbags reads it.
         data: the same as CDR.
+
+    >>> bag = Bag(Path("kitchen"))  # doctest: +SKIP
+    >>> next(bag.frames(choose_topics(bag))).decode().shape  # doctest: +SKIP
+    (480, 640, 3)
     """
 
     topic: ImageTopic
@@ -70,6 +74,9 @@ class Bag:
 
     Raises:
         BagError: there is no bag, or nothing of it can be read.
+
+    >>> Bag(Path("kitchen")).topics  # doctest: +SKIP
+    {'/front/image': ImageTopic(name='/front/image', type='sensor_msgs/msg/Image', count=600)}
     """
 
     def __init__(self, path: Path) -> None:
@@ -81,7 +88,7 @@ class Bag:
         self._records = Records(path, self.problems)
         self._types = ros_types()
         self.topics = {
-            name: ImageTopic(name, *size)
+            name: ImageTopic(name, size.type, size.count)
             for name, size in sorted(self._records.topics.items())
             if holds_pictures(name, size.type)
         }

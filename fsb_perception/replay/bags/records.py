@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from fsb_perception.problems import Problems
 from fsb_perception.replay.bags.message_types import ros_types
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 DAMAGED = "bag is damaged and read as far as it goes"
 
 
-class TopicSize(NamedTuple):
-    """The type of a topic, and how many messages the bag says that it has."""
+@dataclass(frozen=True)
+class TopicSize:
+    """The type of a topic, and the number of messages that it has by the bag's index."""
 
     type: str
     count: int

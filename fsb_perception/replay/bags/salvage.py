@@ -35,6 +35,9 @@ class Record(NamedTuple):
         type: of the message, ``package/msg/Name``.
         received: when it was recorded, in nanoseconds.
         data: as CDR.
+
+    >>> Record("/chat", "std_msgs/msg/String", 12, bytes(4)).topic
+    '/chat'
     """
 
     topic: str

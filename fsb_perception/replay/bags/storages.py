@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsb_perception.registry import Registry
 from fsb_perception.replay.bags.errors import BagError, require_packages
@@ -23,6 +23,9 @@ class Storage(NamedTuple):
         suffix: of its files.
         plugin: its name among ``rosbags.rosbag2.StoragePlugin``.
         salvage: reads such a file from the front, even if it is damaged.
+
+    >>> STORAGES["sqlite3"].suffix
+    '.db3'
     """
 
     suffix: str
@@ -41,7 +44,7 @@ STORAGES = Registry(
 """By rosbag2's storage identifier."""
 
 STORAGE_OF_SUFFIX = {storage.suffix: name for name, storage in STORAGES.items()}
-_VERSION = 9  # of rosbag2's metadata
+_VERSION: Final = 9  # of rosbag2's metadata
 
 
 def is_bag(path: Path) -> bool:

@@ -16,6 +16,9 @@ class ImageTopic:
         name: of the topic.
         type: `RAW` or `COMPRESSED`.
         count: its messages; 0 where the bag does not say.
+
+    >>> ImageTopic("/front/image_raw", RAW, 30)
+    ImageTopic(name='/front/image_raw', type='sensor_msgs/msg/Image', count=30)
     """
 
     name: str

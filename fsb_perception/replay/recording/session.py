@@ -39,11 +39,14 @@ class RecordRequest:
     Attributes:
         out: folder of the bag.
         topics: by name; if no node is named either, all of images and of `FaceAttributesArray`.
-        nodes: all of whose topics are recorded.
+        nodes: recorded with all of their topics.
         storage: a name in `STORAGES`.
         seconds: to record, once there is a message on each topic; None to record until a signal.
         most_bytes: of messages; 0 for no limit.
         wait: seconds for topics that have no publisher yet.
+
+    >>> RecordRequest(Path("kitchen"), ["/front/image"], seconds=60.0).storage
+    'mcap'
     """
 
     out: Path
@@ -67,6 +70,10 @@ class RecordState:
         lost: messages by topic, in the middleware or because the disk was too slow.
         ended: the reason; empty while it goes on.
         full: the reason is that the disk takes no more.
+
+    >>> counts = Counter({"/image": 30})
+    >>> RecordState({"/image": "sensor_msgs/msg/Image"}, 1.0, counts, counts, Counter()).ended
+    ''
     """
 
     kinds: dict[str, str]

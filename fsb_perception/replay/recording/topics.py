@@ -48,7 +48,7 @@ class TopicChoice:
     Args:
         subscriber: lists what is published.
         topics: by name; if no node is named either, all of images and of `FaceAttributesArray`.
-        nodes: all of whose topics are wanted.
+        nodes: wanted with all of their topics.
     """
 
     def __init__(self, subscriber: Subscriber, topics: Sequence[str], nodes: Sequence[str]) -> None:

@@ -34,6 +34,9 @@ class Person:
         name: becomes the identity in the truth.
         portraits: shown one after the other.
         attributes: for each portrait, the true labels by task.
+
+    >>> Person("ada", (), ({"gender": "female"}, {"emotion": "fear"})).attributes[1]
+    {'emotion': 'fear'}
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Rendered people for a sample: no real person, gender, age and expression are exact.
+"""Rendered people for a sample, with exact gender, age and expression; none of them is real.
 
     gender, years, weight, expression --> Anny --> mesh of the head --> rays --> `portrait_of`
 
@@ -43,6 +43,9 @@ class Look:
         skin: colour, BGR from 0 to 255.
         hair: colour, BGR from 0 to 255.
         expressions: labels of the task emotion, shown one after the other.
+
+    >>> LOOKS[0].name, LOOKS[0].years, LOOKS[0].expressions
+    ('anna', 25, ('neutral', 'happiness'))
     """
 
     name: str
