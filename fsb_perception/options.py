@@ -172,7 +172,7 @@ def build(model: type[OptionsT], values: Mapping[str, object]) -> OptionsT:
     try:
         return model.model_validate(_tree(model, values))
     except ValidationError as error:
-        raise OptionError(_explain(error)) from None
+        raise OptionError(explain(error)) from None
 
 
 def _tree(model: type[Options], values: Mapping[str, object]) -> dict[str, typing.Any]:
@@ -200,16 +200,26 @@ def _mapping_with(name: str, known: Mapping[str, Option]) -> Option | None:
     return None
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
+    """Return what pydantic found wrong: each field with the value seen and the rule, on one line.
+
+    >>> class Limits(Options):
+    ...     least: float = option(0.0, "smallest share", ge=0.0, le=1.0)
+    >>> try:
+    ...     Limits(least=2.0)
+    ... except ValidationError as error:
+    ...     explain(error)
+    'least: got 2.0, input should be less than or equal to 1'
+    """
     return "; ".join(_explain_one(item) for item in error.errors())
 
 
 def _explain_one(item: ErrorDetails) -> str:
-    place = ".".join(map(str, item["loc"]))
+    prefix = f"{'.'.join(map(str, item['loc']))}: " if item["loc"] else ""
     text = _lower_first(item["msg"].removeprefix("Value error, "))
     if item["type"] == "value_error":  # our own checks name the value themselves
-        return f"{place}: {text}" if place else text
-    return f"{place}: got {item['input']!r}, {text}"
+        return f"{prefix}{text}"
+    return f"{prefix}got {item['input']!r}, {text}"
 
 
 def _lower_first(text: str) -> str:

@@ -18,6 +18,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fsb_perception.errors import FsbError
+from fsb_perception.options import explain
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.tasks import TASKS
 
@@ -93,18 +94,12 @@ def errors_at(place: str) -> Iterator[None]:
     ...     Statement(stamp=-1)
     Traceback (most recent call last):
     ...
-    fsb_perception.replay.truth.statements.TruthError: truth.jsonl:2: stamp: Input should be \
-greater than or equal to 0, got -1
+    fsb_perception.replay.truth.statements.TruthError: truth.jsonl:2: stamp: got -1, \
+input should be greater than or equal to 0
     """
     try:
         yield
     except ValidationError as error:
-        raise TruthError(f"{place}: {_first_problem(error)}") from None
+        raise TruthError(f"{place}: {explain(error)}") from None
     except FsbError as error:
         raise TruthError(f"{place}: {error}") from None
-
-
-def _first_problem(error: ValidationError) -> str:
-    first = error.errors()[0]
-    field = ".".join(map(str, first["loc"])) or "line"
-    return f"{field}: {first['msg'].removeprefix('Value error, ')}, got {first['input']!r}"
