@@ -90,7 +90,8 @@ def content_of(sections: Sequence[Section], choices: Choices) -> Content:
 
 
 def _limits(interval: Interval | None, unit: str = "%", digits: int | None = None) -> str:
-    return interval_text(*(interval or (None, None)), unit, digits)
+    low, high = interval or (None, None)
+    return interval_text(low, high, unit, digits)
 
 
 _FILTERS: Mapping[str, Callable[..., str]] = {

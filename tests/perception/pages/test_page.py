@@ -35,7 +35,7 @@ class Content:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A package with the template above, and one that names what no content has."""
+    """Make a package with the template above, and one that names a field that no content has."""
     folder = tmp_path / "made_pages"
     (folder / "templates").mkdir(parents=True)
     (folder / "__init__.py").touch()

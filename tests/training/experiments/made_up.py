@@ -1,4 +1,4 @@
-"""Records of runs that nobody made."""
+"""Made-up records of runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _mapped(cell: Cell) -> bool:
 
 
 def record(cell: Cell, accuracy: float = 0.8, faces: int = 400) -> Record:
-    """A run that is right on the first so many faces of each task."""
+    """Make the record of a run whose first answers are right, ``accuracy`` of all."""
     hits = np.arange(faces) < round(accuracy * faces)
     row = {
         "accuracy": float(hits.mean()),

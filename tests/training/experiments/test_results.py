@@ -24,7 +24,7 @@ PAGE = "\n".join(f"<!-- {name} -->" for name in PARTS)
 
 
 def runs(**accuracies: float) -> Runs:
-    """All but DoRA's and one of LoRA's seeds."""
+    """Make all records but those of DoRA and one seed of LoRA."""
     done = [
         cell
         for cell in PLAN
@@ -34,18 +34,18 @@ def runs(**accuracies: float) -> Runs:
 
 
 def test_an_interval_is_that_of_a_share() -> None:
-    found = accuracy([record(Cell(MAIN, "LoRA", TASKS, 0), 0.8, faces=1000)], "gender")
-    assert found.mean == pytest.approx(0.8)
-    assert found.half_width == pytest.approx(1.96 * np.sqrt(0.8 * 0.2 / 1000), rel=1e-3)
+    estimate = accuracy([record(Cell(MAIN, "LoRA", TASKS, 0), 0.8, faces=1000)], "gender")
+    assert estimate.mean == pytest.approx(0.8)
+    assert estimate.half_width == pytest.approx(1.96 * np.sqrt(0.8 * 0.2 / 1000), rel=1e-3)
 
 
 def test_a_difference_is_paired() -> None:
-    """The same faces are right but for a tenth: the interval is far below that of two samples."""
+    """Nine tenths of the answers agree: the interval is far below that of two samples."""
     cell = Cell(MAIN, "LoRA", TASKS, 0)
     better, worse = record(cell, 0.8), record(cell, 0.7)
-    found = difference([better], [worse], "emotion")
-    assert found.mean == pytest.approx(0.1)
-    assert found.half_width < 1.96 * np.sqrt(0.8 * 0.2 / 400 + 0.7 * 0.3 / 400) * 0.6
+    estimate = difference([better], [worse], "emotion")
+    assert estimate.mean == pytest.approx(0.1)
+    assert estimate.half_width < 1.96 * np.sqrt(0.8 * 0.2 / 400 + 0.7 * 0.3 / 400) * 0.6
     assert difference([better], [better], "emotion").half_width == 0
 
 
@@ -67,7 +67,7 @@ def test_systems_are_paired_with_linear_probing_face_by_face() -> None:
 
 
 def test_times_are_the_least_of_the_seeds() -> None:
-    """What else ran on the machine only ever adds."""
+    """Other programs on the machine only add time."""
     seeds = [record(Cell(MAIN, "LoRA", TASKS, seed)) for seed in (0, 1)]
     slow = replace(seeds[1], cost={**seeds[1].cost, "milliseconds_a_face": {"1": 9.9, "8": 1.2}})
     (row,) = [

@@ -68,7 +68,7 @@ def settings(root: Path) -> tuple[str, ...]:
 
 @pytest.fixture(scope="module")
 def done(root: Path, plan: Path) -> Path:
-    """The folder of a sweep of which two systems were run with one seed."""
+    """Run two systems of the sweep with one seed, and return the folder."""
     folder = plan.parent / "out"
     command = ["sweep", str(plan), "--records", str(folder), "--page", str(folder / "page.md")]
     command += ["--run", str(folder / "run")]

@@ -33,10 +33,10 @@ def test_sums_give_the_metrics_of_the_libraries(task: str, count: int) -> None:
     values = ages if task == "age_group" else None
     faces = per_face(task, probabilities, true, values, 1.7)
     sums = {name: column.sum(axis=0, keepdims=True) for name, column in faces.items()}
-    found = {name: float(at[0]) for name, at in metrics_of(sums, task).items()}
+    metrics = {name: float(at[0]) for name, at in metrics_of(sums, task).items()}
     expected = task_metrics(task, probabilities, true, values, 1.7)
-    assert set(found) == set(expected) - {"count"}
-    assert found == pytest.approx({name: expected[name] for name in found}, abs=1e-6)
+    assert set(metrics) == set(expected) - {"count"}
+    assert metrics == pytest.approx({name: expected[name] for name in metrics}, abs=1e-6)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -89,7 +89,7 @@ def test_shares_have_wilsons_interval(
 
 
 def test_gaps_have_newcombes_interval() -> None:
-    """The first example of Newcombe's table II, method 10."""
+    """See the first example of Newcombe's table II, method 10."""
     assert gap_interval((56, 70), (48, 80)) == pytest.approx((0.0524, 0.3339), abs=1e-4)
     low, high = gap_interval((30, 30), (30, 30))
     assert low == pytest.approx(-high)

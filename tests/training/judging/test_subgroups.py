@@ -21,7 +21,7 @@ _RIGHT = [True, True, True, False, False, False, True, True, True, False]
 
 
 def faces(**fields: object) -> FaceSet:
-    """Ten faces of known gender and race, one of each unknown."""
+    """Ten faces of known gender and race, one each unknown."""
     given: dict[str, object] = {
         "labels": {"gender": np.array(_GENDERS), "age_group": np.full(10, 3)},
         "traits": {"race": np.array(_RACES)},
@@ -30,32 +30,32 @@ def faces(**fields: object) -> FaceSet:
     return FaceSet("Made", "up", Path(), files, **given | fields)  # type: ignore[arg-type]
 
 
-def said(right: list[bool]) -> tuple[np.ndarray, np.ndarray]:
+def answers(right: list[bool]) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities and labels of age groups: "20-29", taken for "40-49" where not right."""
     return np.eye(9, dtype=np.float32)[[3 if good else 5 for good in right]], np.full(10, 3)
 
 
 def sorted_faces(min_count: int = 2, **fields: object) -> dict[str, Grouping]:
-    found = groupings(
-        *said(_RIGHT), attributes_of(faces(**fields)), ordered=True, min_count=min_count
+    result = groupings(
+        *answers(_RIGHT), attributes_of(faces(**fields)), ordered=True, min_count=min_count
     )
-    return {each.name: each for each in found}
+    return {item.name: item for item in result}
 
 
 def test_every_crossing_holds_every_face() -> None:
-    found = sorted_faces()
-    assert set(found) == {
+    result = sorted_faces()
+    assert set(result) == {
         "gender", "age_group", "race", "gender x age_group", "gender x race", "age_group x race",
         "gender x age_group x race",
     }  # fmt: skip
-    for each in found.values():
-        assert sum(group.count for group in each.groups) == 10
-        assert sum(group.right for group in each.groups) == sum(_RIGHT)
+    for item in result.values():
+        assert sum(group.count for group in item.groups) == 10
+        assert sum(group.right for group in item.groups) == sum(_RIGHT)
 
 
 def test_groups_are_counted_by_hand() -> None:
-    groups = {each.name: each for each in sorted_faces()["gender x race"].groups}
-    counts = {name: (each.right, each.count) for name, each in groups.items()}
+    groups = {item.name: item for item in sorted_faces()["gender x race"].groups}
+    counts = {name: (item.right, item.count) for name, item in groups.items()}
     assert counts == {
         "male, Black": (2, 2), "male, White": (1, 2), "female, Black": (1, 1),
         "female, White": (1, 3), f"female, {UNKNOWN}": (1, 1), f"{UNKNOWN}, Black": (0, 1),
@@ -69,11 +69,11 @@ def test_small_groups_are_named_and_not_judged() -> None:
     grouping = sorted_faces(min_count=2)["gender x race"]
     small = {group.name for group in grouping.too_small}
     assert small == {"female, Black", f"female, {UNKNOWN}", f"{UNKNOWN}, Black"}
-    told = {tuple(group["values"]): group for group in as_json(grouping)["groups"]}  # type: ignore[attr-defined]
-    assert told["female", "Black"] == {
+    by_values = {tuple(group["values"]): group for group in as_json(grouping)["groups"]}  # type: ignore[attr-defined]
+    assert by_values["female", "Black"] == {
         "values": ["female", "Black"], "count": 1, "too_small": True,
     }  # fmt: skip
-    assert told["male", "White"]["within_one_accuracy"] == 0.5
+    assert by_values["male", "White"]["within_one_accuracy"] == 0.5
 
 
 def test_the_gap_is_between_the_best_and_the_worst_that_are_judged() -> None:
@@ -87,21 +87,21 @@ def test_the_gap_is_between_the_best_and_the_worst_that_are_judged() -> None:
     assert sorted_faces()["age_group"].gap is None  # all of one group
 
 
-def test_who_is_unknown_is_neither_best_nor_worst() -> None:
+def test_a_group_of_unknown_people_is_neither_best_nor_worst() -> None:
     gap = sorted_faces(min_count=1)["gender"].gap  # of the unknown, none is judged right
     assert gap
     assert UNKNOWN not in (*gap.best.values, *gap.worst.values)
 
 
 def test_the_largest_gap_is_of_one_attribute_and_not_of_the_task_itself() -> None:
-    found = list(sorted_faces(min_count=1).values())
+    result = list(sorted_faces(min_count=1).values())
     for task, name in (("gender", "race"), ("emotion", "race"), ("race", "gender")):
-        grouping, gap = largest_gap(task, found) or pytest.fail("there is none")
+        grouping, gap = largest_gap(task, result) or pytest.fail("there is none")
         assert grouping.name == name
         assert gap.size == max(
-            each.gap.size
-            for each in found
-            if each.gap and len(each.attributes) == 1 and each.name != task
+            item.gap.size
+            for item in result
+            if item.gap and len(item.attributes) == 1 and item.name != task
         )
 
 
@@ -118,5 +118,5 @@ def test_the_largest_gap_is_of_one_attribute_and_not_of_the_task_itself() -> Non
 )
 def test_attributes_are_what_is_known(fields: dict[str, object], names: list[str]) -> None:
     attributes = attributes_of(faces(**fields))
-    assert [each.name for each in attributes] == names
-    assert len(groupings(*said(_RIGHT), attributes)) == 2 ** len(names) - 1
+    assert [item.name for item in attributes] == names
+    assert len(groupings(*answers(_RIGHT), attributes)) == 2 ** len(names) - 1

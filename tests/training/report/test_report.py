@@ -40,7 +40,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def out(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report on two bundles: all tasks on nano's tower, and emotion alone on SigLIP2's."""
+    """Make a report on two bundles: all tasks on nano's tower, and emotion alone on SigLIP2's."""
     folder = tmp_path_factory.mktemp("out")
     first = random_bundle(folder / "nano", temperature=0.5).folder
     emotion = TASKS["emotion"]
@@ -63,7 +63,7 @@ def out(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(out: Path) -> ET.Element:
-    """The HTML, which is well-formed as XML too."""
+    """Return the HTML, which is well-formed as XML too."""
     text = (out / "report.html").read_text(encoding="utf-8")
     return ET.fromstring(text.removeprefix("<!DOCTYPE html>"))
 
@@ -130,9 +130,9 @@ def test_numbers_hold_what_the_page_shows(page: ET.Element, out: Path) -> None:
             for metrics in tasks.values():
                 assert f"{100 * metrics['accuracy']:.1f} %" in shown
                 assert np.sum(metrics["confusion"]) == metrics["count"]
-                assert sum(each["count"] for each in metrics["reliability"]) == metrics["count"]
+                assert sum(item["count"] for item in metrics["reliability"]) == metrics["count"]
                 for grouping in metrics["subgroups"]:
-                    assert sum(each["count"] for each in grouping["groups"]) == metrics["count"]
+                    assert sum(group["count"] for group in grouping["groups"]) == metrics["count"]
 
 
 def test_what_is_not_known_is_said(page: ET.Element) -> None:
@@ -145,7 +145,7 @@ def test_what_is_not_known_is_said(page: ET.Element) -> None:
 
 
 def test_pictures_turn_light_in_the_dark(out: Path) -> None:
-    """All that is drawn in black or in ink has a rule: nothing stays dark on a dark page."""
+    """Require a rule for all that is drawn in ink: nothing stays dark on a dark page."""
     for path in (out / "pictures").iterdir():
         svg = path.read_text(encoding="utf-8")
         assert "prefers-color-scheme:dark" in svg
@@ -161,7 +161,7 @@ def test_small_groups_are_in_the_page(page: ET.Element) -> None:
 
 
 def test_before_stands_beside_after(root: Path, out: Path, tmp_path: Path) -> None:
-    """A lone task on prompts for it, whose tower is another than the one it stands beside."""
+    """Compare a task-specific prompted tower with another tower."""
     prompted = random_bundle(
         tmp_path / "prompted",
         backbone="PE-Core-micro",

@@ -26,7 +26,7 @@ TIMES = [SECOND * n for n in range(1, 11)]
 
 
 def page_of(folder: Path) -> ET.Element:
-    """The page, which is well-formed as XML too."""
+    """Write the page and return it, which is well-formed as XML too."""
     text = write_report(folder).read_text(encoding="utf-8")
     return ET.fromstring(text.removeprefix("<!DOCTYPE html>"))
 
@@ -45,13 +45,13 @@ def judged_rows() -> list[dict]:
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """In real time, with truth, criteria and load."""
+    """Make a replay in real time, with truth, criteria and load."""
     rows = [
         *judged_rows(),
         dropped_row("front", 11 * SECOND),
         failed_row("front", 12 * SECOND, "?"),
     ]
-    truth = [true_face(t, who, box) for t in TIMES for who, box in
+    truth = [true_face(t, identity, box) for t in TIMES for identity, box in
              (("ada", BOX), ("eve", shifted(BOX, 300)))]  # fmt: skip
     matches = match(rows, Truth(truth))
     criteria = [
@@ -141,7 +141,7 @@ def test_the_same_files_give_the_same_bytes(judged: Path) -> None:
 WALL = 1_700_000_000 * SECOND
 CASES: dict[str, list[dict]] = {
     "no image": [],
-    "one image, nobody": [row(SECOND)],
+    "one image without a face": [row(SECOND)],
     "one face, once": [row(SECOND, face("a", SECOND, "female"))],
     "only unreadable": [failed_row("front", t, "damaged") for t in TIMES],
     "only dropped": [dropped_row("front", t) for t in TIMES],
@@ -190,8 +190,8 @@ def test_faces_without_a_lane_are_counted(tmp_path: Path) -> None:
 def test_names_are_words_and_nothing_else(tmp_path: Path) -> None:
     more = {"labels": [HOSTILE, "b"], "task": HOSTILE}
     rows = [row(t, face(f"{HOSTILE}{t}", t, HOSTILE), camera=HOSTILE) for t in TIMES]
-    for said_of in chain.from_iterable(f["estimates"] for r in rows for f in r["faces"]):
-        said_of |= more
+    for answer in chain.from_iterable(f["estimates"] for r in rows for f in r["faces"]):
+        answer |= more
     parts = {HOSTILE: {"look_accuracy": 1.0, "looks": 1}, "b": {"look_accuracy": 0.5, "looks": 2}}
     curve = [{"confidence": 0.5, "coverage": 1.0, "accuracy": 1.0}]
     counts = {"looks": 1, "tracks": 1, "track_coverage": 0.0}

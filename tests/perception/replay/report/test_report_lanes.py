@@ -12,12 +12,12 @@ from fsb_perception.replay.report.lanes import BINS, Lane, envelope, medians, pi
 
 def test_pieces_hold_until_the_next_image_and_end_where_none_came() -> None:
     lane = Lane(np.array([0.0, 0.1, 0.2, 5.0]), ["a", "a", "b", "b"], np.array([0.5, 0.7, 1, 1]))
-    found = pieces(lane, gap=0.1, span=5.1)
-    assert [piece.word for piece in found] == ["a", "b", "b"]
+    stretches = pieces(lane, gap=0.1, span=5.1)
+    assert [piece.word for piece in stretches] == ["a", "b", "b"]
     edges = [[0.0, 0.1, 0.2], [0.2, 0.3], [5.0, 5.1]]
-    for piece, expected in zip(found, edges, strict=True):
+    for piece, expected in zip(stretches, edges, strict=True):
         np.testing.assert_allclose(piece.edges, expected)
-    np.testing.assert_array_equal(found[0].values, [0.5, 0.7])
+    np.testing.assert_array_equal(stretches[0].values, [0.5, 0.7])
 
 
 @pytest.mark.parametrize("words", ["a", "ab"])
@@ -25,11 +25,11 @@ def test_pieces_are_in_order_and_few(words: str) -> None:
     chance = np.random.default_rng(0)
     seconds = np.sort(chance.uniform(0, 60, 20_000))
     lane = Lane(seconds, [words[n % len(words)] for n in range(20_000)], chance.random(20_000))
-    found = pieces(lane, gap=0.003, span=60.0)
-    edges = list(chain.from_iterable(piece.edges for piece in found))
+    stretches = pieces(lane, gap=0.003, span=60.0)
+    edges = list(chain.from_iterable(piece.edges for piece in stretches))
     assert edges == sorted(edges)
-    assert sum(len(piece.values) for piece in found) <= 2 * BINS
-    assert all(len(piece.edges) == len(piece.values) + 1 for piece in found)
+    assert sum(len(piece.values) for piece in stretches) <= 2 * BINS
+    assert all(len(piece.edges) == len(piece.values) + 1 for piece in stretches)
 
 
 def test_an_envelope_keeps_every_extreme() -> None:
