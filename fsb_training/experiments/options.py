@@ -33,7 +33,9 @@ class SweepOptions(Options):
         "", "recipe of the vision-language model: its name, or a path relative to the sweep's file"
     )
     adapt: str = option("", "recipe that every system starts from: its name or path")
-    shares: dict[str, float] = option({}, "share of the faces in each part")
+    shares: dict[str, float] = option(
+        {PRETRAIN: 0.70, ADAPT: 0.16, DEV: 0.03, TEST: 0.08}, "share of the faces in each part"
+    )
     faces: int = option(8000, "faces of the part adapt that systems learn from", ge=16)
     visits: int = option(6, "times that each face is seen", ge=1)
     rank: int = option(8, "rank of the low-rank systems", ge=1)
