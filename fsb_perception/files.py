@@ -77,10 +77,28 @@ def _write_through(path: Path, write: Write) -> None:
 def sha256_of(path: Path) -> str:
     """Return the sha256 of a file's content, 64 hexadecimal digits."""
     digest = hashlib.sha256()
+    _add_content(digest, path)
+    return digest.hexdigest()
+
+
+def sha256_of_folder(folder: Path, pattern: str = "*") -> str:
+    """Return the sha256 of the files below a folder: of their relative paths and contents.
+
+    Args:
+        folder: where to look, at any depth.
+        pattern: glob pattern of the files' names.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob(pattern) if path.is_file()):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        _add_content(digest, path)
+    return digest.hexdigest()
+
+
+def _add_content(digest: hashlib._Hash, path: Path) -> None:
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
-    return digest.hexdigest()
 
 
 def free_bytes(folder: Path) -> int:

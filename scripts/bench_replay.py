@@ -19,7 +19,7 @@ from fsb_perception.options import build
 from fsb_perception.replay.bags.reader import Bag, choose_topics
 from fsb_perception.replay.bags.storages import writing
 from fsb_perception.replay.bags.topics import COMPRESSED
-from fsb_perception.replay.running.many import one_thread
+from fsb_perception.replay.running.many import use_one_thread
 from fsb_perception.replay.running.offline import Offline
 from fsb_perception.samples.clip import FPS, Clip
 
@@ -37,7 +37,7 @@ def measure_replay(bundle: str, device: str) -> dict[str, Any]:
 
 
 def _measure(bundle: str, device: str) -> dict[str, Any]:
-    one_thread()
+    use_one_thread()
     config = build(PerceptionConfig, {"bundle": bundle, "engine.device": device})
     offline = Offline(config)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,10 +1,10 @@
-"""``fsb replay``: recorded robots, judged."""
+"""``fsb replay``: judge the node on recordings of robots."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -15,24 +15,25 @@ from fsb_perception.commands.replay_record import record
 
 if TYPE_CHECKING:
     from fsb_perception.config import PerceptionConfig
-    from fsb_perception.replay.running.many import MakeAnswering, Outcome
-    from fsb_perception.replay.running.replayer import Order
+    from fsb_perception.replay.running.many import Outcome
+    from fsb_perception.replay.running.request import ReplayRequest
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
-    help="Judge the node on recorded robots: bags in, answers out, without a running ROS.",
+    help="Judge the node on recordings of robots: bags in, answers out, without a running ROS.",
 )
 app.command()(record)
+_T = TypeVar("_T")
 _CONSOLE = Console(soft_wrap=True, highlight=False)
 
 
 @app.command("make-sample")
 def make_sample(
     out: Annotated[Path, typer.Argument(help="folder to make: bag/ and truth.jsonl in it")],
-    seconds: Annotated[float, typer.Option(min=0.1, help="how long")] = 20.0,
-    raw: Annotated[bool, typer.Option("--raw", help="images as they are, not as JPEG")] = False,
+    seconds: Annotated[float, typer.Option(min=0.1, help="length of the recording")] = 20.0,
+    raw: Annotated[bool, typer.Option("--raw", help="raw images instead of JPEG")] = False,
     storage: Annotated[str, typer.Option(help="mcap or sqlite3")] = "mcap",
     faces: Annotated[
         Path | None,
@@ -46,7 +47,7 @@ def make_sample(
         typer.Option("--rendered", help="people of a body model; needs requirements/rendered.txt"),
     ] = False,
 ) -> None:
-    """Write a bag of two cameras and a few people, and what is true of it."""
+    """Write a bag of two cameras and a few people, and the truth about them."""
     from fsb_perception.options import OptionError
     from fsb_perception.problems import lines
     from fsb_perception.replay.sample.bag import make_sample as make
@@ -54,7 +55,7 @@ def make_sample(
     from fsb_perception.replay.sample.rendered import rendered_people
 
     if faces and rendered:
-        raise OptionError("--faces and --rendered both say who is in the sample: give one of them")
+        raise OptionError("--faces and --rendered both name the people of the sample: give one")
     people, problems = read_people(faces) if faces else ([], None)
     if rendered:
         people = rendered_people()
@@ -76,7 +77,7 @@ def run(
     ),
     truth: Annotated[
         Path | None,
-        typer.Option(help="what is known of the people: .jsonl, .csv or a bag of boxes"),
+        typer.Option(help="truth about the people: .jsonl, .csv or a bag of boxes"),
     ] = None,
     criteria: Annotated[
         Path | None, typer.Option(help="YAML list of lines like gender.track_accuracy >= 0.9")
@@ -91,18 +92,20 @@ def run(
         ),
     ] = "offline",
     rate: Annotated[
-        str | None,
-        typer.Option(help="of realtime: times as fast as life, or 'search' for the highest; 1"),
-    ] = None,
+        str,
+        typer.Option(
+            help="speed of realtime, a multiple of the recorded one, or 'search' for the highest "
+            "that the node keeps up with; 1 if not given"
+        ),
+    ] = "",
     jobs: Annotated[int, typer.Option(min=1, help="processes that share the bags")] = 1,
     cluster: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers share the bags"),
-    ] = None,
+        str, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers share the bags")
+    ] = "",
     bundle: BundleOption = "nano",
     topics: Annotated[
         list[str] | None,
-        typer.Option("--topic", help="topic of images; repeatable; all if not said"),
+        typer.Option("--topic", help="topic of images; repeatable; all if not given"),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="YAML file of options, or of the node's parameters")
@@ -112,40 +115,39 @@ def run(
     """Put every image of recordings through the pipeline, by their own stamps.
 
     Writes results.jsonl, the same bytes at every run on one machine; timing.jsonl and load.jsonl;
-    and summary.json with the hashes of all that the answers depend on and, given the truth, how
-    good they are. In realtime the node is played to with a clock, and what it drops is counted.
-    Status 1 if a bag could not be read, or misses a criterion; the others are read all the same.
-    Started again, it keeps the answers that are there, and judges them anew.
+    summary.json with the hashes of everything that the answers depend on and, given the truth,
+    their metrics; and report.html. In realtime, images are published when they are due, and those
+    without an answer are counted. Status 1 if a bag could not be read or misses a criterion; the
+    others are read nevertheless. Started again, the command keeps the answers that are there, and
+    only judges them again.
     """
-    from fsb_perception.options import OptionError
     from fsb_perception.replay.running.many import replay_all
-    from fsb_perception.replay.running.replayer import Order, folders
-    from fsb_perception.replay.scoring.criteria import MEASURED, load_criteria
+    from fsb_perception.replay.running.replayer import folders
+    from fsb_perception.replay.running.request import ReplayRequest
+    from fsb_perception.replay.scoring.criteria import load_criteria
     from fsb_perception.replay.truth.files import read_truth
 
-    demands = load_criteria(criteria) if criteria else ()
-    for demand in demands:
-        if not truth and demand.name.split(".")[0] not in MEASURED:
-            raise OptionError(f"{demand.name} is about the truth: name that too, with --truth")
-    if rate and mode != "realtime":
-        raise OptionError(f"--rate is of --mode realtime, got --mode {mode}")
-    if mode == "realtime" and jobs > 1:
-        raise OptionError("--jobs: recordings that are played at once would slow each other down")
-    order = Order(
+    request = ReplayRequest(
         config=_config(bundle, config, settings or ()),
         topics=tuple(topics or ()),
         truth=read_truth(truth) if truth else (),
-        criteria=demands,
+        criteria=load_criteria(criteria) if criteria else (),
         mcap=mcap,
+        mode=mode,
+        rate=rate,
+        jobs=jobs,
+        cluster=cluster,
     )
+    _prepare_ros(request)
     if cluster:
-        outcomes = _on_cluster(order, bags, folders(bags, out), cluster, mode)
+        from fsb_perception.replay.running.cluster import replay_on_cluster
+
+        outcomes = replay_on_cluster(request, bags, folders(bags, out))
     else:
-        how = _answering(mode, rate or "1")
-        outcomes = replay_all(order, bags, folders(bags, out), how, jobs, _progress)
-    if cluster or (jobs > 1 and len(bags) > 1):  # then no single bag tells how far it is
+        outcomes = replay_all(request, bags, folders(bags, out), _progress)
+    if cluster or (jobs > 1 and len(bags) > 1):  # then no bag has a bar of its own
         outcomes = iter(_progress(outcomes, "bags", len(bags)))
-    good = [_tell(outcome) for outcome in outcomes]
+    good = [_print_outcome(outcome) for outcome in outcomes]
     if not all(good):
         raise typer.Exit(1)
 
@@ -155,10 +157,10 @@ def compare(
     first: Annotated[Path, typer.Argument(help="folder that fsb replay run --truth wrote")],
     second: Annotated[Path, typer.Argument(help="folder of the run that may be better")],
 ) -> None:
-    """Say what became better or worse from one run to another, and whether that may be chance.
+    """Show what became better or worse from one run to another, beyond chance.
 
-    The runs are paired by the content of their bags and by the people in them. Status 1 if
-    anything became worse beyond chance.
+    The runs are paired by the content of their bags and by the people in them. Status 1 if a
+    metric became worse beyond chance.
     """
     from fsb_perception.commands.replay_tables import changes_table
     from fsb_perception.replay.scoring.compare import compare as compared
@@ -170,52 +172,13 @@ def compare(
         raise typer.Exit(1)
 
 
-def _on_cluster(
-    order: Order, bags: Sequence[Path], out: Iterable[Path], address: str, mode: str
-) -> Iterator[Outcome]:
-    from fsb_perception.options import OptionError
-    from fsb_perception.replay.running.cluster import replay_on_cluster
+def _prepare_ros(request: ReplayRequest) -> None:
+    from fsb_perception.replay.modes import MODES
 
-    if mode != "offline":
-        raise OptionError(f"--cluster: got --mode {mode}, which one machine does; leave it out")
-    return replay_on_cluster(order, bags, out, address)
+    if MODES[request.mode].needs_ros:
+        from fsb_perception.ros import environment
 
-
-def _answering(mode: str, rate: str) -> MakeAnswering:
-    from fsb_perception.registry import UnknownNameError
-
-    if mode not in _MODES:
-        raise UnknownNameError("mode", mode, _MODES)
-    return _MODES[mode](rate)
-
-
-def _offline(_: str) -> MakeAnswering:
-    from fsb_perception.replay.running.offline import Offline
-
-    return Offline
-
-
-def _lockstep(_: str) -> MakeAnswering:
-    from fsb_perception.ros import environment
-
-    environment.prepare()  # may start the program anew
-    from fsb_perception.ros.playing.lockstep import Lockstep
-
-    return Lockstep
-
-
-def _realtime(rate: str) -> MakeAnswering:
-    from functools import partial
-
-    from fsb_perception.ros import environment
-
-    environment.prepare()  # may start the program anew
-    from fsb_perception.ros.playing.realtime import Realtime
-
-    return partial(Realtime, rate=rate)
-
-
-_MODES = {"offline": _offline, "lockstep": _lockstep, "realtime": _realtime}
+        environment.prepare()  # may start the program again
 
 
 def _config(bundle: str, file: Path | None, settings: Sequence[str]) -> PerceptionConfig:
@@ -224,30 +187,30 @@ def _config(bundle: str, file: Path | None, settings: Sequence[str]) -> Percepti
     from fsb_perception.replay.parameter_files import is_parameter_file, pipeline_options
 
     tree = load_tree(file) if file else {}
-    said = flatten(tree)
-    if is_parameter_file(said):
-        said = pipeline_options(tree)
-    return build(PerceptionConfig, {"bundle": bundle} | said | parse_settings(settings))
+    options = flatten(tree)
+    if is_parameter_file(options):
+        options = pipeline_options(tree)
+    return build(PerceptionConfig, {"bundle": bundle} | options | parse_settings(settings))
 
 
-def _progress(each: Iterable[Any], name: str, total: int | None) -> Iterable[Any]:
+def _progress(items: Iterable[_T], name: str, total: int | None) -> Iterable[_T]:
     from rich.progress import track
 
-    return track(each, name, total, console=_CONSOLE)
+    return track(items, name, total, console=_CONSOLE)
 
 
-def _tell(outcome: Outcome) -> bool:
-    """Say what became of a recording; False if it failed, or is not good enough."""
-    from fsb_perception.commands.replay_tables import metrics_table, told
+def _print_outcome(outcome: Outcome) -> bool:
+    """Print what became of a recording; return False if it failed or misses a criterion."""
+    from fsb_perception.commands.replay_tables import metrics_table, result_lines
 
-    bag, done, error = outcome
-    if done is None:
+    bag, result, error = outcome
+    if result is None:
         _CONSOLE.print(f"[bold red]Failed:[/] {escape(error)}")
         return False
-    for line in told(bag, done):
+    for line in result_lines(bag, result):
         _CONSOLE.print(line)
-    if "metrics" in done.summary:
-        _CONSOLE.print(metrics_table(done.summary["metrics"]))
-    for criterion in done.unmet:
+    if result.summary.metrics is not None:
+        _CONSOLE.print(metrics_table(result.summary.metrics))
+    for criterion in result.unmet:
         _CONSOLE.print(f"  [bold red]Not met:[/] {escape(str(criterion))}")
-    return not done.unmet
+    return not result.unmet

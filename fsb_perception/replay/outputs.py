@@ -1,34 +1,43 @@
-"""What a replay leaves in a folder: results.jsonl, timing.jsonl, load.jsonl and summary.json."""
+"""Files of a replay in its folder: results.jsonl, timing.jsonl, load.jsonl and summary.json."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import fsb_perception
 from fsb_perception.config import PerceptionConfig
+from fsb_perception.files import sha256_of, sha256_of_folder, write_whole
 from fsb_perception.problems import Problems
 from fsb_perception.replay.answering import Timing
 from fsb_perception.replay.rows import Row, is_answered, line
+from fsb_perception.replay.summary import (
+    FORMAT,
+    Answers,
+    BagFile,
+    Code,
+    Identity,
+    Load,
+    Percentiles,
+    Play,
+    Summary,
+    Timings,
+)
 
 RESULTS, TIMING, SUMMARY = "results.jsonl", "timing.jsonl", "summary.json"
 LOAD = "load.jsonl"
-FORMAT = 2
-_BLOCK = 1 << 20
 
 
 @dataclass
 class Counts:
-    """What a replay has seen so far."""
+    """Numbers of images and faces, and the times they took in seconds."""
 
     frames: int = 0
     failed: int = 0
@@ -40,7 +49,7 @@ class Counts:
     wait: list[float] = field(default_factory=list)
 
     def add(self, row: Row, timing: Timing) -> None:
-        """Take in a frame."""
+        """Count an image."""
         self.frames += 1
         self.by_camera[row["camera"]] += 1
         if not is_answered(row):
@@ -53,117 +62,124 @@ class Counts:
         if timing.wait:
             self.wait.append(timing.wait)
 
+    def timings(self) -> Timings:
+        """Return the percentiles of the times."""
+        return Timings(
+            decode=_percentiles(self.decode),
+            process=_percentiles(self.process),
+            wait=_percentiles(self.wait),
+        )
 
-def write_answers(folder: Path, answered: Iterable[tuple[Row, Timing]]) -> tuple[Counts, str]:
+
+def write_answers(folder: Path, answered: Iterable[tuple[Row, Timing]]) -> Counts:
     """Write every row and its timing as it comes.
 
     Args:
-        folder: is made; what an earlier run left in it is replaced.
-        answered: as an `fsb_perception.replay.running.offline.Answering` gives it.
-
-    Returns:
-        What was seen, and the sha256 of results.jsonl.
+        folder: made if it is missing; the files of an earlier run are replaced.
+        answered: rows and timings; see `fsb_perception.replay.answering.Answering`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / SUMMARY).unlink(missing_ok=True)  # it stands for a whole run
-    counts, digest = Counts(), hashlib.sha256()
+    (folder / SUMMARY).unlink(missing_ok=True)  # a summary stands for a complete run
+    counts = Counts()
     with (folder / RESULTS).open("wb") as results, (folder / TIMING).open("wb") as timings:
         for row, timing in answered:
-            said = line(row)
-            results.write(said)
-            digest.update(said)
+            results.write(line(row))
             timings.write(line(asdict(timing)))
             counts.add(row, timing)
-    return counts, digest.hexdigest()
+    return counts
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a results.jsonl."""
+    """Yield the rows of a results.jsonl."""
     with path.open("rb") as file:
         yield from map(json.loads, file)
 
 
 def identity(
     bag: Path, topics: Sequence[str], mode: str, bundle_id: str, config: PerceptionConfig
-) -> dict[str, Any]:
-    """All that the answers depend on; hashes are sha256."""
+) -> Identity:
+    """Return everything that the answers depend on."""
     settings = config.model_dump(mode="json")
-    return {
-        "format": FORMAT,
-        "bag": {"name": bag.name, "sha256": hash_of(bag)},
-        "topics": list(topics),
-        "mode": mode,
-        "bundle": bundle_id,
-        "config": settings,
-        "config_sha256": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
-        "code": {
-            "version": fsb_perception.__version__,
-            "sha256": code_hash(),
-        },
-    }
+    return Identity(
+        format=FORMAT,
+        bag=BagFile(name=bag.name, sha256=_sha256_of_bag(bag)),
+        topics=list(topics),
+        mode=mode,
+        bundle=bundle_id,
+        config=settings,
+        config_sha256=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
+        code=Code(version=fsb_perception.__version__, sha256=code_hash()),
+    )
 
 
 @functools.cache
 def code_hash() -> str:
-    """sha256 of the code that answers."""
-    # Of this file, not of the package, which may begin where the generated messages lie.
-    return hash_of(Path(__file__).parents[1], "*.py")
+    """Return the sha256 of the code that answers."""
+    # From this file, not from the package, whose path may begin at the generated messages.
+    return sha256_of_folder(Path(__file__).parents[1], "*.py")
 
 
-def outcome(counts: Counts, results_sha256: str, problems: Problems) -> dict[str, Any]:
-    """What came of a replay."""
-    return {
-        "results_sha256": results_sha256,
+def answers(
+    identity: Identity,
+    counts: Counts,
+    folder: Path,
+    problems: Problems,
+    load: Load,
+    play: Play | None,
+) -> Answers:
+    """Return the part of the summary that needs no truth.
+
+    Args:
+        identity: everything that the answers depend on.
+        counts: counts of `write_answers`.
+        folder: folder of the written results.
+        problems: faults of the recording.
+        load: load of the answering process.
+        play: outcome of playing in real time; None in other modes.
+    """
+    values = {
+        "results_sha256": sha256_of(folder / RESULTS),
         "frames": counts.frames,
         "failed": counts.failed,
         "dropped": counts.dropped,
         "cameras": dict(sorted(counts.by_camera.items())),
         "tracks": len(counts.faces),
         "problems": problems.as_json(),
-        "timing": {
-            "decode": _percentiles(counts.decode),
-            "process": _percentiles(counts.process),
-            "wait": _percentiles(counts.wait),
-        },
+        "timing": counts.timings(),
+        "load": load,
     }
+    played = {"play": play} if play else {}
+    return Answers.model_validate({**identity.as_json(), **values, **played})
 
 
-def unchanged(folder: Path, expected: dict[str, Any]) -> dict[str, Any] | None:
-    """The summary of an earlier run of the same on the same, if all that it wrote is there."""
+def kept_answers(folder: Path, expected: Identity) -> Answers | None:
+    """Return the answers of an earlier run with the same identity, if its results are intact."""
     try:
-        said = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-        same = all(said.get(name) == value for name, value in expected.items())
-        whole = same and hash_of(folder / RESULTS) == said["results_sha256"]
-    except (OSError, ValueError, KeyError, AttributeError):
+        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        answers = Answers.model_validate(summary)
+        same = Identity.model_validate(summary) == expected
+        intact = same and sha256_of(folder / RESULTS) == answers.results_sha256
+    except (OSError, ValueError):  # pydantic's ValidationError is a ValueError
         return None
-    return said if whole else None
+    return answers if intact else None
 
 
-def write_summary(folder: Path, content: dict[str, Any]) -> Path:
-    """Write summary.json in one stroke: where it is, the replay is whole."""
-    path = folder / SUMMARY
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
-    return path
+def write_summary(folder: Path, summary: Summary) -> None:
+    """Write summary.json, whole or not at all: where it exists, the replay is complete.
+
+    Raises:
+        FileError: the file cannot be written.
+    """
+    text = json.dumps(summary.as_json(), indent=2, allow_nan=False)
+    write_whole(folder / SUMMARY, text + "\n")
 
 
-def hash_of(path: Path, pattern: str = "*") -> str:
-    """sha256 of a file, or of the files of a folder and their names below it."""
-    total = hashlib.sha256()
-    files = sorted(p for p in path.rglob(pattern) if p.is_file()) if path.is_dir() else [path]
-    for file in files:
-        if path.is_dir():
-            total.update(file.relative_to(path).as_posix().encode() + b"\0")
-        with file.open("rb") as opened:
-            while block := opened.read(_BLOCK):
-                total.update(block)
-    return total.hexdigest()
+def _sha256_of_bag(path: Path) -> str:
+    return sha256_of_folder(path) if path.is_dir() else sha256_of(path)
 
 
-def _percentiles(seconds: list[float]) -> dict[str, float]:
-    """p50, p95 and p99 in milliseconds; empty without any."""
+def _percentiles(seconds: list[float]) -> Percentiles:
     if not seconds:
-        return {}
-    values = np.percentile(seconds, (50, 95, 99)) * 1e3
-    return {f"p{p}_ms": round(float(v), 3) for p, v in zip((50, 95, 99), values, strict=True)}
+        return Percentiles()
+    p50, p95, p99 = (round(float(v), 3) for v in np.percentile(seconds, (50, 95, 99)) * 1e3)
+    return Percentiles(p50_ms=p50, p95_ms=p95, p99_ms=p99)

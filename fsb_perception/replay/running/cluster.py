@@ -1,11 +1,11 @@
-"""Many recordings over many machines, with the results of one process: by Dask.
+"""Many recordings over many machines, with the results of one process, by Dask.
 
-    this process --order, paths as text--> scheduler --> workers, which read the bags themselves
-                 <--what came of each, as JSON values--
+    this process --request and paths as text--> scheduler --> workers, which read the bags
+                 <------ outcomes as JSON values ------
 
-No recording goes over the network: scheduler aside, every machine sees the bags and the folder to
-write to at the same paths. Dask moves its messages by pickle, so whoever reaches a scheduler can
-run code on its workers: ``tcp://`` is for a network that is trusted, ``tls://`` for any other.
+Recordings do not go over the network: every machine except the scheduler's sees the bags and the
+output folder at the same paths. Dask moves its messages by pickle, so everybody who can reach a
+scheduler can run code on its workers: use ``tcp://`` in a network that you trust, else ``tls://``.
 """
 
 from __future__ import annotations
@@ -18,60 +18,59 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import uuid4
 
-from fsb_perception.bundles.bundle import BundleError
-from fsb_perception.detection.base import DetectorError
-from fsb_perception.inference.engine import EngineMemoryError
+from fsb_perception.errors import FsbError, error_line
 from fsb_perception.options import OptionError
-from fsb_perception.registry import UnknownNameError
 from fsb_perception.replay.outputs import SUMMARY, code_hash
-from fsb_perception.replay.running.many import Outcome, attempt, one_thread, order_of, order_text
-from fsb_perception.replay.running.offline import Offline
-from fsb_perception.replay.running.replayer import Done, Order, Replayer
-from fsb_perception.replay.scoring.criteria import Criterion, Judged
+from fsb_perception.replay.running.many import Outcome, attempt, use_one_thread
+from fsb_perception.replay.running.replayer import Replayer, ReplayResult
+from fsb_perception.replay.running.request import ReplayRequest
+from fsb_perception.replay.summary import Summary
 
-Plain = dict[str, Any]
+if TYPE_CHECKING:
+    from distributed import Client, Future
 
-_LOOK_EVERY = 2.0  # s, for workers that have gone
-_NO_WORKER_LIMIT = 60.0  # s without any; one that was killed is started anew by its nanny
+_CHECK_PERIOD = 2.0  # s between two looks for workers
+_NO_WORKER_LIMIT = 60.0  # s without a worker; a killed one is started again by its nanny
 _CONNECT_LIMIT = "10s"
-_UNFIT = (BundleError, DetectorError, EngineMemoryError, OptionError, OSError, UnknownNameError)
 
 
 def replay_on_cluster(
-    order: Order, bags: Sequence[Path], folders: Iterable[Path], address: str
+    request: ReplayRequest, bags: Sequence[Path], folders: Iterable[Path]
 ) -> Iterator[Outcome]:
-    """Replay recordings on the workers of a Dask cluster; outcomes come as they are ready.
+    """Replay recordings on the workers of a Dask cluster, and yield outcomes as they are ready.
 
-    A worker that dies costs time alone: what it did is done anew by another, up to the scheduler's
-    ``allowed-failures``; a recording beyond that fails, and the others go on.
+    A worker that dies costs only time: another worker repeats its recording, up to the scheduler's
+    ``allowed-failures``. A recording beyond that fails, and the others go on.
 
     Args:
-        order: what is to be done with each.
-        bags: the recordings.
-        folders: what each is written to.
-        address: of the scheduler, as ``tcp://10.0.0.5:8786``.
+        request: what to do with each recording, with the scheduler's address in ``cluster``.
+        bags: paths of the recordings.
+        folders: folder to write for each recording.
 
     Raises:
-        OptionError: Dask is not installed, no scheduler answers there, or workers could not find
-            the bundle.
+        OptionError: Dask is not installed, no scheduler answers at the address, or workers could
+            not find the bundle.
     """
     pairs = list(zip(bags, folders, strict=True))
-    _refuse_relative(order.config.bundle)
-    client = _client(address)
+    _refuse_relative(request.config.bundle)
+    client = _connect(request.cluster)
     try:
         absent = [bag for bag, _ in pairs if not bag.exists()]
         yield from (Outcome(bag, None, f"{bag}: there is no such bag") for bag in absent)
-        yield from _outcomes(client, order, [pair for pair in pairs if pair[0] not in absent])
+        yield from _outcomes(client, request, [pair for pair in pairs if pair[0] not in absent])
     finally:
         client.close()
 
 
-def _outcomes(client: Any, order: Order, pairs: Sequence[tuple[Path, Path]]) -> Iterator[Outcome]:
-    # A result of a task, not an argument of all: it is sent once, and made anew if it is lost.
-    text = client.submit(str, order_text(order), pure=False)
+def _outcomes(
+    client: Client, request: ReplayRequest, pairs: Sequence[tuple[Path, Path]]
+) -> Iterator[Outcome]:
+    # As a task's result instead of an argument of all tasks, the text is sent to a worker once, and
+    # computed again if it is lost.
+    text = client.submit(str, request.as_text(), pure=False)
     run = uuid4().hex[:8]
     waiting = {
         client.submit(
@@ -84,94 +83,48 @@ def _outcomes(client: Any, order: Order, pairs: Sequence[tuple[Path, Path]]) -> 
         ): pair
         for number, pair in enumerate(pairs)
     }
-    seen = time.monotonic()  # that there were workers
+    last_worker = time.monotonic()  # when there was one
     while waiting:
-        ready = _ready(client, list(waiting))
+        ready = _wait(client, list(waiting))
         yield from (_outcome(future, *waiting.pop(future)) for future in ready)
         if client.scheduler_info()["workers"]:
-            seen = time.monotonic()
-        elif time.monotonic() - seen > _NO_WORKER_LIMIT:
-            why = f"no worker is at {client.scheduler.address}: start one with dask worker"
-            yield from (Outcome(bag, None, f"{bag}: {why}") for bag, _ in waiting.values())
+            last_worker = time.monotonic()
+        elif time.monotonic() - last_worker > _NO_WORKER_LIMIT:
+            reason = f"no worker is at {request.cluster}: start one with dask worker"
+            yield from (Outcome(bag, None, f"{bag}: {reason}") for bag, _ in waiting.values())
             return
 
 
-def _ready(client: Any, futures: Sequence[Any]) -> Sequence[Any]:
-    """Futures that are done by now, or after a while."""
+def _wait(client: Client, futures: Sequence[Future]) -> Sequence[Future]:
+    """Return the futures that are done within `_CHECK_PERIOD`."""
     from distributed import wait
 
     with client.as_current():
         try:
-            return list(wait(futures, timeout=_LOOK_EVERY, return_when="FIRST_COMPLETED").done)
+            return list(wait(futures, timeout=_CHECK_PERIOD, return_when="FIRST_COMPLETED").done)
         except TimeoutError:
             return ()
 
 
-def _outcome(future: Any, bag: Path, folder: Path) -> Outcome:
+def _outcome(future: Future, bag: Path, folder: Path) -> Outcome:
     try:
-        said: Plain = future.result()
-    except Exception as error:  # Dask's own: a worker too many has died, or the scheduler has
+        answer: _Answer = future.result()
+    except Exception as error:  # Dask's own: too many workers died, or the scheduler did
         return Outcome(bag, None, f"{bag}: {type(error).__name__}: {error}")
-    if said["error"]:
-        return Outcome(bag, None, said["error"])
+    if answer["error"]:
+        return Outcome(bag, None, answer["error"])
     if SUMMARY not in (os.listdir(folder) if folder.is_dir() else ()):
-        why = f"{said['host']} has written {folder.absolute()}, which is not to be seen here"
-        return Outcome(bag, None, f"{bag}: {why}: --out must lie on the shared file system, too")
-    unmet = [
-        Judged(Criterion(each["name"], each["sign"], each["value"]), each["found"], each["met"])
-        for each in said["unmet"]
-    ]
-    return Outcome(bag, Done(folder, said["summary"], unmet, said["kept"]))
-
-
-# A worker's side
-
-_one_at_a_time = threading.Lock()  # an engine is no thing to share, and one thread is asked for
-
-
-def _work(text: str, code: str, bag: str, folder: str) -> Plain:
-    """Replay a recording; all that goes in and comes out are JSON values."""
-    host = socket.gethostname()
-    if code != code_hash():
-        return _failed(f"{bag}: the worker on {host} has another FSB: install the same everywhere")
-    if not Path(bag).exists():
-        return _failed(
-            f"{bag}: the worker on {host} does not see it: all machines need the bags at the same "
-            "paths, on a file system that they share"
+        return Outcome(
+            bag,
+            None,
+            f"{bag}: {answer['host']} has written {folder.absolute()}, which this machine does not "
+            "see: --out must be on the shared file system, too",
         )
-    with _one_at_a_time:
-        one_thread()
-        try:
-            replayer = _replayer(text)
-        except _UNFIT as error:
-            return _failed(f"{bag}: the worker on {host} cannot replay: {error}")
-        _, done, error_text = attempt(replayer, Path(bag), Path(folder))
-    if done is None:
-        return _failed(error_text)
-    unmet = [judged.as_json() for judged in done.unmet]
-    return {
-        "error": "",
-        "host": host,
-        "summary": done.summary,
-        "unmet": unmet,
-        "kept": done.kept,
-    }
+    summary = Summary.model_validate(answer["summary"])
+    return Outcome(bag, ReplayResult(folder, summary, answer["kept"]))
 
 
-def _failed(error: str) -> Plain:
-    return {"error": error}
-
-
-@functools.lru_cache(maxsize=1)
-def _replayer(text: str) -> Replayer:
-    order = order_of(text)
-    return Replayer(order, Offline(order.config))
-
-
-# This process's side
-
-
-def _client(address: str) -> Any:
+def _connect(address: str) -> Client:
     if importlib.util.find_spec("distributed") is None:
         raise OptionError(
             "--cluster needs distributed, which this environment lacks: "
@@ -191,6 +144,61 @@ def _client(address: str) -> Any:
 def _refuse_relative(bundle: str) -> None:
     if Path(bundle).is_dir() and not Path(bundle).is_absolute():
         raise OptionError(
-            f"bundle {bundle!r}: the workers have working folders of their own, so say "
+            f"bundle {bundle!r}: the workers run in other folders; give the absolute path "
             f"{Path(bundle).resolve()}"
         )
+
+
+# The worker's side
+
+
+class _Answer(TypedDict):
+    """A worker's answer, of JSON values only; ``error`` is empty if the recording was replayed."""
+
+    error: str
+    host: str
+    summary: Any
+    kept: bool
+
+
+_one_at_a_time = threading.Lock()  # an engine must not be shared, and one thread is promised
+
+
+def _work(text: str, code: str, bag: str, folder: str) -> _Answer:
+    """Replay a recording.
+
+    Args:
+        text: the request as text.
+        code: sha256 of the code of the process that asks.
+        bag: path of the recording.
+        folder: folder to write.
+    """
+    host = socket.gethostname()
+    answer: _Answer = {"error": "", "host": host, "summary": {}, "kept": False}
+    if code != code_hash():
+        reason = f"the worker on {host} has another FSB: install the same everywhere"
+        return {**answer, "error": f"{bag}: {reason}"}
+    if not Path(bag).exists():
+        reason = (
+            f"the worker on {host} does not see it: all machines need the bags at the same paths, "
+            "on a file system that they share"
+        )
+        return {**answer, "error": f"{bag}: {reason}"}
+    with _one_at_a_time:
+        use_one_thread()
+        try:
+            replayer = _replayer(text)
+        except (FsbError, OSError) as error:
+            reason = f"the worker on {host} cannot replay: {error_line(error)}"
+            return {**answer, "error": f"{bag}: {reason}"}
+        outcome = attempt(replayer, Path(bag), Path(folder))
+    if outcome.result is None:
+        return {**answer, "error": outcome.error}
+    result = outcome.result
+    return {**answer, "summary": result.summary.as_json(), "kept": result.kept}
+
+
+@functools.lru_cache(maxsize=1)
+def _replayer(text: str) -> Replayer:
+    request = ReplayRequest.from_text(text)
+    return Replayer(request, request.answering())

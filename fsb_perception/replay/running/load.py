@@ -1,4 +1,4 @@
-"""What a process takes while it answers: CPU and memory, each second, and whether they grow."""
+"""CPU cores and memory of the answering process, once a second, and whether memory grows."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from fsb_perception.replay.rows import line
+from fsb_perception.replay.summary import Load
 
 _PERIOD = 1.0  # s
 _MIB = 1024.0 * 1024.0
-_WARM = 0.2  # share of the samples at the start in which memory grows for good reasons
-_FEWEST = 10  # samples to say anything of growth
+_WARM_UP = 0.2  # share of the samples at the start, in which caches fill and memory may grow
+_FEWEST = 10  # samples for a line
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Sample:
     """One second of a process.
 
     Attributes:
-        seconds: since there is that process, near enough.
-        cpu: cores it used.
-        memory_mib: of it in memory.
-        gpu_memory_mib: of it on all GPUs; None without NVIDIA's library or a GPU.
+        seconds: time since the first sight of the process.
+        cpu: cores in use.
+        memory_mib: resident memory.
+        gpu_memory_mib: memory on all GPUs; None without NVIDIA's library or a GPU.
     """
 
     seconds: float
@@ -38,10 +38,10 @@ class Sample:
 
 
 class LoadMeter:
-    """Samples of a process, one a second.
+    """A meter of one process, to be asked once a second.
 
     Args:
-        pid: of the process; None while there is none.
+        pid: returns the id of the process; None while there is none.
     """
 
     def __init__(self, pid: Callable[[], int | None]) -> None:
@@ -50,7 +50,7 @@ class LoadMeter:
         self._begun = 0.0
 
     def sample(self) -> Sample | None:
-        """The last second; None if the process is new, or gone."""
+        """Return the time since the last call; None if the process is new or gone."""
         pid = self._pid()
         if pid is None:
             return None
@@ -68,22 +68,25 @@ class LoadMeter:
             seconds=round(time.monotonic() - self._begun, 2),
             cpu=round(cpu, 3),
             memory_mib=round(memory, 1),
-            gpu_memory_mib=_on_gpus(pid),
+            gpu_memory_mib=_gpu_memory_mib(pid),
         )
 
 
 @contextlib.contextmanager
 def metered(path: Path, pid: Callable[[], int | None]) -> Iterator[list[Sample]]:
-    """Write a JSON line each second, until the block is left; then the samples are complete.
+    """Measure a process once a second while the block runs, and write each sample as a JSON line.
 
     Args:
-        path: of load.jsonl; replaced.
-        pid: of the process to watch.
+        path: path of load.jsonl; an earlier file is replaced.
+        pid: returns the id of the process; None while there is none.
+
+    Yields:
+        The samples, complete when the block has ended.
     """
     samples: list[Sample] = []
     end = threading.Event()
 
-    def work() -> None:
+    def measure() -> None:
         meter = LoadMeter(pid)
         with path.open("wb") as file:
             while not end.wait(_PERIOD):
@@ -92,7 +95,7 @@ def metered(path: Path, pid: Callable[[], int | None]) -> Iterator[list[Sample]]
                     file.write(line(asdict(sample)))
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    thread = threading.Thread(target=work, name="load", daemon=True)
+    thread = threading.Thread(target=measure, name="load", daemon=True)
     thread.start()
     try:
         yield samples
@@ -101,32 +104,39 @@ def metered(path: Path, pid: Callable[[], int | None]) -> Iterator[list[Sample]]
         thread.join()
 
 
-def load_summary(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Means, last values, and growth a minute with its 95 % interval; empty without samples."""
+def load_summary(samples: Sequence[Sample]) -> Load:
+    """Return means, last values, and growth in MiB a minute; nothing is set without samples.
+
+    >>> load_summary([Sample(1.0, cpu=0.5, memory_mib=400.0)]).as_json()
+    {'cpu_mean': 0.5, 'memory_mib_last': 400.0}
+    """
     if not samples:
-        return {}
+        return Load()
     last = samples[-1]
-    found: dict[str, Any] = {
+    values = {
         "cpu_mean": round(sum(s.cpu for s in samples) / len(samples), 3),
         "memory_mib_last": last.memory_mib,
         **_growth("memory_mib", samples, [s.memory_mib for s in samples]),
     }
     on_gpu = [s.gpu_memory_mib for s in samples if s.gpu_memory_mib is not None]
     if len(on_gpu) == len(samples):
-        found["gpu_memory_mib_last"] = on_gpu[-1]
-        found |= _growth("gpu_memory_mib", samples, on_gpu)
-    return found
+        values["gpu_memory_mib_last"] = on_gpu[-1]
+        values |= _growth("gpu_memory_mib", samples, on_gpu)
+    return Load(**values)
 
 
 def _growth(name: str, samples: Sequence[Sample], values: Sequence[float]) -> dict[str, float]:
+    """Return the slope of a line through the values after the warm-up, and its 95 % interval."""
     from scipy.stats import linregress, t
 
-    first = int(_WARM * len(samples))
+    first = int(_WARM_UP * len(samples))
     minutes = [s.seconds / 60 for s in samples[first:]]
     if len(minutes) < _FEWEST:
         return {}
     fit = linregress(minutes, values[first:])
-    half = float(t.ppf(0.975, len(minutes) - 2) * fit.stderr)
+    # scipy has no error for values that are all equal, as the memory of a GPU often is.
+    error = 0.0 if len(set(values[first:])) == 1 else fit.stderr
+    half = float(t.ppf(0.975, len(minutes) - 2) * error)
     slope = float(fit.slope)
     return {
         f"{name}_a_minute": round(slope, 3),
@@ -135,8 +145,8 @@ def _growth(name: str, samples: Sequence[Sample], values: Sequence[float]) -> di
     }
 
 
-def _on_gpus(pid: int) -> float | None:
-    """Memory of a process on NVIDIA's GPUs; None where nvidia-ml-py or a GPU is missing."""
+def _gpu_memory_mib(pid: int) -> float | None:
+    """Return a process's memory on NVIDIA GPUs; None where nvidia-ml-py or a GPU is missing."""
     try:
         import pynvml
     except ImportError:

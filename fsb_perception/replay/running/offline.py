@@ -3,8 +3,8 @@
     Bag.frames --> decode --> detect --> FacePipeline of its camera --> rows and timings
                  two threads, some ahead       the calling thread
 
-Tracking and fusion know time from stamps alone, so the answers do not depend on how fast this is:
-two runs on one machine give the same bytes. What does depend on it, timings, is kept apart.
+Tracking and fusion take time from stamps alone, so the answers do not depend on the speed: two runs
+on one machine give the same bytes. Timings do depend on it and are kept apart.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -30,18 +29,19 @@ from fsb_perception.replay.answering import Answered, Clock, Timing
 from fsb_perception.replay.bags.reader import Bag, Frame
 from fsb_perception.replay.bags.topics import ImageTopic
 from fsb_perception.replay.rows import Row, failed_row, frame_row
+from fsb_perception.replay.summary import Play
 from fsb_perception.tracking import face_id_part
 from fsb_perception.types import Face, Image
 from fsb_perception.workers import ahead
 
-# Decoding and detecting take longer than the rest, and remember nothing: two at once.
+# Decoding and detecting take longer than the rest, and keep no state: two frames at once.
 _THREADS = 2
 _AHEAD = 6  # frames that may wait for the encoder
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
-    """A frame, the faces in it, and the seconds that both took; without an image, the error."""
+class _Detected:
+    """A frame, the faces in it, and the seconds both took; without an image, the error."""
 
     frame: Frame
     decode: float
@@ -52,10 +52,10 @@ class _Seen:
 
 
 class Offline:
-    """Answers in this process, as fast as it goes.
+    """Answers by this process, as fast as it goes.
 
     Args:
-        config: of the pipeline.
+        config: options of the pipeline.
 
     Raises:
         BundleError, DetectorError, OptionError, UnknownNameError: a part cannot be built.
@@ -66,47 +66,47 @@ class Offline:
     def __init__(self, config: PerceptionConfig) -> None:
         self._config = config
         self._engine = Engine(load_bundle(config.bundle), config.engine)
-        self._detector = build_detector(config.detector)  # says now what would fail in a thread
-        self._of_thread = threading.local()  # a detector, which no two threads may ask at once
+        self._detector = build_detector(config.detector)  # fails now instead of in a thread
+        self._thread_local = threading.local()  # a detector each: threads cannot share one
         self.bundle_id = self._engine.bundle.bundle_id
         self.tasks: Sequence[str] = reported_tasks(self._engine.bundle, config)
-        self.facts: dict[str, Any] = {}
+        self.play: Play | None = None
         self.pid: int | None = os.getpid()
         self._engine.warm_up()
 
     def answers(self, bag: Bag, topics: Sequence[ImageTopic]) -> Answered:
-        """See `Answering`."""
+        """Yield the faces after each image; see `fsb_perception.replay.answering.Answering`."""
         clock = Clock(bag.problems)
-        made: dict[str, FacePipeline] = {}
+        pipelines: dict[str, FacePipeline] = {}
         frames = bag.frames(topics)
-        with contextlib.closing(ahead(self._look, frames, _THREADS, _AHEAD)) as looked:
-            for seen in looked:
-                camera = seen.frame.topic.camera
-                clock.see(camera, seen.frame.stamp)
-                if camera not in made:
-                    made[camera] = self._pipeline(camera)
-                yield _answer(seen, made[camera], bag.problems)
+        with contextlib.closing(ahead(self._detect, frames, _THREADS, _AHEAD)) as detections:
+            for detected in detections:
+                camera = detected.frame.topic.camera
+                clock.check(camera, detected.frame.stamp)
+                if camera not in pipelines:
+                    pipelines[camera] = self._pipeline(camera)
+                yield _answer(detected, pipelines[camera], bag.problems)
 
-    def _look(self, frame: Frame) -> _Seen:
-        """What of a frame does not depend on the others."""
+    def _detect(self, frame: Frame) -> _Detected:
+        """Do the part of the work on a frame that does not depend on other frames."""
         begun = time.perf_counter()
         try:
             image = np.ascontiguousarray(frame.decode())
         except ConversionError as error:
-            return _Seen(frame, time.perf_counter() - begun, error=str(error))
+            return _Detected(frame, time.perf_counter() - begun, error=str(error))
         decoded = time.perf_counter()
-        if not hasattr(self._of_thread, "detector"):
-            self._of_thread.detector = build_detector(self._config.detector)
-        faces = self._of_thread.detector.detect(image)
+        if not hasattr(self._thread_local, "detector"):
+            self._thread_local.detector = build_detector(self._config.detector)
+        faces = self._thread_local.detector.detect(image)
         detect = time.perf_counter() - decoded
-        return _Seen(frame, decoded - begun, image=image, faces=faces, detect=detect)
+        return _Detected(frame, decoded - begun, image=image, faces=faces, detect=detect)
 
     def _pipeline(self, camera: str) -> FacePipeline:
         return FacePipeline(self._config, self._engine, self._detector, id_prefix(camera))
 
 
 def id_prefix(camera: str) -> str:
-    """What a camera's face_ids begin with: the same at every run, and as the node has it.
+    """Return the start of a camera's face_ids: the same at every run, and as in the node.
 
     >>> id_prefix("Head/Front"), id_prefix("")
     ('face_head_front', 'face')
@@ -115,20 +115,22 @@ def id_prefix(camera: str) -> str:
 
 
 def reported_tasks(bundle: Bundle, config: PerceptionConfig) -> list[str]:
-    """Names of the bundle's tasks that are switched on."""
+    """Return the names of the bundle's tasks that are switched on."""
     names = [task.name for task in bundle.tasks]
     return [name for name in names if not config.tasks or name in config.tasks]
 
 
-def _answer(seen: _Seen, pipeline: FacePipeline, problems: Problems) -> tuple[Row, Timing]:
-    frame, image = seen.frame, seen.image
+def _answer(detected: _Detected, pipeline: FacePipeline, problems: Problems) -> tuple[Row, Timing]:
+    frame, image = detected.frame, detected.image
     camera, stamp = frame.topic.camera, frame.stamp
     if image is None:
-        where = f"{frame.topic.name} at {stamp} ns"
-        problems.note("image that cannot be decoded", f"{where}: {seen.error}")
-        return failed_row(camera, stamp, seen.error), Timing(camera, stamp, seen.decode, 0.0)
+        place = f"{frame.topic.name} at {stamp} ns"
+        problems.note("image that cannot be decoded", f"{place}: {detected.error}")
+        return failed_row(camera, stamp, detected.error), Timing(
+            camera, stamp, detected.decode, 0.0
+        )
     begun = time.perf_counter()
-    faces = pipeline.follow(image, seen.faces, stamp)
-    process = seen.detect + time.perf_counter() - begun
+    faces = pipeline.follow(image, detected.faces, stamp)
+    process = detected.detect + time.perf_counter() - begun
     size = (image.shape[1], image.shape[0])
-    return frame_row(camera, stamp, size, faces), Timing(camera, stamp, seen.decode, process)
+    return frame_row(camera, stamp, size, faces), Timing(camera, stamp, detected.decode, process)

@@ -1,15 +1,14 @@
-"""How sure a number is: 95 % intervals by the bootstrap over tracks or people, not frames."""
+"""The 95 % intervals of a number, by the bootstrap over tracks or people instead of frames."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 FEWEST = 2
-"""Tracks or people that an interval can be of."""
+"""Smallest number of tracks or people for an interval."""
 
 _RESAMPLES = 2000
 _SEED = 0
@@ -18,22 +17,25 @@ _SEED = 0
 def interval(
     statistic: Callable[..., NDArray[np.float64]], columns: Sequence[Sequence[float]]
 ) -> tuple[float | None, float | None]:
-    """Low and high of a statistic when its rows are drawn anew; None for too few of them.
+    """Return the ends of the interval of a statistic over rows that are drawn with replacement.
 
     Args:
-        statistic: of the columns, along their last axis.
-        columns: of equal length; a row is drawn with all that it holds.
+        statistic: function of the columns, along their last axis.
+        columns: columns of equal length; a row is drawn with all its values.
+
+    Returns:
+        The 2.5th and the 97.5th percentile; None for fewer than `FEWEST` rows.
     """
     from scipy.stats import bootstrap
 
     if len(columns[0]) < FEWEST:
         return None, None
 
-    def along(*samples: NDArray[np.float64], axis: int) -> Any:
-        del axis  # the last: scipy asks for the word
+    def along(*samples: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+        del axis  # always the last; scipy requires the parameter
         return statistic(*samples)
 
-    found = bootstrap(
+    ends = bootstrap(
         [np.asarray(column, float) for column in columns],
         along,
         paired=True,
@@ -42,4 +44,4 @@ def interval(
         method="percentile",
         rng=np.random.default_rng(_SEED),
     ).confidence_interval
-    return float(found.low), float(found.high)
+    return float(ends.low), float(ends.high)

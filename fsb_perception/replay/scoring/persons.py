@@ -1,58 +1,36 @@
-"""What each person of the truth got, the unit that replays are compared by.
+"""The looks at each person of the truth, the unit by which replays are compared.
 
-Face ids depend on the tracker, so two runs cannot be paired by them; people can. A person of one
-camera is one row, whatever number of tracks the node made of them.
+Face ids depend on the tracker, so two runs cannot be paired by them, but people can. A person seen
+by one camera is one row per task, however many tracks the node made of that person.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from fsb_perception.replay.scoring.attributes import is_look, is_right
 from fsb_perception.replay.scoring.matching import Match
-
-Key = tuple[str, str, str]
-"""Camera, identity, task."""
-
-
-@dataclass(frozen=True)
-class Person:
-    """How one person was read in one task.
-
-    Attributes:
-        camera: where.
-        identity: who; the face's id where the truth names nobody.
-        task: which.
-        looks: at them.
-        right: of those.
-    """
-
-    camera: str
-    identity: str
-    task: str
-    looks: int
-    right: int
-
-    @property
-    def key(self) -> Key:
-        """What it is paired by."""
-        return self.camera, self.identity, self.task
+from fsb_perception.replay.summary import Person
 
 
 def persons(faces: Iterable[Match], tasks: Sequence[str]) -> list[Person]:
-    """Everybody of whom something is known and who was looked at, by camera and name."""
-    hits: dict[Key, list[bool]] = defaultdict(list)
+    """Return a row for each person with a known label and at least one look.
+
+    Args:
+        faces: answered faces beside the truth.
+        tasks: names of the tasks to count.
+
+    Returns:
+        Rows sorted by camera, identity and task.
+    """
+    hits: dict[tuple[str, str, str], list[bool]] = defaultdict(list)
     for match in faces:
         for task in tasks:
             if task in match.attributes and is_look(match, task):
-                who = match.identity or match.face["face_id"]
-                hits[match.camera, who, task].append(is_right(match, task))
-    return [Person(*key, len(rows), sum(rows)) for key, rows in sorted(hits.items())]
-
-
-def from_json(rows: Iterable[dict[str, Any]]) -> list[Person]:
-    """Persons as a summary keeps them."""
-    return [Person(**row) for row in rows]
+                identity = match.identity or match.face["face_id"]
+                hits[match.camera, identity, task].append(is_right(match, task))
+    return [
+        Person(camera=camera, identity=identity, task=task, looks=len(right), right=sum(right))
+        for (camera, identity, task), right in sorted(hits.items())
+    ]

@@ -1,45 +1,38 @@
-"""How good a replay is: who was found, who was kept apart, and what was said of them."""
+"""All metrics of a replay: detection, tracking, and the answers about each attribute."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from fsb_perception.replay.scoring.attributes import attribute_scores
 from fsb_perception.replay.scoring.matching import Matches
+from fsb_perception.replay.summary import Detection, Metrics, Tracking
 
-Scores = dict[str, Any]
 
-
-def scores(matches: Matches, tasks: Sequence[str]) -> Scores:
-    """All metrics, nested by what they are of; what cannot be computed is left out.
+def scores(matches: Matches, tasks: Sequence[str]) -> Metrics:
+    """Return all metrics; one that cannot be computed is left unset.
 
     Args:
-        matches: see `fsb_perception.replay.scoring.matching.match`.
-        tasks: names of those that the answers hold.
+        matches: answers beside the truth.
+        tasks: names of the tasks in the answers.
     """
-    found: Scores = {}
-    if any(map(len, matches.people)):
-        found |= _people(matches)
-    for task in tasks:
-        known = [m for m in matches.faces if task in m.attributes]
-        if known:
-            found[task] = attribute_scores(task, known)
-    return found
+    known = {task: [m for m in matches.faces if task in m.attributes] for task in tasks}
+    by_task = {task: attribute_scores(task, faces) for task, faces in known.items() if faces}
+    if not any(map(len, matches.people)):
+        return Metrics.model_validate(by_task)
+    detection, tracking = _people_scores(matches)
+    return Metrics.model_validate({"detection": detection, "tracking": tracking, **by_task})
 
 
-def _people(matches: Matches) -> Scores:
-    """Who was found, and who was kept apart from others."""
+def _people_scores(matches: Matches) -> tuple[Detection, Tracking]:
     from trackers.eval import compute_clear_metrics, compute_identity_metrics
 
     arguments = (matches.people, matches.answered, matches.overlap)
-    clear, kept = (f(*arguments) for f in (compute_clear_metrics, compute_identity_metrics))
-    return {
-        "detection": {
-            "precision": float(clear["CLR_Pr"]),
-            "recall": float(clear["CLR_Re"]),
-            "people": int(clear["CLR_TP"] + clear["CLR_FN"]),
-            "false": int(clear["CLR_FP"]),
-        },
-        "tracking": {"idf1": float(kept["IDF1"]), "id_switches": int(clear["IDSW"])},
-    }
+    clear, identity = compute_clear_metrics(*arguments), compute_identity_metrics(*arguments)
+    detection = Detection(
+        precision=float(clear["CLR_Pr"]),
+        recall=float(clear["CLR_Re"]),
+        people=int(clear["CLR_TP"] + clear["CLR_FN"]),
+        false=int(clear["CLR_FP"]),
+    )
+    return detection, Tracking(idf1=float(identity["IDF1"]), id_switches=int(clear["IDSW"]))

@@ -42,7 +42,7 @@ class Lockstep(ThroughNode):
         # With one thread the node sums in the same order as the offline mode.
         with self._started(topics, threads=1) as (player, node):
             for frame in bag.frames(topics):
-                clock.see(frame.topic.camera, frame.stamp)
+                clock.check(frame.topic.camera, frame.stamp)
                 yield _answer(frame, player, node, bag.problems)
 
 

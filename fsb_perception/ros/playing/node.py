@@ -15,6 +15,7 @@ from fsb_perception.options import walk
 from fsb_perception.replay.bags.errors import BagError
 from fsb_perception.replay.bags.topics import COMPRESSED, ImageTopic
 from fsb_perception.replay.running.offline import reported_tasks
+from fsb_perception.replay.summary import Play
 from fsb_perception.ros import environment
 from fsb_perception.ros.launching.graph import NodeSpec
 from fsb_perception.ros.launching.processes import NodeProcess, NodeProcesses
@@ -35,7 +36,7 @@ class ThroughNode:
         config: parameters of the node.
 
     Attributes:
-        bundle_id, tasks, facts, pid: see `fsb_perception.replay.answering.Answering`.
+        bundle_id, tasks, play, pid: see `fsb_perception.replay.answering.Answering`.
 
     Raises:
         BundleError: the bundle cannot be read.
@@ -46,7 +47,7 @@ class ThroughNode:
         self._config = config
         self.bundle_id = bundle.bundle_id
         self.tasks: Sequence[str] = reported_tasks(bundle, config)
-        self.facts: dict[str, Any] = {}
+        self.play: Play | None = None
         self.pid: int | None = None
 
     @contextmanager

@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.images.messages import ConversionError
-from fsb_perception.options import OptionError
 from fsb_perception.problems import Problems
 from fsb_perception.replay.answering import Answered, Clock, Timing
 from fsb_perception.replay.bags.errors import BagError
@@ -26,14 +24,22 @@ from fsb_perception.replay.bags.reader import Bag, Frame
 from fsb_perception.replay.bags.topics import ImageTopic
 from fsb_perception.replay.rows import Row, dropped_row, failed_row
 from fsb_perception.replay.running.ledger import Ledger, Sent
-from fsb_perception.replay.running.pace import FASTEST, SLOWEST, Pace, Trial, highest_rate
+from fsb_perception.replay.running.pace import (
+    SEARCH,
+    SLOWEST,
+    Pace,
+    Search,
+    Trial,
+    highest_rate,
+    parse_rate,
+    play_summary,
+)
 from fsb_perception.ros.launching.processes import NodeProcess
 from fsb_perception.ros.playing.node import ThroughNode, end_of, started_node
 
 if TYPE_CHECKING:
-    from fsb_perception.ros.playing.player import Player
+    from fsb_perception.ros.playing.player import Answer, Player
 
-SEARCH = "search"
 _ANSWER_LIMIT = 10.0  # s after which an image counts as dropped
 _TICK = 0.02  # s between two messages on /clock
 _TRIAL = 600  # images of one trial of a search
@@ -53,36 +59,22 @@ class Realtime(ThroughNode):
 
     def __init__(self, config: PerceptionConfig, rate: str = "1") -> None:
         super().__init__(config)
-        self._rate = None if rate == SEARCH else _number(rate)
+        self._rate = parse_rate(rate)
         self.mode = f"realtime x {self._rate:g}" if self._rate else f"realtime {SEARCH}"
 
     def answers(self, bag: Bag, topics: Sequence[ImageTopic]) -> Answered:
         """Start a node, play it each image when that is due, and stop it."""
-        rate, search = (self._rate, {}) if self._rate else self._search(bag, topics)
+        search = None if self._rate else self._search(bag, topics)
+        rate = self._rate or (search and search[0]) or SLOWEST
         with self._started(topics, sim_time=True) as (player, node):
             play = _Play(player, node, bag.problems, rate)
             yield from play.answers(bag, topics)
-        self.facts = {"play": {**_trial_facts(play.trial), **search}}
+        self.play = play_summary(play.trial, search)
 
-    def _search(self, bag: Bag, topics: Sequence[ImageTopic]) -> tuple[float, dict[str, Any]]:
-        """Search the rate with a node of its own; return it, and the facts about the search."""
+    def _search(self, bag: Bag, topics: Sequence[ImageTopic]) -> Search:
+        """Search the highest rate with a node of its own, which stops before the playing begins."""
         with started_node(self._config, topics, sim_time=True) as (player, node):
-            rate, trials = highest_rate(lambda rate: _try(bag, topics, player, node, rate))
-        facts = {"highest_rate": rate, "trials": [_trial_facts(trial) for trial in trials]}
-        return rate or SLOWEST, facts
-
-
-def _number(rate: str) -> float:
-    try:
-        number = float(rate)
-    except ValueError:
-        number = 0.0
-    if not SLOWEST <= number <= FASTEST:
-        raise OptionError(
-            f"rate: got {rate!r}, must be a number from {SLOWEST:g} to {FASTEST:g}, "
-            f"times as fast as life, or {SEARCH!r} for the highest at which the node keeps up"
-        )
-    return number
+            return highest_rate(lambda rate: _try(bag, topics, player, node, rate))
 
 
 def _try(
@@ -95,21 +87,12 @@ def _try(
     return play.trial
 
 
-def _trial_facts(trial: Trial) -> dict[str, Any]:
-    return {
-        **asdict(trial),
-        "answered": trial.published - trial.dropped,
-        "drop_rate": trial.drop_rate,
-        "kept_pace": trial.kept_pace,
-    }
-
-
 class _Play:
     """One run through a recording at one rate."""
 
     def __init__(self, player: Player, node: NodeProcess, problems: Problems, rate: float) -> None:
         self._player, self._node, self._problems, self._rate = player, node, problems, rate
-        self._ledger = Ledger(_ANSWER_LIMIT)
+        self._ledger: Ledger[Answer] = Ledger(_ANSWER_LIMIT)
         self._published = self._dropped = 0
         self._pace = Pace(rate, time.monotonic())
         self._seconds = 0.0
@@ -119,7 +102,7 @@ class _Play:
         clock, begin = Clock(self._problems), time.monotonic()
         self._pace = Pace(self._rate, begin)
         for frame in islice(bag.frames(topics), limit):
-            clock.see(frame.topic.camera, frame.stamp)
+            clock.check(frame.topic.camera, frame.stamp)
             self._receive_until(self._pace.due(frame.received), frame.received)
             self._publish(frame)
             yield from self._settled()
@@ -140,7 +123,7 @@ class _Play:
             raise BagError(end_of(self._node))
         self._player.publish(frame)
         self._player.publish_time(frame.received)
-        self._ledger.send(frame, time.monotonic())
+        self._ledger.note_sent(frame, time.monotonic())
         self._published += 1
 
     def _receive_until(self, due: float, received: int) -> None:
@@ -160,15 +143,15 @@ class _Play:
 
     def _receive(self, deadline: float) -> None:
         while answer := self._player.next_answer(deadline):
-            self._ledger.hear(answer.array.camera, answer.stamp, answer, answer.arrival)
+            self._ledger.note_answer(answer.array.camera, answer.stamp, answer, answer.arrival)
 
     def _settled(self, now: float | None = None) -> Iterator[tuple[Row, Timing]]:
-        for sent in self._ledger.settled(time.monotonic() if now is None else now):
+        for sent in self._ledger.take_settled(time.monotonic() if now is None else now):
             row, timing = self._row(sent)
             self._dropped += "dropped" in row
             yield row, timing
 
-    def _row(self, sent: Sent) -> tuple[Row, Timing]:
+    def _row(self, sent: Sent[Answer]) -> tuple[Row, Timing]:
         camera, stamp = sent.frame.topic.camera, sent.frame.stamp
         if (answer := sent.answer) is not None:
             return answer.row(), Timing(camera, stamp, 0.0, answer.process_time, sent.wait)

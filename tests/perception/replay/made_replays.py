@@ -13,6 +13,7 @@ def summary(rows: list[dict], **more: Any) -> dict[str, Any]:
     """Make the least content of a summary.json."""
     cameras = sorted({row["camera"] for row in rows})
     return {
+        "format": 2,
         "bag": {"name": "kitchen", "sha256": "b" * 64},
         "topics": ["/front/image_raw"],
         "mode": "offline",
@@ -23,10 +24,16 @@ def summary(rows: list[dict], **more: Any) -> dict[str, Any]:
         "results_sha256": "e" * 64,
         "frames": len(rows),
         "failed": sum("error" in row for row in rows),
+        "dropped": sum("dropped" in row for row in rows),
         "cameras": dict.fromkeys(cameras, 1),
         "tracks": len({f["face_id"] for row in rows for f in row.get("faces", ())}),
         "problems": {},
-        "timing": {"process": {"p50_ms": 20.0, "p95_ms": 30.0, "p99_ms": 40.0}, "wait": {}},
+        "timing": {
+            "decode": {},
+            "process": {"p50_ms": 20.0, "p95_ms": 30.0, "p99_ms": 40.0},
+            "wait": {},
+        },
+        "load": {},
     } | more
 
 

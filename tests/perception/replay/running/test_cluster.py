@@ -23,8 +23,7 @@ from fsb_perception.config import PerceptionConfig
 from fsb_perception.options import OptionError, build
 from fsb_perception.replay.outputs import code_hash
 from fsb_perception.replay.running import cluster
-from fsb_perception.replay.running.many import order_of, order_text
-from fsb_perception.replay.running.replayer import Order
+from fsb_perception.replay.running.request import ReplayRequest
 from fsb_perception.replay.sample.bag import make_sample
 from fsb_perception.replay.scoring.criteria import Criterion
 from fsb_perception.replay.truth.files import read_truth
@@ -54,10 +53,10 @@ def dask(what: str, folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
 
 def wait_for(condition: Any) -> Any:
     deadline = time.monotonic() + LIMIT
-    while not (found := condition()):
+    while not (value := condition()):
         assert time.monotonic() < deadline, condition
         time.sleep(0.05)
-    return found
+    return value
 
 
 @pytest.fixture
@@ -155,27 +154,29 @@ def test_an_address_where_nobody_is_is_explained(
     monkeypatch.setattr(cluster, "_CONNECT_LIMIT", "0.5s")
     bag = made_bags.write(tmp_path / "bag", {"/front/image": stamps(1)})
     for address in ("tcp://127.0.0.1:9", "carrier-pigeon://coop"):
+        request = ReplayRequest(PerceptionConfig(), cluster=address)
         with pytest.raises(OptionError, match="no scheduler answers there"):
-            list(cluster.replay_on_cluster(Order(PerceptionConfig()), [bag], [tmp_path], address))
+            list(cluster.replay_on_cluster(request, [bag], [tmp_path]))
 
 
 def test_what_a_worker_cannot_do_is_its_answer(tmp_path: Path) -> None:
-    order = order_text(Order(PerceptionConfig()))
+    request = ReplayRequest(PerceptionConfig()).as_text()
     code, folder = code_hash(), str(tmp_path / "o")
-    unseen = cluster._work(order, code, "/nowhere/bag", folder)
+    unseen = cluster._work(request, code, "/nowhere/bag", folder)
     assert "does not see it: all machines need the bags at the same paths" in unseen["error"]
-    assert "has another FSB" in cluster._work(order, "f00", "/nowhere/bag", folder)["error"]
+    assert "has another FSB" in cluster._work(request, "f00", "/nowhere/bag", folder)["error"]
     bag = made_bags.write(tmp_path / "bag", {"/front/image": stamps(1)})
-    absent = order_text(Order(build(PerceptionConfig, {"bundle": "/nowhere/bundle"})))
+    absent = ReplayRequest(build(PerceptionConfig, {"bundle": "/nowhere/bundle"})).as_text()
     assert "cannot replay" in cluster._work(absent, code, str(bag), folder)["error"]
 
 
 def test_a_relative_bundle_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
-    order = Order(build(PerceptionConfig, {"bundle": "mine"}))
-    with pytest.raises(OptionError, match=f"say {tmp_path}/mine"):
-        list(cluster.replay_on_cluster(order, [], [], "tcp://127.0.0.1:9"))
+    config = build(PerceptionConfig, {"bundle": "mine"})
+    request = ReplayRequest(config, cluster="tcp://127.0.0.1:9")
+    with pytest.raises(OptionError, match=f"the absolute path {tmp_path}/mine"):
+        list(cluster.replay_on_cluster(request, [], []))
 
 
 def test_only_offline_goes_on_a_cluster(tmp_path: Path) -> None:
@@ -184,16 +185,14 @@ def test_only_offline_goes_on_a_cluster(tmp_path: Path) -> None:
         CliRunner().invoke(app, command, catch_exceptions=False)
 
 
-def test_an_order_survives_as_text(sample: Path) -> None:
-    order = Order(
+def test_a_request_survives_as_text(sample: Path) -> None:
+    request = ReplayRequest(
         config=build(PerceptionConfig, {"tracker.max_coast": 0.5, "tasks": ("gender",)}),
         topics=("/front/image",),
         truth=read_truth(sample / "truth.jsonl"),
         criteria=[Criterion("gender.ece", "<=", 0.1)],
         mcap=True,
     )
-    again = order_of(order_text(order))
-    assert again.config.model_dump() == order.config.model_dump()
-    assert order_text(again) == order_text(order)
-    assert (again.topics, again.criteria, again.mcap) == (order.topics, order.criteria, True)
-    assert list(again.truth) == order.truth
+    again = ReplayRequest.from_text(request.as_text())
+    assert again.config.model_dump() == request.config.model_dump()
+    assert again == request

@@ -32,19 +32,24 @@ def test_a_busy_process_is_seen_to_be_busy_and_a_gone_one_to_be_gone(tmp_path: P
 
 
 @pytest.mark.parametrize("slope", [0.0, 6.0, -3.0])
-def test_growth_is_told_with_its_interval(slope: float) -> None:
+def test_growth_has_an_interval(slope: float) -> None:
     wave = (0.0, 0.2, -0.2)
     samples = [
         Sample(float(s), 0.5, 400 + slope * s / 60 + wave[s % 3], None) for s in range(1, 61)
     ]
-    found = load_summary(samples)
-    assert found["memory_mib_a_minute"] == pytest.approx(slope, abs=0.2)
-    low, high = found["memory_mib_a_minute_low"], found["memory_mib_a_minute_high"]
-    assert low < slope < high
-    assert "gpu_memory_mib_last" not in found
+    load = load_summary(samples)
+    assert load.memory_mib_a_minute == pytest.approx(slope, abs=0.2)
+    assert load.memory_mib_a_minute_low < slope < load.memory_mib_a_minute_high
+    assert load.gpu_memory_mib_last is None
 
 
-def test_of_few_samples_no_growth_is_told() -> None:
-    assert load_summary([]) == {}
-    found = load_summary([Sample(1.0, 0.5, 400.0, 100.0)])
-    assert found == {"cpu_mean": 0.5, "memory_mib_last": 400.0, "gpu_memory_mib_last": 100.0}
+def test_memory_that_stays_the_same_does_not_grow() -> None:
+    load = load_summary([Sample(float(s), 0.5, 400.0, 100.0) for s in range(1, 21)])
+    assert (load.memory_mib_a_minute_low, load.memory_mib_a_minute_high) == (0, 0)
+    assert load.gpu_memory_mib_a_minute_high == 0
+
+
+def test_few_samples_have_no_growth() -> None:
+    assert load_summary([]).as_json() == {}
+    load = load_summary([Sample(1.0, 0.5, 400.0, 100.0)]).as_json()
+    assert load == {"cpu_mean": 0.5, "memory_mib_last": 400.0, "gpu_memory_mib_last": 100.0}

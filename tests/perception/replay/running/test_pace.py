@@ -1,4 +1,4 @@
-"""When images are due, what became of them, and the highest rate that holds."""
+"""Times at which images are due, the ledger of published images, and the search for a rate."""
 
 from __future__ import annotations
 
@@ -39,32 +39,32 @@ def test_an_image_is_due_when_it_was_recorded(
     rate: float, received: list[int], due: list[float], shortened: int
 ) -> None:
     pace = Pace(rate, 100.0)
-    assert [pace.due(each * SECOND) for each in received] == pytest.approx(due)
+    assert [pace.due(second * SECOND) for second in received] == pytest.approx(due)
     assert pace.shortened == shortened
 
 
 def test_an_image_before_an_answered_one_of_its_camera_is_dropped() -> None:
     ledger = Ledger(limit=10.0)
     for at, sent in enumerate((frame(1), frame(1, SIDE), frame(2), frame(3))):
-        ledger.send(sent, float(at))
-    assert ledger.hear("front", 2, "two", 2.5)
-    told = [(s.frame.topic.camera, s.answer, s.dropped) for s in ledger.settled(3.0)]
-    assert told == [("front", None, True)]  # the other camera's may still come, and waits ahead
-    assert ledger.hear("side", 1, "one", 3.0)
-    told = [(s.frame.topic.camera, s.answer, s.wait) for s in ledger.settled(3.0)]
-    assert told == [("side", "one", 2.0), ("front", "two", 0.5)]
-    assert not ledger.hear("front", 1, "late", 4.0)
-    assert [s.frame.stamp for s in ledger.settled(13.1)] == [3]  # given up
+        ledger.note_sent(sent, float(at))
+    assert ledger.note_answer("front", 2, "two", 2.5)
+    fates = [(s.frame.topic.camera, s.answer, s.dropped) for s in ledger.take_settled(3.0)]
+    assert fates == [("front", None, True)]  # the other camera's may still come, and waits ahead
+    assert ledger.note_answer("side", 1, "one", 3.0)
+    fates = [(s.frame.topic.camera, s.answer, s.wait) for s in ledger.take_settled(3.0)]
+    assert fates == [("side", "one", 2.0), ("front", "two", 0.5)]
+    assert not ledger.note_answer("front", 1, "late", 4.0)
+    assert [s.frame.stamp for s in ledger.take_settled(13.1)] == [3]  # given up
     assert len(ledger) == 0
 
 
 def test_images_of_one_stamp_are_answered_in_turn() -> None:
     ledger = Ledger(limit=10.0)
-    ledger.send(frame(7), 0.0)
-    ledger.send(frame(7), 1.0)
-    assert ledger.hear("front", 7, "first", 2.0)
-    assert ledger.hear("front", 7, "second", 2.0)
-    assert [s.answer for s in ledger.settled(2.0)] == ["first", "second"]
+    ledger.note_sent(frame(7), 0.0)
+    ledger.note_sent(frame(7), 1.0)
+    assert ledger.note_answer("front", 7, "first", 2.0)
+    assert ledger.note_answer("front", 7, "second", 2.0)
+    assert [s.answer for s in ledger.take_settled(2.0)] == ["first", "second"]
 
 
 @given(st.lists(st.sampled_from(["front", "side"]), max_size=40), st.data())
@@ -73,12 +73,12 @@ def test_every_image_has_one_fate_in_the_order_of_sending(
 ) -> None:
     ledger, topics = Ledger(limit=10.0), {"front": FRONT, "side": SIDE}
     for stamp, camera in enumerate(cameras):
-        ledger.send(frame(stamp, topics[camera]), 0.0)
+        ledger.note_sent(frame(stamp, topics[camera]), 0.0)
     answered = [data.draw(st.booleans()) for _ in cameras]
     for stamp, camera in enumerate(cameras):
         if answered[stamp]:
-            assert ledger.hear(camera, stamp, stamp, 1.0)
-    fates = list(ledger.settled(20.0))
+            assert ledger.note_answer(camera, stamp, stamp, 1.0)
+    fates = list(ledger.take_settled(20.0))
     assert [sent.frame.stamp for sent in fates] == list(range(len(cameras)))
     assert [sent.answer is not None for sent in fates] == answered
 
@@ -89,18 +89,18 @@ def trial(rate: float, most: float, player: float = 1000.0) -> Trial:
 
 @given(st.floats(SLOWEST, FASTEST * 0.99))
 def test_the_search_comes_near_the_highest_rate_and_never_above(most: float) -> None:
-    found, trials = highest_rate(lambda rate: trial(rate, most))
-    assert found <= most < NEAR_ENOUGH * found * (1 + 1e-9)
+    rate, trials = highest_rate(lambda rate: trial(rate, most))
+    assert rate <= most < NEAR_ENOUGH * rate * (1 + 1e-9)
     assert len(trials) <= 12
 
 
 def test_a_node_that_never_keeps_up_has_no_rate() -> None:
-    found, trials = highest_rate(lambda rate: trial(rate, 0.0))
-    assert found == 0
+    rate, trials = highest_rate(lambda rate: trial(rate, 0.0))
+    assert rate == 0
     assert trials[-1].rate == SLOWEST
 
 
 def test_a_player_that_cannot_keep_pace_shows_nothing_of_the_node() -> None:
-    found, trials = highest_rate(lambda rate: trial(rate, 1000.0, player=3.0))
-    assert 2.0 <= found <= 3.2
-    assert not all(each.kept_pace for each in trials)
+    rate, trials = highest_rate(lambda rate: trial(rate, 1000.0, player=3.0))
+    assert 2.0 <= rate <= 3.2
+    assert not all(trial.kept_pace for trial in trials)

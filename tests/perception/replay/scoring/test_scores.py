@@ -8,7 +8,7 @@ import pytest
 
 from fsb_perception.options import OptionError
 from fsb_perception.registry import UnknownNameError
-from fsb_perception.replay.scoring.criteria import load_criteria, numbers
+from fsb_perception.replay.scoring.criteria import load_criteria
 from fsb_perception.replay.scoring.matching import Truth, match
 from fsb_perception.replay.scoring.scores import scores
 from fsb_perception.replay.truth.statements import Statement
@@ -19,17 +19,17 @@ ASIDE = shifted(BOX, 300)
 
 
 def judged(rows: list, truth: list[Statement], task: str = "gender") -> dict:
-    return scores(match(rows, Truth(truth)), [task])
+    return scores(match(rows, Truth(truth)), [task]).as_json()
 
 
 def test_all_right_is_one_everywhere() -> None:
     rows = [row(t, face("a", t, "female"), face("b", t, "male", box=ASIDE)) for t in TIMES]
     truth = [true_face(t, "ada") for t in TIMES]
     truth += [true_face(t, "bob", ASIDE, attributes={"gender": "male"}) for t in TIMES]
-    found = judged(rows, truth)
-    assert found["detection"] == {"precision": 1, "recall": 1, "people": 20, "false": 0}
-    assert found["tracking"] == {"idf1": 1, "id_switches": 0}
-    gender = found["gender"]
+    metrics = judged(rows, truth)
+    assert metrics["detection"] == {"precision": 1, "recall": 1, "people": 20, "false": 0}
+    assert metrics["tracking"] == {"idf1": 1, "id_switches": 0}
+    gender = metrics["gender"]
     assert (gender["looks"], gender["tracks"]) == (20, 2)
     for name in ("look_accuracy", "balanced_accuracy", "macro_f1", "track_accuracy"):
         assert gender[name] == 1
@@ -42,22 +42,22 @@ def test_all_right_is_one_everywhere() -> None:
     [(shifted(BOX, 10), 1.0, 1.0), (shifted(BOX, 60), 0.0, 0.0)],  # IoU .78 and .14
 )
 def test_a_face_is_a_persons_if_it_overlaps_enough(box, recall, precision) -> None:
-    found = judged(
+    metrics = judged(
         [row(t, face("a", t, "female", box=box)) for t in TIMES],
         [true_face(t, "ada") for t in TIMES],
     )
-    assert found["detection"]["recall"] == recall
-    assert found["detection"]["precision"] == precision
-    assert ("gender" in found) == (recall == 1)
+    assert metrics["detection"]["recall"] == recall
+    assert metrics["detection"]["precision"] == precision
+    assert ("gender" in metrics) == (recall == 1)
 
 
 def test_predicted_and_ended_faces_claim_nothing() -> None:
     states = ["CONFIRMED", "COASTED", "ENDED"]
     rows = [row(t, face("a", t, "female", state=s)) for t, s in zip(TIMES, states, strict=False)]
-    found = judged(rows, [true_face(t, "ada") for t in TIMES[:3]])
-    assert found["detection"]["recall"] == pytest.approx(1 / 3)
-    assert found["detection"]["precision"] == 1
-    assert found["gender"]["looks"] == 1
+    metrics = judged(rows, [true_face(t, "ada") for t in TIMES[:3]])
+    assert metrics["detection"]["recall"] == pytest.approx(1 / 3)
+    assert metrics["detection"]["precision"] == 1
+    assert metrics["gender"]["looks"] == 1
 
 
 def test_who_is_hidden_counts_neither_for_nor_against() -> None:
@@ -68,15 +68,15 @@ def test_who_is_hidden_counts_neither_for_nor_against() -> None:
         [row(t, face("a", t, "female")) for t in TIMES],
         [row(t) for t in TIMES[:5]] + [row(t, face("a", t, "female")) for t in TIMES[5:]],
     ):
-        found = judged(rows, truth)
-        assert found["detection"] == {"precision": 1, "recall": 1, "people": 5, "false": 0}
+        metrics = judged(rows, truth)
+        assert metrics["detection"] == {"precision": 1, "recall": 1, "people": 5, "false": 0}
 
 
 def test_a_new_id_for_the_same_person_is_a_switch() -> None:
     rows = [row(t, face("a" if i < 5 else "b", t, "female")) for i, t in enumerate(TIMES)]
-    found = judged(rows, [true_face(t, "ada") for t in TIMES])
-    assert found["tracking"] == {"idf1": 0.5, "id_switches": 1}
-    assert found["gender"]["tracks"] == 2
+    metrics = judged(rows, [true_face(t, "ada") for t in TIMES])
+    assert metrics["tracking"] == {"idf1": 0.5, "id_switches": 1}
+    assert metrics["gender"]["tracks"] == 2
 
 
 def test_fused_and_raw_answers_are_judged_apart() -> None:
@@ -127,12 +127,12 @@ def test_slices_say_where_the_answers_are_good() -> None:
         row(TIMES[1], face("a", TIMES[1], "male") | {"brightness": 0.1}),
         row(TIMES[2], face("a", TIMES[2], "female") | {"head_rpy": [0, 0, None]}),
     ]
-    found = judged(rows, [true_face(t, "ada") for t in TIMES[:3]])["gender"]["slices"]
-    assert found["light"]["dark"] == {"look_accuracy": 0, "looks": 1}
-    assert found["light"]["medium"] == {"look_accuracy": 1, "looks": 2}
-    assert found["pose"]["unknown"]["looks"] == 1
-    assert found["face height"] == {"above 96 px": {"look_accuracy": 2 / 3, "looks": 3}}
-    assert set(found["group"]) == {"female, unknown"}
+    metrics = judged(rows, [true_face(t, "ada") for t in TIMES[:3]])["gender"]["slices"]
+    assert metrics["light"]["dark"] == {"look_accuracy": 0, "looks": 1}
+    assert metrics["light"]["medium"] == {"look_accuracy": 1, "looks": 2}
+    assert metrics["pose"]["unknown"]["looks"] == 1
+    assert metrics["face height"] == {"above 96 px": {"look_accuracy": 2 / 3, "looks": 3}}
+    assert set(metrics["group"]) == {"female, unknown"}
 
 
 def test_ranges_tell_of_an_identity_or_of_all_in_view() -> None:
@@ -145,9 +145,9 @@ def test_ranges_tell_of_an_identity_or_of_all_in_view() -> None:
     other = [*where, Statement(camera="front", identity="bob", **happy)]
     assert "emotion" not in judged(rows, other, "emotion")
     alone = [Statement(camera="front", **happy)]
-    found = judged(rows, alone, "emotion")
-    assert found["emotion"]["looks"] == 5
-    assert "detection" not in found
+    metrics = judged(rows, alone, "emotion")
+    assert metrics["emotion"]["looks"] == 5
+    assert "detection" not in metrics
 
 
 def test_a_region_tells_of_whoever_is_in_it() -> None:
@@ -162,16 +162,16 @@ def test_a_region_tells_of_whoever_is_in_it() -> None:
     ]  # fmt: skip
     matches = match(rows, Truth(truth))
     assert {(m.identity, m.face["face_id"]) for m in matches.faces} == {("ada", "a")}
-    found = judged(rows, truth)
-    assert (found["gender"]["looks"], found["gender"]["look_accuracy"]) == (10, 1)
-    assert "detection" not in found
+    metrics = judged(rows, truth)
+    assert (metrics["gender"]["looks"], metrics["gender"]["look_accuracy"]) == (10, 1)
+    assert "detection" not in metrics
 
 
 def test_without_a_stamp_nothing_is_a_look() -> None:
     """Zero is also what a face says that was never looked at."""
     truth = [Statement(camera="front", start=0, end=1, attributes={"gender": "female"})]
-    found = judged([row(0, face("a", 0, "unknown"))], truth)
-    assert found["gender"]["looks"] == 0
+    metrics = judged([row(0, face("a", 0, "unknown"))], truth)
+    assert metrics["gender"]["looks"] == 0
 
 
 def test_cameras_and_images_without_truth_are_left_out() -> None:
@@ -181,9 +181,7 @@ def test_cameras_and_images_without_truth_are_left_out() -> None:
     assert judged([failed], [true_face(TIMES[0], "ada")]) == {}
 
 
-METRICS = {
-    "gender": {"look_accuracy": 0.9, "slices": {"light": {"dark": {"looks": 3}}}, "low": None}
-}
+NUMBERS = {"gender.look_accuracy": 0.9, "gender.slices.light.dark.looks": 3}
 
 
 @pytest.mark.parametrize(
@@ -198,8 +196,7 @@ METRICS = {
 def test_a_criterion_holds_or_not(line: str, holds: bool, tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(f"- {line}\n")
     (criterion,) = load_criteria(tmp_path / "c.yaml")
-    assert criterion.judged(METRICS).met is holds
-    assert "gender.low" not in numbers(METRICS)
+    assert criterion.judge(NUMBERS).met is holds
 
 
 @pytest.mark.parametrize(
@@ -215,4 +212,4 @@ def test_a_criterion_on_what_was_not_measured_says_what_was(tmp_path: Path) -> N
     (tmp_path / "c.yaml").write_text("- gender.look_acuracy >= 0.9\n")
     (criterion,) = load_criteria(tmp_path / "c.yaml")
     with pytest.raises(UnknownNameError, match=r"gender\.look_accuracy"):
-        criterion.judged(METRICS)
+        criterion.judge(NUMBERS)
