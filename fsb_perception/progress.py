@@ -38,12 +38,12 @@ class Progress:
     """
 
     @contextmanager
-    def bar(self, title: str, total: int, done: int = 0) -> Iterator[Bar]:
+    def bar(self, title: str, total: int | None, done: int = 0) -> Iterator[Bar]:
         """Report on ``total`` items, ``done`` of which were finished before.
 
         Args:
             title: names the loop.
-            total: number of all items.
+            total: number of all items; None if unknown.
             done: number of those that an earlier run has finished.
         """
         del title, total, done
@@ -55,10 +55,9 @@ class Progress:
         Args:
             title: names the loop.
             items: what is looped over.
-            total: its length; needed where ``items`` is no sequence.
+            total: its length; unknown if None, unless ``items`` is a sequence.
         """
-        if total is None:
-            assert isinstance(items, Sequence), "an iterator needs a total"
+        if total is None and isinstance(items, Sequence):
             total = len(items)
         with self.bar(title, total) as bar:
             for item in items:
@@ -84,7 +83,7 @@ class TerminalProgress(Progress):
         self._display: Display | None = None
 
     @contextmanager
-    def bar(self, title: str, total: int, done: int = 0) -> Iterator[Bar]:
+    def bar(self, title: str, total: int | None, done: int = 0) -> Iterator[Bar]:
         """Show a bar; one that begins within another stands below it."""
         if self._display is not None:
             yield _TerminalBar(self._display, title, total, done)
@@ -97,7 +96,7 @@ class TerminalProgress(Progress):
 
 
 class _TerminalBar(Bar):
-    def __init__(self, display: Display, title: str, total: int, done: int) -> None:
+    def __init__(self, display: Display, title: str, total: int | None, done: int) -> None:
         self._display = display
         self._task: TaskID = display.add_task(title, total=total, completed=done, note="")
 

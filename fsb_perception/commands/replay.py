@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from fsb_perception.command_options import BundleOption, SettingsOption
 from fsb_perception.commands.replay_record import record
+from fsb_perception.progress import TerminalProgress
 
 if TYPE_CHECKING:
     from fsb_perception.config import PerceptionConfig
@@ -25,8 +26,8 @@ app = typer.Typer(
     help="Judge the node on recordings of robots: bags in, answers out, without a running ROS.",
 )
 app.command()(record)
-_T = TypeVar("_T")
 _CONSOLE = Console(soft_wrap=True, highlight=False)
+_PROGRESS = TerminalProgress(_CONSOLE)
 
 
 @app.command("make-sample")
@@ -55,11 +56,11 @@ def make_sample(
     from fsb_perception.replay.sample.rendered import rendered_people
 
     if faces and rendered:
-        raise OptionError("--faces and --rendered both name the people of the sample: give one")
+        raise OptionError("--faces and --rendered both name the people: give one of them")
     people, problems = read_people(faces) if faces else ([], None)
     if rendered:
         people = rendered_people()
-    made = make(out, people, seconds=seconds, raw=raw, storage=storage, progress=_progress)
+    made = make(out, people, seconds=seconds, raw=raw, storage=storage, progress=_PROGRESS)
     for line in lines(problems.as_json()) if problems else ():
         _CONSOLE.print(f"  {escape(line)}")
     bag, truth = (escape(str(path)) for path in made)
@@ -144,9 +145,9 @@ def run(
 
         outcomes = replay_on_cluster(request, bags, folders(bags, out))
     else:
-        outcomes = replay_all(request, bags, folders(bags, out), _progress)
+        outcomes = replay_all(request, bags, folders(bags, out), _PROGRESS)
     if cluster or (jobs > 1 and len(bags) > 1):  # then no bag has a bar of its own
-        outcomes = iter(_progress(outcomes, "bags", len(bags)))
+        outcomes = _PROGRESS.track("bags", outcomes, len(bags))
     good = [_print_outcome(outcome) for outcome in outcomes]
     if not all(good):
         raise typer.Exit(1)
@@ -191,12 +192,6 @@ def _config(bundle: str, file: Path | None, settings: Sequence[str]) -> Percepti
     if is_parameter_file(options):
         options = pipeline_options(tree)
     return build(PerceptionConfig, {"bundle": bundle} | options | parse_settings(settings))
-
-
-def _progress(items: Iterable[_T], name: str, total: int | None) -> Iterable[_T]:
-    from rich.progress import track
-
-    return track(items, name, total, console=_CONSOLE)
 
 
 def _print_outcome(outcome: Outcome) -> bool:

@@ -48,12 +48,13 @@ MODES = Registry(
     {
         "offline": Mode(
             "fsb_perception.replay.running.offline:Offline",
-            "every image by its recorded stamp, as fast as it went, without a running node",
+            "every image by its recorded stamp, as fast as possible, without a running node",
             on_cluster=True,
         ),
         "lockstep": Mode(
             "fsb_perception.ros.playing.lockstep:Lockstep",
-            "through the running node, image by image: each waited for the answer before",
+            "through the running node, one image at a time: each waits for the answer to the "
+            "image before",
             needs_ros=True,
         ),
         "realtime": Mode(

@@ -7,16 +7,10 @@ from collections.abc import Iterator
 from fsb_perception.metric_words import METRICS, value_text
 from fsb_perception.pages.text import counted, plain
 from fsb_perception.problems import lines
+from fsb_perception.replay.modes import MODES
 from fsb_perception.replay.report.collect import Replay
 from fsb_perception.replay.report.files import Json
 from fsb_perception.replay.report.tables import FEW, interval, slices, tasks
-
-_MODES = {
-    "offline": "every image by its recorded stamp, as fast as possible, without a running node",
-    "lockstep": "through the running node, one image at a time: each waits for the answer to the "
-    "image before",
-    "realtime": "through the running node, which nothing waits for, as on a robot",
-}
 
 
 def verdict(summary: Json) -> tuple[str, str]:
@@ -52,7 +46,7 @@ def story(replay: Replay) -> Iterator[str]:
 
 def _explained(mode: str) -> str:
     name = mode.partition(" ")[0]  # a rate may follow
-    return f": {_MODES[name]}" if name in _MODES else ""
+    return f": {MODES[name].meaning}" if name in MODES else ""
 
 
 def _judged(summary: Json) -> Iterator[str]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fsb_perception.errors import FsbError, error_line
-from fsb_perception.replay.running.replayer import Progress, Replayer, ReplayResult
+from fsb_perception.progress import SILENT, Progress
+from fsb_perception.replay.running.replayer import Replayer, ReplayResult
 from fsb_perception.replay.running.request import ReplayRequest
 from fsb_perception.workers import end_with_parent
 
@@ -37,7 +38,7 @@ def replay_all(
     request: ReplayRequest,
     bags: Sequence[Path],
     folders: Iterable[Path],
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> Iterator[Outcome]:
     """Replay recordings, and yield their outcomes as they are ready.
 
@@ -73,9 +74,7 @@ def use_one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def attempt(
-    replayer: Replayer, bag: Path, folder: Path, progress: Progress | None = None
-) -> Outcome:
+def attempt(replayer: Replayer, bag: Path, folder: Path, progress: Progress = SILENT) -> Outcome:
     """Replay a recording; an error, such as a full disk, becomes its outcome."""
     try:
         return Outcome(bag, replayer.run(bag, folder, progress))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
 
+from fsb_perception.progress import SILENT, Progress
 from fsb_perception.replay import annotated, outputs
-from fsb_perception.replay.answering import Answering, Timing
+from fsb_perception.replay.answering import Answering
 from fsb_perception.replay.bags.reader import Bag, choose_topics
 from fsb_perception.replay.bags.storages import bag_name
 from fsb_perception.replay.bags.topics import ImageTopic
 from fsb_perception.replay.report import REPORT, write_report
-from fsb_perception.replay.rows import Row
 from fsb_perception.replay.running.load import load_summary, metered
 from fsb_perception.replay.running.request import ReplayRequest
 from fsb_perception.replay.scoring.matching import Matches, Truth, match
@@ -24,15 +23,6 @@ from fsb_perception.replay.summary import Answers, CriterionResult, Identity, Su
 
 ANNOTATED = "annotated"
 """Folder of the bag with the answers over the images."""
-
-_T = TypeVar("_T")
-
-
-class Progress(Protocol):
-    """A display of how far an iterable is."""
-
-    def __call__(self, items: Iterable[_T], name: str, total: int | None, /) -> Iterable[_T]:
-        """Yield the items, and show the name and how many of ``total`` items are done."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +58,7 @@ class Replayer:
         self._answering = answering
         self._truth = Truth(request.truth)
 
-    def run(self, path: Path, folder: Path, progress: Progress | None = None) -> ReplayResult:
+    def run(self, path: Path, folder: Path, progress: Progress = SILENT) -> ReplayResult:
         """Replay a bag and write its folder.
 
         Args:
@@ -105,16 +95,16 @@ class Replayer:
         bag: Bag,
         topics: Sequence[ImageTopic],
         folder: Path,
-        progress: Progress | None,
+        progress: Progress,
     ) -> Answers:
         # The annotated bag and the report belong to other answers.
         shutil.rmtree(folder / ANNOTATED, ignore_errors=True)
         (folder / REPORT).unlink(missing_ok=True)
-        answered: Iterable[tuple[Row, Timing]] = self._answering.answers(bag, topics)
-        if progress:
-            answered = progress(answered, bag.path.name, sum(t.count for t in topics) or None)
+        images = sum(topic.count for topic in topics) or None
+        answered = self._answering.answers(bag, topics)
+        tracked = progress.track(bag.path.name, answered, images)
         with metered(folder / outputs.LOAD, lambda: self._answering.pid) as samples:
-            counts = outputs.write_answers(folder, answered)
+            counts = outputs.write_answers(folder, tracked)
         return outputs.answers(
             identity, counts, folder, bag.problems, load_summary(samples), self._answering.play
         )

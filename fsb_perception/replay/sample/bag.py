@@ -7,7 +7,7 @@ and the gender, age group and emotion as far as they are known of the person and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import numpy as np
 
 from fsb_perception.images.decoding import encode_picture
 from fsb_perception.images.messages import JPEG_FORMAT
+from fsb_perception.progress import SILENT, Progress
 from fsb_perception.replay.bags.message_types import ros_types
 from fsb_perception.replay.bags.storages import MCAP, check_new, writing
 from fsb_perception.replay.bags.topics import COMPRESSED, RAW
@@ -36,9 +37,6 @@ _START = 1_700_000_000_000_000_000  # ns
 _QUALITY = 90  # of the JPEGs
 _MOST_OUTSIDE = 0.5  # of a face's area: with more of it outside, the face is not in the picture
 
-Progress = Callable[[Iterable[int], str, int | None], Iterable[int]]
-"""Shows the progress of an iterable; it takes the iterable, a name, and the number of items."""
-
 
 def make_sample(
     folder: Path,
@@ -47,7 +45,7 @@ def make_sample(
     seconds: float = 20.0,
     raw: bool = False,
     storage: str = MCAP,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> tuple[Path, Path]:
     """Write a bag and its truth.
 
@@ -72,8 +70,7 @@ def make_sample(
     people = people or shipped_people()
     clip = clip_of(people)
     with writing(folder / BAG, storage) as writer:
-        numbers = progress(range(count), "Drawing frames", count) if progress else range(count)
-        _write_images(writer, clip, numbers, raw)
+        _write_images(writer, clip, progress.track("Drawing frames", range(count)), raw)
     write_truth(folder / TRUTH, _truth(clip, people, count))
     return folder / BAG, folder / TRUTH
 
