@@ -38,7 +38,7 @@ from fsb_perception.ros.launching.processes import NodeProcess
 from fsb_perception.ros.playing.node import ThroughNode, end_of, started_node
 
 if TYPE_CHECKING:
-    from fsb_perception.ros.playing.player import Answer, Player
+    from fsb_perception.ros.playing.player import Player, ReceivedAnswer
 
 _ANSWER_LIMIT = 10.0  # s after which an image counts as dropped
 _TICK = 0.02  # s between two messages on /clock
@@ -92,7 +92,7 @@ class _Play:
 
     def __init__(self, player: Player, node: NodeProcess, problems: Problems, rate: float) -> None:
         self._player, self._node, self._problems, self._rate = player, node, problems, rate
-        self._ledger: Ledger[Answer] = Ledger(_ANSWER_LIMIT)
+        self._ledger: Ledger[ReceivedAnswer] = Ledger(_ANSWER_LIMIT)
         self._published = self._dropped = 0
         self._pace = Pace(rate, time.monotonic())
         self._seconds = 0.0
@@ -151,7 +151,7 @@ class _Play:
             self._dropped += "dropped" in row
             yield row, timing
 
-    def _row(self, sent: Sent[Answer]) -> tuple[Row, Timing]:
+    def _row(self, sent: Sent[ReceivedAnswer]) -> tuple[Row, Timing]:
         camera, stamp = sent.frame.topic.camera, sent.frame.stamp
         if (answer := sent.answer) is not None:
             return answer.row(), Timing(camera, stamp, 0.0, answer.process_time, sent.wait)
