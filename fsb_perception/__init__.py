@@ -1,8 +1,8 @@
 """FSB: facial soft biometrics for social robots.
 
-Camera frames in; gender, age group and emotion of the faces in them out. This package is the
-ROS-free core; `fsb_perception.ros` is the thin shell around it, and `fsb_perception.msg` holds the
-messages that colcon generates.
+From camera frames to the gender, age group and emotion of the faces in them. This package is the
+core without ROS; `fsb_perception.ros` is the thin shell around it, and `fsb_perception.msg` holds
+the messages that colcon generates.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""Lets torchvision be imported beside a CPU-only torch.
+"""A repair that lets torchvision be imported beside a CPU-only torch.
 
 The torchvision wheel of the package index is built for CUDA. Beside a CPU build of torch its import
-fails, because two operators are described whose schemas the missing library would have declared.
+fails: it describes two operators whose schemas a library declares that is missing then.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 
 @cache
 def mend_torchvision() -> tuple[torch.library.Library, ...]:
-    """Declare the schemas that are missing. Call before importing timm, open_clip or torchmetrics.
+    """Declare the missing schemas. Call this before importing timm, open_clip or torchmetrics.
 
     Returns:
-        What was declared. The cache keeps it: a library that is collected takes its declarations
-        with it.
+        The libraries of declarations. The cache keeps them: their declarations end with them.
     """
     import torch
 

@@ -1,8 +1,8 @@
 """From a camera image to the aligned face that the encoder reads, in training as on robots.
 
 Two methods, compared in docs/alignment.md: ``landmarks`` moves the five landmarks onto a template
-by a similarity transform; ``box`` cuts the upright square around the box. A face without landmarks
-is cut by its box either way.
+by a similarity transform; ``box`` cuts the upright square around the box, and serves for faces
+without landmarks in both methods.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from fsb_perception.types import Face, Floats, Image
 
 AlignmentMethod = Literal["landmarks", "box"]
 
-# Where the five landmarks lie in the aligned face, as shares of its side. The proportions between
+# Places of the five landmarks in the aligned face, as shares of its side. The proportions between
 # them are ArcFace's (Deng et al., CVPR 2019), scaled and lifted so that the face fills the square
-# as it does in the face data sets: eyes 0.35 apart at a height of 0.33.
+# as in the face data sets: eyes 0.35 apart at a height of 0.33.
 _ARCFACE_112 = np.array(
     [
         [38.2946, 51.6963],
@@ -52,21 +52,25 @@ class Aligner:
     Attributes:
         size: side of the aligned face in pixels.
         method: "landmarks" or "box".
+
+    >>> image = np.zeros((480, 640, 3), np.uint8)
+    >>> Aligner(224).align(image, Face(np.array([100, 80, 200, 210]), 0.9)).shape
+    (224, 224, 3)
     """
 
     size: int
     method: AlignmentMethod = "landmarks"
 
     def transform(self, face: Face) -> Floats:
-        """Affine map from image pixels to aligned pixels, float32 (2, 3)."""
+        """Return the affine map from image pixels to aligned pixels, float32 (2, 3)."""
         if self.method == "landmarks" and _are_apart(face):
             return _similarity(face.landmarks_xy, TEMPLATE_XY * self.size)
         return _box_transform(face.box_xyxy, self.size)
 
     def align(self, image: Image, face: Face) -> Image:
-        """The aligned face, uint8 BGR (size, size, 3).
+        """Return the aligned face, uint8 BGR (size, size, 3).
 
-        What lies past the image border repeats the border's pixels: a black edge would be a clue.
+        Pixels past the image border repeat the border's: a black edge would be a clue.
 
         Args:
             image: uint8 BGR (height, width, 3).
@@ -77,7 +81,7 @@ class Aligner:
 
 
 def _are_apart(face: Face) -> bool:
-    """Whether there are landmarks and they span a pixel: on one spot they fix no transform."""
+    """Return whether the landmarks are known and span a pixel: one spot fixes no transform."""
     return face.has_landmarks and float(np.ptp(face.landmarks_xy, axis=0).max()) >= 1.0
 
 
@@ -101,9 +105,12 @@ def _box_transform(box: Floats, size: int) -> Floats:
 
 
 def whole_picture_box(width: int, height: int) -> Floats:
-    """The box (4,) in pixels whose cut is the whole picture: for faces published as they are cut.
+    """Return the box (4,) in pixels whose cut is the whole picture: for data sets of cut faces.
 
-    Of a picture that is not square, the cut's longer side is the picture's.
+    If the picture is not square, the longer side of the cut is that of the picture.
+
+    >>> whole_picture_box(105, 105).tolist()
+    [2.5, 2.5, 102.5, 102.5]
     """
     middle = np.array([width, height]) / 2
     half = max(width, height) / 2 / _BOX_MARGIN
@@ -122,7 +129,7 @@ def _shrink_and_warp(image: Image, matrix: Floats, size: int) -> Image:
 
 
 def _shrink_region(image: Image, matrix: Floats, size: int, factor: int) -> tuple[Image, Floats]:
-    """The part of the image under the aligned face, shrunk by a whole factor, and its transform."""
+    """Shrink the image under the aligned face by a whole factor; return it and its transform."""
     height, width = image.shape[:2]
     inverse = cv2.invertAffineTransform(matrix)
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float32)

@@ -12,7 +12,7 @@ from fsb_perception.tracking import TrackerConfig
 
 
 class PerceptionConfig(Options):
-    """Everything that decides what `fsb_perception.pipeline.FacePipeline` does.
+    """All options of `fsb_perception.pipeline.FacePipeline`.
 
     >>> from fsb_perception.options import build
     >>> build(PerceptionConfig, {"tracker.max_coast": 0.5, "tasks": ["gender"]}).tracker.max_coast

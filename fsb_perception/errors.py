@@ -12,6 +12,11 @@ class FsbError(Exception):
 
     The message says what was wrong, the value seen, and what to do. Programs catch this class and
     show the message alone; every other exception is a defect of FSB and keeps its traceback.
+
+    >>> raise FsbError("--seconds: got -3; give a number above 0")
+    Traceback (most recent call last):
+    ...
+    fsb_perception.errors.FsbError: --seconds: got -3; give a number above 0
     """
 
 

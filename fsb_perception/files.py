@@ -31,6 +31,13 @@ def write_whole(path: Path, content: bytes | str | Write) -> None:
 
     Raises:
         FileError: the file cannot be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "summary.json"
+    ...     write_whole(path, "{}")
+    ...     sha256_of(path)[:8]
+    '44136fa3'
     """
     write = content if callable(content) else _writer(content)
     target = Path(os.path.realpath(path))

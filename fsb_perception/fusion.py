@@ -1,29 +1,29 @@
-"""A face's estimates over time: what its looks say together, and when that becomes a label.
+"""Fusion over time: the looks at a face become a belief, and the belief becomes a label.
 
-A look is one set of calibrated probabilities from one frame. Two numbers are kept for each task,
-both in the time of the images, so that the frame rate does not matter:
+A look is one set of calibrated probabilities from one frame. Each task keeps two numbers, both in
+the time of the images, so that the frame rate does not matter:
 
     pool    the mean of all looks, each weighted by its quality, by the time it stands for, and by
             exp(-age / time_constant): an exponential moving average for irregular samples (Eckner,
             2014), corrected for its start so that the first look counts at once
-    trust   1 after a good look; falls as exp(-t / time_constant) while there is none: the face
-            is unseen, too bad to read, or read with a low quality
+    trust   1 after a good look; falls as exp(-t / time_constant) without one: while the face is
+            unseen, too bad to read, or read with a low quality
 
     belief  trust * pool + (1 - trust) * uniform
 
-Why the mean of probabilities and not of their logarithms: one confidently wrong look cannot veto
-the others, and looks at the same face a thirtieth of a second apart repeat each other's errors, so
-multiplying them would count one piece of evidence many times.
+The pool is a mean of probabilities and not of their logarithms for two reasons. One confidently
+wrong look cannot veto the others. And looks at the same face a thirtieth of a second apart repeat
+each other's errors, so that a product would count one piece of evidence many times.
 
-What this does to calibration. Looks that all say the same leave a calibrated confidence as it is.
-The more looks disagree, the more the mean of calibrated probabilities is underconfident: right more
-often than it says (Ranjan & Gneiting, JRSS B 2010). It errs to that side only, as long as each look
-is calibrated. The missing trust lowers it further, on purpose. So ``confidence`` is the calibrated
-probability of one look, and a careful estimate after many.
+Calibration: looks that agree leave a calibrated confidence as it is. The more looks disagree, the
+more the mean of calibrated probabilities is underconfident: right more often than its number states
+(Ranjan & Gneiting, JRSS B 2010). It errs to that side only, as long as each look is calibrated. The
+missing trust lowers it further, on purpose. So ``confidence`` is the calibrated probability of one
+look, and a careful estimate after many.
 
-From belief to label: a label is entered at ``enter`` and left, for UNKNOWN, below ``exit``. Another
-class takes over when it reaches ``enter`` and leads by the difference of the two, so two classes
-of nearly equal probability do not take turns.
+From belief to label: a class becomes the label at ``enter``; below ``exit`` the label becomes
+UNKNOWN. Another class takes over when it reaches ``enter`` and leads by the difference of the two,
+so that two classes of nearly equal probability do not alternate.
 """
 
 from __future__ import annotations
@@ -40,14 +40,18 @@ from fsb_perception.tasks import TASKS, task
 from fsb_perception.types import UNKNOWN, AttributeEstimate, Floats
 
 _SECOND = 1e9
-# A look stands for the time since the one before, the first and any later one for at most so long:
-# one look after a gap is still one look.
+# A look stands for the time since the look before it, but at most for this time: one look after a
+# gap is still one look. The first look stands for exactly this time.
 _LONGEST_LOOK = 0.1  # s
-_LEAST_WEIGHT = 1e-3  # a look of no quality still says something when it is the only one
+_LEAST_WEIGHT = 1e-3  # a look without quality still counts if it is the only one
 
 
 class TaskFusionConfig(Options):
-    """How the looks at one task become a label."""
+    """Options of one task: how fast looks fade, and when a class becomes the label.
+
+    >>> TaskFusionConfig(enter=0.8).exit
+    0.5
+    """
 
     time_constant: float = option(
         2.0, "looks count less by 1/e for each such time", unit="s", ge=0.05, le=600.0, live=True
@@ -80,9 +84,9 @@ _TASK_DEFAULTS: dict[str, dict[str, float]] = {
 
 
 class FusionConfig(Options):
-    """How a face's looks are fused over time.
+    """Options of the fusion of a face's looks, with a group for each task.
 
-    Every row of the task table is a group of options here, so that a new task has its own at once.
+    The groups follow the table of tasks, so that a new row has its options at once.
 
     >>> config = FusionConfig.model_validate({"emotion": {"enter": 0.7}})
     >>> config.for_task("emotion").enter, config.for_task("emotion").exit
@@ -119,25 +123,37 @@ def _group(name: str, values: object) -> object:
 
 
 class TaskRow(Protocol):
-    """What fusion needs to know of a task; `BundleTask` and `Task` both fit."""
+    """The properties of a task that fusion needs; `BundleTask` and `Task` both fit.
+
+    >>> def classes(row: TaskRow) -> int:
+    ...     return len(row.labels)
+    >>> classes(TASKS["gender"])
+    2
+    """
 
     @property
     def name(self) -> str:
-        """Of the task."""
+        """Name of the task."""
         ...
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """In the order of its probabilities."""
+        """Names of its classes, in the order of its probabilities."""
         ...
 
 
 class FaceFusion:
-    """What is believed about the faces of one camera.
+    """The beliefs about the faces of one camera.
 
     Args:
         tasks: in the order of the reports.
         config: see `FusionConfig`; may be replaced at any time.
+
+    >>> fusion = FaceFusion([TASKS["gender"]])
+    >>> look = {"gender": np.array([0.1, 0.9], np.float32)}
+    >>> (gender,) = fusion.update("face_1", 1_000_000_000, look, quality=1.0)
+    >>> gender.label, round(gender.confidence, 3), gender.looks
+    ('female', 0.9, 1)
     """
 
     def __init__(self, tasks: Iterable[TaskRow], config: FusionConfig | None = None) -> None:
@@ -146,7 +162,7 @@ class FaceFusion:
         self._faces: dict[str, dict[str, _Belief]] = {}
 
     def __len__(self) -> int:
-        """How many faces are remembered."""
+        """Return the number of faces in memory."""
         return len(self._faces)
 
     def update(
@@ -155,13 +171,13 @@ class FaceFusion:
         """Take in one frame of one face.
 
         Args:
-            face_id: begins with this call if it is new.
-            stamp: of the frame, in nanoseconds; one that goes back counts as no time passed.
+            face_id: a new one begins with this call.
+            stamp: of the frame, in nanoseconds; if it goes back, no time has passed.
             look: calibrated probabilities (classes,) by task; None if the face was not read.
             quality: of the look, in [0, 1].
 
         Returns:
-            One estimate a task.
+            One estimate for each task.
         """
         if face_id not in self._faces:
             self._faces[face_id] = {
@@ -180,7 +196,7 @@ class FaceFusion:
         )
 
     def forget(self, face_id: str) -> None:
-        """Drop what is known of a face that has ended."""
+        """Drop a face that has ended."""
         self._faces.pop(face_id, None)
 
 
@@ -272,11 +288,11 @@ def _unit(row: TaskRow) -> str:
 
 
 def _value(row: TaskRow, pool: np.ndarray, belief: np.ndarray) -> tuple[float, float]:
-    """Expected value of a task with edges, and its standard deviation; NaN for any other.
+    """Return the expected value of a task with edges and its standard deviation; else NaN.
 
-    A label stands for a value spread evenly between its edges. The value is the pool's, so that it
-    does not drift to the middle of the scale as trust fades; the deviation is the belief's around
-    it, so that it grows then.
+    A label stands for values spread evenly between its edges. The value is that of the pool, so
+    that it does not drift to the middle of the scale as trust fades. The deviation is that of the
+    belief around the value, so that it grows then.
     """
     edges = _edges(row)
     if edges is None:

@@ -1,10 +1,10 @@
-"""The multitask encoder: one tower, one head a task, one forward however many tasks there are.
+"""The multitask encoder: one tower, one head for each task, one forward for all tasks.
 
 pixels (n, 3, s, s) -> tower -> feature (n, width) --+-- head gender    -> logits (n, 2)
                                                      +-- head age_group -> logits (n, 9)
                                                      +-- head emotion   -> logits (n, 7)
 
-A tower that is adapted task by task gives each head a feature of its own, still in one forward.
+A tower that is adapted task by task gives each head its own feature, still in one forward.
 """
 
 from __future__ import annotations
@@ -28,7 +28,12 @@ class MultitaskEncoder(nn.Module):
     Args:
         tower: maps pixels (n, 3, h, w) to features (n, width), or is a `TaskTower`.
         heads: by task; each maps features (n, width) to logits (n, classes).
-        text: what heads that still learn from text share; never on a robot.
+        text: module that heads share while they learn from text; never on a robot.
+
+    >>> tower = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())  # width 3
+    >>> encoder = MultitaskEncoder(tower, {"gender": build_head("linear", 3, 2)})
+    >>> encoder(torch.zeros(5, 3, 8, 8))["gender"].shape
+    torch.Size([5, 2])
     """
 
     def __init__(
@@ -45,13 +50,13 @@ class MultitaskEncoder(nn.Module):
         labelled: Mapping[str, torch.Tensor] | None = None,
         after: str = "",
     ) -> dict[str, torch.Tensor]:
-        """Logits (n, classes) by task name.
+        """Return logits (n, classes) by task name.
 
         Args:
             inputs: pixels (n, 3, h, w), normalised RGB; or activations of the tower.
-            labelled: while training, which faces have a label, bool (n,) by task. A head sees no
-                others: batch statistics stay those of its own faces, and a task without any is
-                left out, so that nothing of it moves. The logits of the others are zero.
+            labelled: for training, bool (n,) by task: the faces that have a label. A head sees no
+                others, so that its batch statistics are those of its own faces; their logits are
+                zero. A task without labelled faces is left out, so that its head does not change.
             after: the part of the tower that the activations come from, as a name of
                 `fsb_perception.towers.parts`; "" for pixels.
         """
@@ -70,9 +75,12 @@ class MultitaskEncoder(nn.Module):
         return next(self.heads.parameters()).dtype
 
     def cast_tower(self, dtype: torch.dtype) -> MultitaskEncoder:
-        """Run the tower in ``dtype``, the heads as they are: they cost nothing, and round worst.
+        """Run the tower in ``dtype`` and the heads as they are: these are cheap, and round worst.
 
         A cosine times 100 would be off by a tenth in bfloat16, a batch norm by its widest channel.
+
+        Returns:
+            This encoder.
         """
         self.tower.to(dtype)
         return self
@@ -82,12 +90,12 @@ class MultitaskEncoder(nn.Module):
         return rows.new_zeros(len(mask), rows.shape[1]).masked_scatter(mask[:, None], rows)
 
     def penalty(self) -> torch.Tensor | None:
-        """What the tower's method adds to the loss of the last forward; None for most."""
+        """Return the term that the tower's method adds to the last loss; None for most methods."""
         penalty = getattr(self.tower, "penalty", None)
         return penalty() if penalty else None
 
     def train(self, mode: bool = True) -> MultitaskEncoder:
-        """As ever, but frozen batch norms stay in evaluation: their statistics are weights too."""
+        """Set the mode, but keep frozen batch norms in evaluation: their statistics are weights."""
         super().train(mode)
         for module in self.tower.modules():
             if isinstance(module, _BatchNorm) and not any(
@@ -104,14 +112,17 @@ def deployed_encoder(
     classes: Mapping[str, int],
     ordered: Collection[str] = (),
 ) -> MultitaskEncoder:
-    """An encoder as a robot runs it, with random weights.
+    """Build an encoder as a robot runs it, with random weights.
 
     Args:
-        backbone: row of `fsb_perception.towers.backbones`.
-        adapter: the method; what of it merges is not there.
-        head: row of `fsb_perception.heads`.
+        backbone: name of a row of `fsb_perception.towers.backbones`.
+        adapter: the method; parts that merge into the tower are absent.
+        head: name of a row of `fsb_perception.heads`.
         classes: number of labels by task, in the order of the heads.
-        ordered: the tasks whose labels are in order.
+        ordered: names of the tasks with ordered labels.
+
+    Raises:
+        UnknownNameError: there is no such backbone or head.
     """
     row = BACKBONES[backbone]
     tower = adapter.for_backbone(row).rebuild(row.build(), list(classes))

@@ -40,7 +40,7 @@ class FacePipeline:
         config: see `PerceptionConfig`.
         engine: a bundle's encoder, ready to run.
         detector: finds the faces.
-        id_prefix: what every face_id begins with.
+        id_prefix: begins every face_id.
 
     Raises:
         UnknownNameError: ``config.tasks`` names a task that the bundle does not have.
@@ -118,7 +118,7 @@ class FacePipeline:
         self._config = config
         self._fusion.config = config.fusion
 
-    # The stages. What they hand on is by face_id.
+    # The stages. They pass on mappings by face_id.
 
     def _track(self, faces: Sequence[Face], stamp: int) -> list[Track]:
         tracks = [*self._unreported, *self._tracker.update(faces, stamp)]

@@ -1,7 +1,7 @@
-"""How well a face can be read: five measures, the reasons against it, and one score.
+"""The readability of a face: five measures, the reasons against it, and one score.
 
-The score is the product of one factor a measure, each 0 at its worst, 1 where more would not help,
-and linear between:
+The score is the product of five factors, one for each measure. A factor is 0 at its worst, 1 where
+more would not help, and linear between:
 
     factor        0 at                       1 from
     size          0 px                       good_size
@@ -13,11 +13,11 @@ and linear between:
 The defaults come from 400 faces of FairFace at 112 px: sharpness has its 5th percentile at 29 and
 its median at 179; a blur of 1.5 px brings that to 14. One in a hundred is darker than 0.13.
 
-A measure that is not known (the pose of a face without landmarks) takes no part. The product, not
-the mean: one bad measure is enough to make a face unreadable.
+An unknown measure (the pose of a face without landmarks) takes no part. The score is a product
+and not a mean, since one bad measure is enough to make a face unreadable.
 
-The OCCLUDED flag is never set. Nothing here sees a hand or a mask: the detector's score falls as
-much with size and blur, and the five landmarks are guessed behind an obstacle rather than missing.
+The OCCLUDED flag is never set, since no measure here detects a hand or a mask: the detector's score
+falls as much with size and blur, and behind an obstacle the detector guesses the five landmarks.
 """
 
 from __future__ import annotations
@@ -48,7 +48,11 @@ _FACE_MODEL_CM = np.array(
 
 
 class QualityConfig(Options):
-    """What counts as readable."""
+    """Limits of a readable face.
+
+    >>> QualityConfig().min_size
+    32.0
+    """
 
     min_size: float = option(
         32.0, "a box with a shorter side is flagged SMALL", unit="px", ge=0.0, le=1000.0, live=True
@@ -81,10 +85,15 @@ def measure(image: Image, aligned: Image, face: Face, config: QualityConfig) -> 
     """Measure one face.
 
     Args:
-        image: uint8 BGR, where ``face`` was found.
-        aligned: uint8 BGR, the same face as the encoder reads it.
+        image: uint8 BGR (height, width, 3), in which ``face`` was detected.
+        aligned: uint8 BGR (size, size, 3), the same face as the encoder reads it.
         face: in pixels of ``image``.
         config: the limits.
+
+    >>> dark = np.zeros((480, 640, 3), np.uint8)
+    >>> face = Face(np.array([100, 80, 200, 210]), 0.9)
+    >>> measure(dark, dark[80:192, 100:212], face, QualityConfig()).flags
+    <QualityFlag.BLURRED|DARK: 18>
     """
     height, width = image.shape[:2]
     luma = np.asarray(cv2.cvtColor(aligned, cv2.COLOR_BGR2GRAY), np.uint8)
@@ -113,7 +122,7 @@ def measure(image: Image, aligned: Image, face: Face, config: QualityConfig) -> 
 
 
 def _sharpness(luma: Image) -> float:
-    # At one size, or the limits would mean something else for each bundle.
+    # At one size, so that the limits have one meaning for all bundles.
     if luma.shape != (_SHARPNESS_SIDE, _SHARPNESS_SIDE):
         size = (_SHARPNESS_SIDE, _SHARPNESS_SIDE)
         luma = np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.uint8)
@@ -121,7 +130,7 @@ def _sharpness(luma: Image) -> float:
 
 
 def outside_share(face: Face, width: int, height: int) -> float:
-    """Share of the box's area outside an image of ``width`` x ``height`` pixels, in [0, 1].
+    """Return the share of the box's area outside an image of width x height pixels, in [0, 1].
 
     >>> outside_share(Face(np.array([-10, 0, 10, 20]), 0.9), 640, 480)
     0.5
@@ -133,39 +142,40 @@ def outside_share(face: Face, width: int, height: int) -> float:
 
 
 def head_rpy(face: Face, width: int, height: int) -> tuple[float, float, float]:
-    """Roll, pitch and yaw of the head in radians, from five landmarks and a generic face.
+    """Estimate roll, pitch and yaw of the head in radians, from five landmarks and a generic face.
 
     The axes are those of REP 103 fixed in the head: x out of the nose, y out of the left ear, z up.
-    All angles are zero for a head turned straight to the camera, wherever in the picture it is.
-    Roll is positive where the right ear goes down, pitch where the chin nears the chest, yaw where
-    the head turns to its own left, the right side of the picture: Rz(yaw) Ry(pitch) Rx(roll).
+    All angles are zero for a head that faces the camera, at any place in the picture. Roll is
+    positive if the right ear goes down, pitch if the chin nears the chest, yaw if the head turns to
+    its own left, the right side of the picture. The rotation is Rz(yaw) Ry(pitch) Rx(roll).
 
-    The camera is taken to be a pinhole with its focal length equal to the longer side of the image
-    (53 degrees), and the face to be average: expect errors of some ten degrees, pitch the worst.
+    The model of the camera is a pinhole with a focal length of the longer side of the image
+    (53 degrees), and that of the face is average: expect errors of some ten degrees, largest in
+    pitch.
 
     Returns:
-        NaN three times where the landmarks are unknown or allow no pose.
+        The three angles; three times NaN if the landmarks are unknown or allow no pose.
     """
     if not face.has_landmarks:
         return _NAN3
     focal = float(max(width, height))
     points = face.landmarks_xy.astype(np.float64)
-    # The optical axis through the face itself: the pose comes out against the line of sight.
+    # The optical axis goes through the face itself, so the pose is relative to the line of sight.
     x, y = points.mean(axis=0)
     camera = np.array([[focal, 0, x], [0, focal, y], [0, 0, 1]])
     try:
-        found, turn, _ = cv2.solvePnP(
+        solved, turn, _ = cv2.solvePnP(
             _FACE_MODEL_CM, points, camera, None, flags=cv2.SOLVEPNP_SQPNP
         )
     except cv2.error:  # five landmarks on one spot
         return _NAN3
-    if not found or not np.isfinite(turn).all():
+    if not solved or not np.isfinite(turn).all():
         return _NAN3
     return _rpy(cv2.Rodrigues(turn)[0])
 
 
 def _rpy(rotation: np.ndarray) -> tuple[float, float, float]:
-    """Angles of a rotation given in OpenCV's axes of the face model; see `head_rpy`."""
+    """Return roll, pitch and yaw of a rotation in OpenCV's axes of the face model."""
     # Head x (forward) is -z of the model, y (left) is x, z (up) is -y.
     axes = np.array([[0.0, 0.0, -1.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
     r = axes @ rotation @ axes.T

@@ -12,7 +12,11 @@ T = TypeVar("T")
 
 
 class UnknownNameError(FsbError, KeyError):
-    """A name that is not registered. Says which are, and which one was probably meant."""
+    """A name that a table lacks; the message lists the known names and suggests the nearest.
+
+    >>> str(UnknownNameError("task", "agee", ["age", "gender"]))
+    "unknown task 'agee'. Did you mean 'age'? Known: age, gender."
+    """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
@@ -26,7 +30,7 @@ class UnknownNameError(FsbError, KeyError):
 
 
 class Registry(Mapping[str, T]):
-    """A table of interchangeable parts; a name that it lacks is an `UnknownNameError`.
+    """A read-only table of interchangeable parts; `UnknownNameError` for a name that it lacks.
 
     >>> shapes = Registry("shape", {"circle": 0, "square": 4})
     >>> shapes["square"]
@@ -46,6 +50,9 @@ circle, square.
         if name not in self._parts:
             raise UnknownNameError(self.kind, name, self._parts)
         return self._parts[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._parts  # without the search for near names of an UnknownNameError
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._parts)

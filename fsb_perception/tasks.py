@@ -1,30 +1,32 @@
-"""The task table: what is estimated from a face. Adding a task is adding one row."""
+"""The table of tasks, the attributes that are estimated from a face. A new task is one new row."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import MappingProxyType
 
-from fsb_perception.registry import UnknownNameError
+from fsb_perception.registry import Registry
 
 
 @dataclass(frozen=True)
 class Task:
-    """One thing estimated from a face.
+    """One attribute that is estimated from a face.
 
     Attributes:
         name: identifier, also the name in messages, manifests and recipes.
         labels: class names; their order is the order of every probability vector.
-        ordered: neighbouring labels are neighbouring values, so that being one label off is
-            less wrong than being two off (``within_one_accuracy``).
-        edges: for labels that are ranges of a number, where each begins, and where the last ends;
-            the middles between them turn probabilities into a value. Empty for other tasks.
+        ordered: neighbouring labels are neighbouring values, so that an error of one label is
+            smaller than an error of two (``within_one_accuracy``).
+        edges: for labels that are ranges of a number: the start of each range, and the end of the
+            last. The middles between them turn probabilities into a value. Empty for other tasks.
         unit: of that number.
         sensitive: law or ethics restrict its use in some places; see the README's privacy section.
-        description: what the task is about, as one would say it; read by methods with text.
-        phrases: for each label one or more ways to say it, each to follow "a photo of"; the first
+        description: the task in plain words, for methods that read text.
+        phrases: for each label one or more descriptions that can follow "a photo of". The first
             is short, since learned prompts share the text tower's few tokens with it. Letters and
             digits only: SigLIP2's tokenizer drops the rest, and would read 3-9 as 39.
+
+    >>> TASKS["emotion"].labels[:3]
+    ('surprise', 'fear', 'disgust')
     """
 
     name: str
@@ -37,7 +39,11 @@ class Task:
     phrases: tuple[tuple[str, ...], ...] = ()
 
     def range_of(self, value: float) -> int:
-        """Index of the label whose range holds ``value``; beyond the ends, the outermost one."""
+        """Return the index of the label that holds ``value``; beyond the ends, the outermost one.
+
+        >>> TASKS["age_group"].range_of(25.0)
+        3
+        """
         return sum(value >= edge for edge in self.edges[1:-1])
 
 
@@ -107,21 +113,26 @@ _TASKS = (
     ),
 )
 
-TASKS = MappingProxyType({task.name: task for task in _TASKS})
+TASKS = Registry("task", {row.name: row for row in _TASKS})
 
 
 def task(name: str) -> Task:
-    """The task called ``name``; `UnknownNameError` names the known ones otherwise."""
-    if name not in TASKS:
-        raise UnknownNameError("task", name, TASKS)
+    """Return the task called ``name``.
+
+    Raises:
+        UnknownNameError: there is none; the message lists the known ones.
+    """
     return TASKS[name]
 
 
 def age_group(years: int) -> int:
-    """Index of the age_group label that holds an age in whole years.
+    """Return the index of the age_group label that holds an age in whole years.
 
     >>> [TASKS["age_group"].labels[age_group(years)] for years in (0, 2, 3, 69, 116)]
     ['0-2', '0-2', '3-9', '60-69', '70+']
+
+    Raises:
+        ValueError: the age is negative.
     """
     if years < 0:
         raise ValueError(f"an age in years cannot be negative, got {years}")

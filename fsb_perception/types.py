@@ -1,9 +1,9 @@
-"""The values that every part of FSB speaks, validated where they are made.
+"""The value types that all parts of FSB share; each validates itself when it is made.
 
 Coordinates are pixels of the camera image, x to the right, y down; a box may pass the image border.
-Images are ``uint8`` arrays of shape (height, width, 3) in BGR order, as OpenCV has them. Stamps are
-whole nanoseconds of the image's own clock, so that they go through unrounded; 0 means never. What
-is not known is NaN or empty, never a plausible value.
+Images are ``uint8`` arrays of shape (height, width, 3) in BGR order, as in OpenCV. Stamps are whole
+nanoseconds of the image's own clock, so that no conversion rounds them; 0 means never. An unknown
+value is NaN or empty, never a plausible number.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ Floats = NDArray[np.float32]
 
 
 class TrackState(IntEnum):
-    """Where a track stands in its life; the numbers are those of ``FaceAttributes.msg``."""
+    """The state of a track; the numbers are those of ``FaceAttributes.msg``.
+
+    >>> TrackState(2).name
+    'CONFIRMED'
+    """
 
     TENTATIVE = 1
     CONFIRMED = 2
@@ -31,7 +35,11 @@ class TrackState(IntEnum):
 
 
 class QualityFlag(IntFlag):
-    """What makes a face hard to read; the numbers are those of ``FaceAttributes.msg``."""
+    """Reasons why a face is hard to read; the numbers are those of ``FaceAttributes.msg``.
+
+    >>> QualityFlag.SMALL in QualityFlag(17), QualityFlag.DARK in QualityFlag(17)
+    (True, True)
+    """
 
     SMALL = 1
     BLURRED = 2
@@ -62,6 +70,14 @@ class Face:
         score: the detector's own score in [0, 1].
         landmarks_xy: float32 (5, 2) in pixels: the subject's right eye, left eye, nose tip, right
             and left mouth corner; NaN where the detector gives none.
+
+    Raises:
+        ValueError: an array has another shape, the box is empty or not finite, or the score is
+            outside [0, 1].
+
+    >>> face = Face(np.array([10, 20, 90, 120]), 0.9)
+    >>> face.box_xyxy.tolist(), face.has_landmarks
+    ([10.0, 20.0, 90.0, 120.0], False)
     """
 
     box_xyxy: Floats
@@ -84,20 +100,23 @@ class Face:
 
     @property
     def has_landmarks(self) -> bool:
-        """Whether all five landmarks are known."""
+        """True if all five landmarks are known."""
         return bool(np.isfinite(self.landmarks_xy).all())
 
 
 @dataclass(frozen=True)
 class Quality:
-    """How well a face can be read.
+    """The readability of a face.
 
     Attributes:
-        score: overall, in [0, 1].
-        flags: the reasons against it.
+        score: overall, in [0, 1]; 1 is best.
+        flags: the reasons why it is hard to read.
         sharpness: variance of the Laplacian of the aligned face's luma, in squared grey levels.
         brightness: mean luma of the aligned face in [0, 1].
         head_rpy: roll, pitch and yaw in radians; NaN where unknown.
+
+    >>> Quality(score=0.4, flags=QualityFlag.DARK).brightness  # not measured
+    nan
     """
 
     score: float = 0.0
@@ -109,7 +128,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class AttributeEstimate:
-    """What is believed about one task of one face. Fields as in ``AttributeEstimate.msg``.
+    """The estimate of one task of one face. Fields as in ``AttributeEstimate.msg``.
 
     Attributes:
         task: name of the task.
@@ -117,7 +136,7 @@ class AttributeEstimate:
         label: one of ``labels``, or `UNKNOWN`.
         confidence: calibrated probability of the best class in [0, 1]; 0 before the first look.
         probabilities: smoothed over time, sum 1, one a label; empty before the first look.
-        raw_label: best class of the newest look alone; `UNKNOWN` before the first.
+        raw_label: best class of the newest look alone; `UNKNOWN` before the first look.
         raw_confidence: its probability in [0, 1].
         value: the estimate in ``unit``; NaN where the task has none.
         value_stddev: its standard deviation, same unit.
@@ -125,7 +144,15 @@ class AttributeEstimate:
         stable: the label has held for the settle time.
         since: stamp of the last change of label, in nanoseconds.
         last_look: stamp of the newest look, in nanoseconds; 0 for never.
-        looks: how many looks went into it.
+        looks: number of looks that it is made of.
+
+    Raises:
+        ValueError: the label is not one of ``labels``, or their number is not that of
+            ``probabilities``.
+
+    >>> estimate = AttributeEstimate("gender", ("male", "female"), "female", 0.93)
+    >>> estimate.label, estimate.confidence, estimate.value
+    ('female', 0.93, nan)
     """
 
     task: str
@@ -155,7 +182,20 @@ class AttributeEstimate:
 
 @dataclass(frozen=True, eq=False)
 class FaceAttributes:
-    """One followed face in one frame, as in ``FaceAttributes.msg``; stamps in nanoseconds."""
+    """One followed face in one frame, as in ``FaceAttributes.msg``.
+
+    Attributes:
+        face_id: identifier of the track; never used again for another track.
+        state: of the track in this frame.
+        first_seen, last_seen: stamps of its first and newest detection, in nanoseconds.
+        face: the detection; a predicted box if the state is COASTED.
+        quality: of this frame's view; zero if the face was not detected in it.
+        estimates: one for each task that is switched on.
+
+    >>> face = Face(np.array([10, 20, 90, 120]), 0.9)
+    >>> FaceAttributes("face_1", TrackState.TENTATIVE, 5, 5, face).estimates
+    ()
+    """
 
     face_id: str
     state: TrackState

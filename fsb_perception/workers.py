@@ -1,4 +1,4 @@
-"""Threads that work ahead, and processes that do not outlive the one that began them."""
+"""Threads that work ahead, and processes that end with their parent."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _U = TypeVar("_U")
 
 
 def end_with_parent() -> None:
-    """Have this process end when the one that began it is gone, killed or not.
+    """End this process of `multiprocessing` when its parent ends, even if that is killed.
 
-    For processes of `multiprocessing`: a pool's workers learn of their parent's death only when
-    they ask for more work, which may be hours later.
+    Without this, the workers of a pool notice the end of their parent only when they ask for more
+    work, which may be hours later.
     """
     threading.Thread(target=_watch, daemon=True).start()
 
@@ -34,13 +34,16 @@ def _watch() -> None:
 def ahead(
     make: Callable[[_T], _U], items: Iterable[_T], threads: int, most: int
 ) -> Generator[_U, None, None]:
-    """What ``make`` makes of each item, in their order, while those before it are used.
+    """Yield ``make(item)`` for each item, in order; threads make the next ones meanwhile.
 
     Args:
-        make: is called in several threads at once; what it raises comes out here, in its turn.
-        items: is advanced in the calling thread alone.
-        threads: that make.
-        most: items that may be ready and wait.
+        make: called in several threads at once; its exceptions are raised here, in their turn.
+        items: advanced in the calling thread alone.
+        threads: number of threads that make.
+        most: number of results that may wait.
+
+    >>> list(ahead(str.upper, ["a", "b"], threads=2, most=2))
+    ['A', 'B']
     """
     left = iter(items)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="ahead")

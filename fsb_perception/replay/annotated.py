@@ -1,8 +1,8 @@
-"""A bag with the answers over the images, for a viewer: Foxglove or Lichtblick open it as it is.
+"""A bag with the results over the images, for a viewer: Foxglove or Lichtblick open it as it is.
 
 /front/image_raw/compressed    as recorded
 /front/faces                   fsb_perception/FaceAttributesArray, the rows of results.jsonl
-/front/annotations             foxglove_msgs/ImageAnnotations: boxes and words
+/front/annotations             foxglove_msgs/ImageAnnotations: boxes and texts
 """
 
 from __future__ import annotations
@@ -24,30 +24,26 @@ from fsb_perception.replay.bags.storages import writing
 from fsb_perception.replay.bags.topics import ImageTopic
 from fsb_perception.replay.rows import is_answered
 from fsb_perception.replay.scoring.matching import Match
-from fsb_perception.types import UNKNOWN, TrackState
+from fsb_perception.types import UNKNOWN, FaceAttributes, TrackState
 
-_SECOND = 1_000_000_000
+_SECOND = 1_000_000_000  # ns
 _LINE_LOOP = 2
-_THICK, _FONT = 2.0, 14.0  # px
+_THICKNESS, _FONT_SIZE = 2.0, 14.0  # px
 Rgba = tuple[float, float, float, float]
+"""A colour, each part in [0, 1]."""
 RIGHT: Rgba = (0.2, 0.8, 0.3, 1.0)
 WRONG: Rgba = (0.9, 0.2, 0.2, 1.0)
 PLAIN: Rgba = (1.0, 1.0, 1.0, 1.0)
-_BEHIND: Rgba = (0.0, 0.0, 0.0, 0.6)
+_BACKGROUND: Rgba = (0.0, 0.0, 0.0, 0.6)
+_TRANSPARENT: Rgba = (0.0, 0.0, 0.0, 0.0)
 
 Known = Mapping[tuple[str, int, str], Match]
-"""What is true of a face, by camera, stamp and face_id."""
-
-
-class _Topics(NamedTuple):
-    image: Any
-    faces: Any
-    annotations: Any
+"""Matches of faces with the truth, by camera, stamp and face_id."""
 
 
 def known_of(matches: Iterable[Match]) -> dict[tuple[str, int, str], Match]:
-    """Matches, found by camera, stamp and face_id."""
-    return {(m.camera, m.stamp, m.face["face_id"]): m for m in matches}
+    """Return the matches by camera, stamp and face_id."""
+    return {(match.camera, match.stamp, match.face["face_id"]): match for match in matches}
 
 
 def write_annotated(
@@ -61,19 +57,27 @@ def write_annotated(
     """Write the bag.
 
     Args:
-        path: of its folder; one that is there is replaced.
-        bag: that was replayed.
-        topics: of it, as they were replayed.
-        rows: the answers, one an image, in the same order.
-        bundle_id: of the bundle that gave them.
-        known: colours the boxes by truth.
+        path: of its folder; an earlier one is replaced.
+        bag: the replayed bag.
+        topics: the replayed topics of it.
+        rows: the results, one for each image, in the same order.
+        bundle_id: of the bundle that read the faces.
+        known: matches with the truth, which colour the boxes.
 
     Raises:
-        BagError: it cannot be written.
+        BagError: the bag cannot be written.
     """
     shutil.rmtree(path, ignore_errors=True)
     with writing(path) as writer:
         _Annotated(writer, topics, bundle_id, known or {}).write(bag.frames(topics), rows)
+
+
+class _Topics(NamedTuple):
+    """The connections of one camera in the bag that is written."""
+
+    image: Any
+    faces: Any
+    annotations: Any
 
 
 class _Annotated:
@@ -84,110 +88,132 @@ class _Annotated:
         self._bundle_id = bundle_id
         self._known = known
         self._store = all_types()
-        self._types = self._store.types
-        self._library = MessageLibrary(
-            face=self._types["fsb_perception/msg/FaceAttributes"],
-            estimate=self._types["fsb_perception/msg/AttributeEstimate"],
-            point=self._types["geometry_msgs/msg/Point"],
-            time=self._time,
-            floats=lambda values: np.array(values, np.float32),
-        )
+        self._messages = _Messages(self._store.types)
         self._sequence: Counter[str] = Counter()
         self._topics = {topic.name: self._open(topic) for topic in topics}
 
     def _open(self, topic: ImageTopic) -> _Topics:
         base = f"/{topic.camera}" if topic.camera else ""
-        named = (
-            (topic.name, topic.type),
-            (f"{base}/faces", FACES),
-            (f"{base}/annotations", ANNOTATIONS),
-        )
         return _Topics(
-            *(
-                self._writer.add_connection(name, kind, typestore=self._store)
-                for name, kind in named
-            )
+            image=self._connect(topic.name, topic.type),
+            faces=self._connect(f"{base}/faces", FACES),
+            annotations=self._connect(f"{base}/annotations", ANNOTATIONS),
         )
+
+    def _connect(self, name: str, kind: str) -> Any:
+        return self._writer.add_connection(name, kind, typestore=self._store)
 
     def write(self, frames: Iterable[Frame], rows: Iterable[Row]) -> None:
         for frame, row in zip(frames, rows, strict=True):
             topics = self._topics[frame.topic.name]
             self._put(topics.image, frame.received, frame.message, frame.topic.type)
             if is_answered(row):
-                self._put(topics.faces, frame.received, self._faces(frame, row), FACES)
-                self._put(topics.annotations, frame.received, self._annotations(row), ANNOTATIONS)
+                faces = [from_row(face) for face in row["faces"]]
+                array = self._array(frame, row, faces)
+                self._put(topics.faces, frame.received, array, FACES)
+                annotations = self._annotations(row, faces)
+                self._put(topics.annotations, frame.received, annotations, ANNOTATIONS)
 
     def _put(self, connection: Any, received: int, message: Any, kind: str) -> None:
         self._writer.write(connection, received, self._store.serialize_cdr(message, kind))
 
-    def _time(self, stamp: int) -> Any:
-        return self._types["builtin_interfaces/msg/Time"](*divmod(stamp, _SECOND))
-
-    # FaceAttributesArray
-
-    def _faces(self, frame: Frame, row: Row) -> Any:
+    def _array(self, frame: Frame, row: Row, faces: Sequence[FaceAttributes]) -> Any:
         self._sequence[row["camera"]] += 1
-        header = frame.message.header
-        return self._types[FACES](
-            header=header,
+        return self._messages.array(
+            faces,
+            header=frame.message.header,
             camera=row["camera"],
             width=row["width"],
             height=row["height"],
             sequence=self._sequence[row["camera"]],
+            bundle_id=self._bundle_id,
+        )
+
+    def _annotations(self, row: Row, faces: Sequence[FaceAttributes]) -> Any:
+        coloured = [
+            (face, _box_colour(face, self._known.get((row["camera"], row["stamp"], face.face_id))))
+            for face in faces
+            if face.state is not TrackState.ENDED
+        ]
+        return self._messages.annotations(coloured, row["stamp"])
+
+
+def _box_colour(face: FaceAttributes, match: Match | None) -> Rgba:
+    """Return the colour of a box: red if any label is wrong, green if all known ones are right.
+
+    A face without a known truth is white.
+    """
+    if match is None:
+        return PLAIN
+    right = [
+        estimate.label == match.attributes[estimate.task]
+        for estimate in face.estimates
+        if estimate.task in match.attributes and estimate.label != UNKNOWN
+    ]
+    return PLAIN if not right else RIGHT if all(right) else WRONG
+
+
+class _Messages:
+    """Makes the messages of one image with the classes of rosbags."""
+
+    def __init__(self, types: Mapping[str, Any]) -> None:
+        self._types = types
+        self._library = MessageLibrary(
+            face=types["fsb_perception/msg/FaceAttributes"],
+            estimate=types["fsb_perception/msg/AttributeEstimate"],
+            point=types["geometry_msgs/msg/Point"],
+            time=self._time,
+            floats=lambda values: np.array(values, np.float32),
+        )
+
+    def array(self, faces: Sequence[FaceAttributes], header: Any, **fields: Any) -> Any:
+        return self._types[FACES](
+            header=header,
             dropped=0,
             wait_time=math.nan,
             process_time=math.nan,
-            bundle_id=self._bundle_id,
-            faces=[to_message(from_row(face), header, self._library) for face in row["faces"]],
+            faces=[to_message(face, header, self._library) for face in faces],
+            **fields,
         )
 
-    # ImageAnnotations
-
-    def _annotations(self, row: Row) -> Any:
-        faces = [face for face in row["faces"] if face["state"] != TrackState.ENDED.name]
+    def annotations(self, coloured: Sequence[tuple[FaceAttributes, Rgba]], stamp: int) -> Any:
         return self._types[ANNOTATIONS](
             circles=[],
-            points=[self._box(row, face) for face in faces],
-            texts=[self._words(row, face) for face in faces],
+            points=[self._box(face, rgba, stamp) for face, rgba in coloured],
+            texts=[self._text(face, rgba, stamp) for face, rgba in coloured],
         )
 
-    def _box(self, row: Row, face: Row) -> Any:
-        left, top, right, bottom = face["box_xyxy"]
+    def _box(self, face: FaceAttributes, rgba: Rgba, stamp: int) -> Any:
+        left, top, right, bottom = face.face.box_xyxy.tolist()
         corners = ((left, top), (right, top), (right, bottom), (left, bottom))
-        return self._of("PointsAnnotation")(
-            timestamp=self._time(row["stamp"]),
+        return self._drawing("PointsAnnotation")(
+            timestamp=self._time(stamp),
             type=_LINE_LOOP,
-            points=[self._of("Point2")(*corner) for corner in corners],
-            outline_color=self._colour(self._verdict(row, face)),
+            points=[self._drawing("Point2")(*corner) for corner in corners],
+            outline_color=self._colour(rgba),
             outline_colors=[],
-            fill_color=self._colour((0.0, 0.0, 0.0, 0.0)),
-            thickness=_THICK if face["state"] == TrackState.CONFIRMED.name else _THICK / 2,
+            fill_color=self._colour(_TRANSPARENT),
+            thickness=_THICKNESS if face.state is TrackState.CONFIRMED else _THICKNESS / 2,
         )
 
-    def _words(self, row: Row, face: Row) -> Any:
-        said = [f"{e['label']} {e['confidence']:.0%}" for e in face["estimates"] if e["looks"]]
-        left, _, _, bottom = face["box_xyxy"]
-        return self._of("TextAnnotation")(
-            timestamp=self._time(row["stamp"]),
-            position=self._of("Point2")(left, bottom + _FONT),
-            text="\n".join([face["face_id"], *said]),
-            font_size=_FONT,
-            text_color=self._colour(self._verdict(row, face)),
-            background_color=self._colour(_BEHIND),
+    def _text(self, face: FaceAttributes, rgba: Rgba, stamp: int) -> Any:
+        read = [estimate for estimate in face.estimates if estimate.looks]
+        lines = [f"{estimate.label} {estimate.confidence:.0%}" for estimate in read]
+        left, _, _, bottom = face.face.box_xyxy.tolist()
+        return self._drawing("TextAnnotation")(
+            timestamp=self._time(stamp),
+            position=self._drawing("Point2")(left, bottom + _FONT_SIZE),
+            text="\n".join([face.face_id, *lines]),
+            font_size=_FONT_SIZE,
+            text_color=self._colour(rgba),
+            background_color=self._colour(_BACKGROUND),
         )
 
-    def _verdict(self, row: Row, face: Row) -> Rgba:
-        """Red if any answer is wrong, green if all that is known is right, else white."""
-        match = self._known.get((row["camera"], row["stamp"], face["face_id"]))
-        answered = [
-            e["label"] == match.attributes[e["task"]]
-            for e in face["estimates"]
-            if match and e["task"] in match.attributes and e["label"] != UNKNOWN
-        ]
-        return PLAIN if not answered else RIGHT if all(answered) else WRONG
+    def _time(self, stamp: int) -> Any:
+        return self._types["builtin_interfaces/msg/Time"](*divmod(stamp, _SECOND))
 
-    def _of(self, name: str) -> Any:
+    def _drawing(self, name: str) -> Any:
         return self._types[f"foxglove_msgs/msg/{name}"]
 
     def _colour(self, rgba: Rgba) -> Any:
-        return self._of("Color")(*rgba)
+        return self._drawing("Color")(*rgba)

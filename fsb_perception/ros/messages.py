@@ -28,7 +28,7 @@ _LAST_SECOND = 2**31 - 1  # of a Time: in the year 2038
 
 
 def to_time(nanoseconds: int) -> Time:
-    """A stamp as ``builtin_interfaces/Time``; 0 stays 0, for never.
+    """Return a stamp as ``builtin_interfaces/Time``; 0 stays 0, for never.
 
     Raises:
         ValueError: a stamp below 0 or after 2038-01-19, which the message cannot hold.
@@ -57,11 +57,11 @@ def array_to_msg(
     process_time: float,
     bundle_id: str,
 ) -> msg.FaceAttributesArray:
-    """One processed image as a message; the fields are described in ``FaceAttributesArray.msg``.
+    """Return one processed image as a message; ``FaceAttributesArray.msg`` describes the fields.
 
     Args:
-        faces: empty when none is followed.
-        header: the image's, unchanged; it is shared with every face.
+        faces: empty if none is followed.
+        header: of the image, unchanged; it is shared with every face.
         camera: its name; empty for the one unnamed camera.
         width: of the image in pixels.
         height: of the image in pixels.
@@ -94,12 +94,12 @@ def attributes_to_msg(attributes: FaceAttributes, header: Header) -> msg.FaceAtt
 
 
 def bundle_to_msg(bundle: Bundle, stamp: int, tasks: Sequence[str] = ()) -> msg.BundleInfo:
-    """The bundle in use as a message.
+    """Return the bundle in use as a message.
 
     Args:
-        bundle: as loaded.
-        stamp: when it was loaded, in nanoseconds of the node's clock.
-        tasks: names of those that are switched on; empty for all that the bundle has.
+        bundle: the loaded one.
+        stamp: time of loading, in nanoseconds of the node's clock.
+        tasks: names of the tasks that are switched on; empty for all that the bundle has.
     """
     names = [task.name for task in bundle.tasks]
     return msg.BundleInfo(

@@ -40,7 +40,7 @@ code, typed = json.loads(sys.argv[1])
 if code.startswith("Task("):
     import fsb_perception.tasks as tasks
     row = eval(code, vars(tasks))
-    tasks.TASKS = tasks.MappingProxyType({**tasks.TASKS, row.name: row})
+    tasks.TASKS = tasks.Registry("task", {**tasks.TASKS, row.name: row})
 elif code:
     import fsb_training.datasets as datasets
     from fsb_perception.registry import Registry

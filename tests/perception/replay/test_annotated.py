@@ -1,4 +1,4 @@
-"""The bag with the answers: what rosbags and ROS itself read in it is what the JSON lines say."""
+"""The annotated bag: rosbags and ROS itself read in it what the rows hold."""
 
 from __future__ import annotations
 
@@ -49,41 +49,41 @@ def rows(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
 
 
-def same(found: float, said: float | None) -> bool:
-    return math.isnan(found) if said is None else found == pytest.approx(said, rel=1e-6)
+def same(value: float, expected: float | None) -> bool:
+    return math.isnan(value) if expected is None else value == pytest.approx(expected, rel=1e-6)
 
 
-def assert_says(found: Any, said: dict) -> None:
-    """A FaceAttributesArray, of whichever library, says what a row says."""
-    assert (found.camera, found.width, found.height) == (said["camera"], 640, 480)
-    assert found.header.stamp.sec * 10**9 + found.header.stamp.nanosec == said["stamp"]
-    assert len(found.faces) == len(said["faces"])
-    for one, other in zip(found.faces, said["faces"], strict=True):
+def assert_agrees(message: Any, row: dict) -> None:
+    """Compare a FaceAttributesArray, of ROS or of rosbags, with the row of its image."""
+    assert (message.camera, message.width, message.height) == (row["camera"], 640, 480)
+    assert message.header.stamp.sec * 10**9 + message.header.stamp.nanosec == row["stamp"]
+    assert len(message.faces) == len(row["faces"])
+    for one, other in zip(message.faces, row["faces"], strict=True):
         assert one.face_id == other["face_id"]
         assert TrackState(one.state).name == other["state"]
         np.testing.assert_allclose(one.box_xyxy, other["box_xyxy"], rtol=1e-6)
         assert same(one.sharpness, other["sharpness"])
-        for estimate, told in zip(one.estimates, other["estimates"], strict=True):
+        for estimate, expected in zip(one.estimates, other["estimates"], strict=True):
             for name in ("task", "label", "raw_label", "unit", "looks", "stable"):
-                assert getattr(estimate, name) == told[name]
-            assert list(estimate.labels) == told["labels"]
-            np.testing.assert_allclose(estimate.probabilities, told["probabilities"], rtol=1e-6)
-            assert same(estimate.value, told["value"])
+                assert getattr(estimate, name) == expected[name]
+            assert list(estimate.labels) == expected["labels"]
+            np.testing.assert_allclose(estimate.probabilities, expected["probabilities"], rtol=1e-6)
+            assert same(estimate.value, expected["value"])
 
 
-def test_rosbags_reads_what_the_lines_say(replayed: Path) -> None:
-    found = messages(replayed / "annotated", "/faces")
-    assert len(found) == len(rows(replayed)) == 12
-    for (topic, message, _), said in zip(found, rows(replayed), strict=True):
-        assert topic == f"/{said['camera']}/faces"
-        assert_says(message, said)
+def test_rosbags_reads_the_rows(replayed: Path) -> None:
+    written = messages(replayed / "annotated", "/faces")
+    assert len(written) == len(rows(replayed)) == 12
+    for (topic, message, _), expected in zip(written, rows(replayed), strict=True):
+        assert topic == f"/{expected['camera']}/faces"
+        assert_agrees(message, expected)
 
 
 def test_ros_reads_the_same(replayed: Path) -> None:
-    """With the generated messages: definitions and byte layout are those of the package."""
-    found = messages(replayed / "annotated", "/faces")
-    for (_, _, data), said in zip(found, rows(replayed), strict=True):
-        assert_says(deserialize_message(data, msg.FaceAttributesArray), said)
+    """Check that definitions and byte layout are those of the generated messages."""
+    written = messages(replayed / "annotated", "/faces")
+    for (_, _, data), expected in zip(written, rows(replayed), strict=True):
+        assert_agrees(deserialize_message(data, msg.FaceAttributesArray), expected)
 
 
 def test_images_are_those_of_the_recording(replayed: Path) -> None:
@@ -96,10 +96,10 @@ def test_images_are_those_of_the_recording(replayed: Path) -> None:
 
 
 def test_a_box_and_words_are_drawn_for_every_face(replayed: Path) -> None:
-    found = messages(replayed / "annotated", "/annotations")
-    for (_, message, _), said in zip(found, rows(replayed), strict=True):
-        assert len(message.points) == len(message.texts) == len(said["faces"])
-        for box, words, one in zip(message.points, message.texts, said["faces"], strict=True):
+    written = messages(replayed / "annotated", "/annotations")
+    for (_, message, _), expected in zip(written, rows(replayed), strict=True):
+        assert len(message.points) == len(message.texts) == len(expected["faces"])
+        for box, words, one in zip(message.points, message.texts, expected["faces"], strict=True):
             left, top, right, bottom = one["box_xyxy"]
             corners = [(point.x, point.y) for point in box.points]
             assert corners == [(left, top), (right, top), (right, bottom), (left, bottom)]
@@ -134,5 +134,5 @@ def test_colours_tell_right_from_wrong(label, true, colour, tmp_path: Path) -> N
     known = known_of([Match("front", stamp, one, "ada", true)])
     write_annotated(tmp_path / "out", bag, choose_topics(bag), [row(stamp, one)], "nano@0", known)
     ((_, message, _),) = messages(tmp_path / "out", "/annotations")
-    found = message.points[0].outline_color
-    assert (found.r, found.g, found.b, found.a) == colour
+    drawn = message.points[0].outline_color
+    assert (drawn.r, drawn.g, drawn.b, drawn.a) == colour
