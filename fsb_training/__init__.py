@@ -1,1 +1,1 @@
-"""Makes the weights that `fsb_perception` runs: data sets, training, evaluation, bundles."""
+"""Training of the weights that `fsb_perception` runs: data sets, learning, evaluation, export."""

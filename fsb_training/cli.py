@@ -1,4 +1,4 @@
-"""The command ``fsb-train``: makes, judges and compares bundles."""
+"""The command ``fsb-train``, which trains, judges and compares bundles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""A recipe: everything that `fsb-train fit` needs to know, one YAML file a model."""
+"""A recipe: everything that `fsb-train fit` needs to know about one model, from a YAML file.
+
+recipe_files: find and read the file, with all that it extends --> values by dotted name
+load_recipe:  build a `Recipe`, whose options check themselves  --> check_recipe
+check_recipe: refuse what backbone, adapter, head and losses cannot do together
+"""
 
 from __future__ import annotations
 
@@ -15,13 +20,7 @@ from fsb_perception.alignment import AlignmentMethod
 from fsb_perception.bundles.manifest import NAME_PATTERN
 from fsb_perception.bundles.preprocessing import MAX_SIDE, MIN_SIDE
 from fsb_perception.heads import HEADS
-from fsb_perception.options import (
-    OptionError,
-    Options,
-    build,
-    option,
-    walk,
-)
+from fsb_perception.options import OptionError, Options, build, option, walk
 from fsb_perception.tasks import TASKS, task
 from fsb_perception.towers.backbones import BACKBONES, Backbone
 from fsb_perception.towers.parts import inner_tower
@@ -46,25 +45,31 @@ class Recipe(Options):
     name: str = option("nano", "name of the bundle")
     objective: str = option(
         "tasks",
-        "what is learned: the labels of tasks, or which captions are true of a picture",
-        choices=("tasks", "captions"),  # built in fsb_training.learning.objectives
+        "goal of training: the labels of tasks, or which captions are true of a picture",
+        choices=("tasks", "captions"),  # fsb_training.learning.objectives
     )
     backbone: str = option("nano-vit-80", "row of fsb_perception.towers.backbones")
-    head: str = option("linear", "what makes logits of a feature", choices=HEADS)
-    weights_precision: str = option("fp16", "of the bundle's weights", choices=("fp16", "fp32"))
-    alignment: AlignmentMethod = option("landmarks", "how faces are cut: landmarks or box")
-    tasks: tuple[str, ...] = option(("gender", "age_group", "emotion"), "what is learned")
-    seed: int = option(0, "of weights, order and augmentation", ge=0)
-    sizes: tuple[int, ...] = option(
-        (64, 80), "picture sizes, one stage each; 0 is the backbone's own", unit="px"
+    head: str = option("linear", "kind of the layers from a feature to logits", choices=HEADS)
+    weights_precision: str = option(
+        "fp16", "number format of the bundle's weights", choices=("fp16", "fp32")
     )
-    stage_shares: tuple[float, ...] = option((0.75, 0.25), "share of the pictures in each stage")
+    alignment: AlignmentMethod = option("landmarks", "alignment of faces: by landmarks or by box")
+    tasks: tuple[str, ...] = option(("gender", "age_group", "emotion"), "tasks that are learned")
+    seed: int = option(0, "seed of weights, order and augmentation", ge=0)
+    sizes: tuple[int, ...] = option(
+        (64, 80), "picture size of each stage; 0 is the backbone's own", unit="px"
+    )
+    stage_shares: tuple[float, ...] = option(
+        (0.75, 0.25), "share of the pictures that each stage sees"
+    )
     checkpoint_images: int = option(25_000, "pictures between checkpoints", ge=1)
-    evaluate_images: int = option(100_000, "pictures between looks at the validation split", ge=1)
+    evaluate_images: int = option(
+        100_000, "pictures between looks at the validation split (dev)", ge=1
+    )
     tensorboard: bool = option(True, "write curves for TensorBoard to the run's folder")
-    licence: str = option("", "of the weights")
-    intended_use: str = option("", "what the weights are for")
-    limits: str = option("", "what they are not for")
+    licence: str = option("", "licence of the weights")
+    intended_use: str = option("", "intended use of the weights")
+    limits: str = option("", "uses that the weights are not for")
     adapter: SerializeAsAny[AdapterConfig] = adapter_config({"method": "full"})
     weights: WeightOptions = WeightOptions()
     data: DataOptions = DataOptions()
@@ -86,28 +91,37 @@ class Recipe(Options):
     def _check_name(cls, name: str) -> str:
         if not re.fullmatch(NAME_PATTERN, name):
             raise ValueError(
-                f"got {name!r}; it takes a-z, 0-9, dots, _ and -, a letter or digit first"
+                f"got {name!r}; use a-z, 0-9, dots, _ and -, with a letter or digit first"
             )
         return name
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
         if len(self.sizes) != len(self.stage_shares):
-            raise ValueError(f"{len(self.sizes)} sizes need as many stage_shares")
+            raise ValueError(
+                f"stage_shares: got {len(self.stage_shares)} for {len(self.sizes)} sizes; give one "
+                "for each size"
+            )
         if abs(sum(self.stage_shares) - 1) > 1e-6:
-            raise ValueError(f"stage_shares must sum to 1, got {sum(self.stage_shares)}")
+            raise ValueError(
+                f"stage_shares: got {list(self.stage_shares)}, whose sum is "
+                f"{sum(self.stage_shares):g}; make it 1"
+            )
         return self
 
 
 def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
-    """A recipe by its file, or by its name if it ships, with ``NAME=VALUE`` settings over it.
+    """Load a recipe, apply settings to it, and check it.
 
-    Its own name may hold ``{recipe}``, ``{backbone}`` and ``{tasks}``, and a size may be 0, so that
-    one file serves several backbones and tasks without their runs getting into each other's way.
+    Its name may hold ``{recipe}``, ``{backbone}`` and ``{tasks}``, and a size may be 0. So one file
+    serves several backbones and tasks, whose runs have different folders.
+
+    Args:
+        name: path of a file, or the name of a recipe that ships.
+        settings: ``NAME=VALUE``, which replace entries of the file.
 
     Raises:
-        UnknownNameError, OptionError: a key or a value that a recipe cannot have, or a backbone
-            that cannot do what the recipe asks of it.
+        UnknownNameError, OptionError: names the option, the value seen and what to do.
     """
     path = find_recipe(name)
     mappings = [item.name for item in walk(Recipe) if isinstance(item.default, dict)]
@@ -123,19 +137,21 @@ def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
         }
     )
     if not recipe.data.shares:
-        raise OptionError(f"{path}: data.shares must name at least one data set")
+        raise OptionError(
+            f"{path}: data.shares is empty; name at least one data set, such as {{FairFace: 1}}"
+        )
     check_recipe(recipe)
     return recipe
 
 
 def _filled(name: str, recipe: str, values: dict[str, Any]) -> str:
-    """A name without blanks to fill: the tasks are "multi", or the single one."""
+    """Fill the placeholders of a name; ``{tasks}`` becomes the single task, or "multi"."""
     fields = Recipe.model_fields
     backbone = values.get("backbone", fields["backbone"].default)
     tasks = values.get("tasks", fields["tasks"].default)
     single = tasks[0] if isinstance(tasks, list) and len(tasks) == 1 else "multi"
-    for blank, text in {"recipe": recipe, "backbone": backbone, "tasks": single}.items():
-        name = name.replace(f"{{{blank}}}", str(text).lower())
+    for placeholder, text in {"recipe": recipe, "backbone": backbone, "tasks": single}.items():
+        name = name.replace(f"{{{placeholder}}}", str(text).lower())
     return name
 
 
@@ -143,7 +159,7 @@ def check_recipe(recipe: Recipe) -> None:
     """Refuse, before any long work, what backbone, adapter and head cannot do together.
 
     Raises:
-        UnknownNameError, OptionError: names the option, the value seen and what would do.
+        UnknownNameError, OptionError: names the option, the value seen and what to do.
     """
     row = BACKBONES[recipe.backbone]
     check_tasks(recipe.tasks)
@@ -153,26 +169,30 @@ def check_recipe(recipe: Recipe) -> None:
     recipe.adapter.check(row, recipe.tasks)
     stem = inner_tower(_rehearse(row, recipe)).patch_embed
     if recipe.adapter.needs_text and recipe.head != "text":
-        raise OptionError(f"head: got {recipe.head!r}, this adapter's is 'text'")
+        raise OptionError(f"head: got {recipe.head!r}, but this adapter needs head=text")
     check_head(recipe.backbone, recipe.head)
     if recipe.augment.mixup and recipe.data.views:
         raise OptionError(
-            f"augment.mixup: got {recipe.augment.mixup}, but fixed views are not mixed: set it or "
-            "data.views to 0"
+            f"augment.mixup: got {recipe.augment.mixup}, but fixed views cannot be mixed; set it "
+            "or data.views to 0"
         )
     if recipe.loss.stem and not recipe.adapter.changes(stem):
-        raise OptionError("loss.stem: a stem that does not learn needs no loss of its own: set 0")
+        raise OptionError(
+            f"loss.stem: got {recipe.loss.stem}, but this adapter freezes the stem; set 0"
+        )
     for size in recipe.sizes:
         if row.family != "nano" and size != row.size:
-            raise OptionError(f"sizes: got {size}, {recipe.backbone} takes {row.size} px alone")
+            raise OptionError(f"sizes: got {size}, but {recipe.backbone} takes {row.size} px alone")
         if not MIN_SIDE <= size <= MAX_SIDE:
             raise OptionError(f"sizes: got {size}, must be from {MIN_SIDE} to {MAX_SIDE}")
 
 
 def check_head(backbone: str, head: str) -> None:
-    """Refuse text heads to a backbone that sees images only."""
+    """Refuse text heads for a backbone without a text tower."""
     if head == "text" and not BACKBONES[backbone].has_text:
-        raise OptionError(f"head: got 'text', but {backbone} has no text tower")
+        raise OptionError(
+            f"head: got 'text', but {backbone} has no text tower; choose another head or backbone"
+        )
 
 
 def _rehearse(row: Backbone, recipe: Recipe) -> nn.Module:
@@ -184,8 +204,8 @@ def _rehearse(row: Backbone, recipe: Recipe) -> nn.Module:
 
 
 def check_tasks(names: Sequence[str]) -> None:
-    """Refuse tasks that are not there, none, or one that is named twice."""
+    """Refuse unknown tasks, an empty list, and a task that is named twice."""
     for name in names:
         task(name)
     if not names or len(set(names)) < len(names):
-        raise OptionError(f"tasks: got {list(names)}, name each once, of {', '.join(TASKS)}")
+        raise OptionError(f"tasks: got {list(names)}, name each task once, from {', '.join(TASKS)}")

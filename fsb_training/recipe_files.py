@@ -1,10 +1,10 @@
-"""The files of a recipe: which ship, how one extends another, and what is said over them.
+"""The files of recipes: those that ship, and how one extends another.
 
-    mission/lora.yaml --extends--> base.yaml --extends--> ../base.yaml        <--over all-- settings
+    mission/lora.yaml --extends--> base.yaml --extends--> ../base.yaml
+    settings replace entries of mission/lora.yaml, which replace those of base.yaml, and so on
 
-Mappings merge key by key, the file over what it extends. Those whose keys are no options but depend
-on the content, such as ``data.shares``, are taken whole, and ``adapter`` is where the method is
-another.
+Mappings merge key by key. A mapping whose keys are no options, such as ``data.shares``, is replaced
+as a whole. So is ``adapter`` if the method differs.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _ADAPTER = "adapter."
 
 
 def shipped_recipes() -> dict[str, str]:
-    """What each recipe that ships is, in a line, by name: its path below `SHIPPED`, no suffix.
+    """Return one line on each recipe that ships, by its path below `SHIPPED` without suffix.
 
-    Those called "base" are there to be extended, and are left out.
+    Files called "base" serve only to be extended, and are left out.
     """
     return {
         path.relative_to(SHIPPED).with_suffix("").as_posix(): _first_line(path)
@@ -38,10 +38,10 @@ def _first_line(path: Path) -> str:
 
 
 def find_recipe(name: str | Path, folder: Path = Path()) -> Path:
-    """The file that ``name`` means: a path from ``folder``, or the name of a recipe that ships.
+    """Return the file that ``name`` means: a path from ``folder``, or a recipe that ships.
 
     Raises:
-        UnknownNameError: neither is there.
+        UnknownNameError: there is neither.
     """
     for place in (folder / name, SHIPPED / name, SHIPPED / f"{name}.yaml"):
         if place.is_file():
@@ -52,23 +52,23 @@ def find_recipe(name: str | Path, folder: Path = Path()) -> Path:
 def recipe_values(
     path: Path, settings: Iterable[str] = (), mappings: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """A recipe's values by dotted name: those of ``path``, of all it extends, and the settings.
+    """Read a recipe: the settings over the values of ``path``, over those of the files it extends.
 
     Args:
         path: of `find_recipe`.
-        settings: ``NAME=VALUE``; a mapping that is set takes the place of the files'.
-        mappings: options whose value is a mapping.
+        settings: ``NAME=VALUE``; a mapping replaces that of the files.
+        mappings: names of the options whose value is a mapping.
 
     Returns:
-        What `fsb_perception.options.build` takes, and ``adapter`` as a mapping if it is said.
+        Values by dotted name, for `fsb_perception.options.build`; ``adapter`` is a mapping.
 
     Raises:
-        OptionError: a file that cannot be read, that extends itself, or one that is not there.
+        OptionError: a file cannot be read, extends itself, or extends a file that is absent.
     """
-    values, said = _read(path, mappings), parse_settings(settings)
-    for name in said:
+    values, settings_by_name = _read(path, mappings), parse_settings(settings)
+    for name in settings_by_name:
         _take(values, f"{name}.")
-    values = _over(values, flatten(said))
+    values = _over(values, flatten(settings_by_name))
     for name in (*mappings, "adapter"):
         if whole := _take(values, f"{name}."):
             values[name] = whole
@@ -76,29 +76,31 @@ def recipe_values(
 
 
 def _read(path: Path, mappings: Sequence[str], above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The values of a file over those of the file that it extends; ``above`` extend this one."""
+    """Read a file over the one that it extends; the files ``above`` extend this one."""
     if path.resolve() in above:
         chain = " -> ".join(file.name for file in (*above, path))
-        raise OptionError(f"{path}: recipes extend each other in a loop: {chain}")
+        raise OptionError(
+            f"{path}: recipes extend each other in a loop: {chain}; remove one extends"
+        )
     values = load_yaml(path)
     if "extends" not in values:
         return values
     name = values.pop("extends")
     if not isinstance(name, str):
-        raise OptionError(f"{path}: extends takes the path of one recipe, got {name!r}")
+        raise OptionError(f"{path}: extends: got {name!r}, give the path of one recipe")
     try:
         base = find_recipe(name, path.parent)
     except UnknownNameError as error:
-        raise OptionError(f"{path}: extends what is not there: {error}") from None
+        raise OptionError(f"{path}: extends: {error}") from None
     below = _read(base, mappings, (*above, path.resolve()))
-    for each in mappings:
-        if any(key.startswith(f"{each}.") for key in values):
-            _take(below, f"{each}.")
+    for mapping in mappings:
+        if any(key.startswith(f"{mapping}.") for key in values):
+            _take(below, f"{mapping}.")
     return _over(below, values)
 
 
 def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """``above`` over ``below``; with another method go the options of the one below."""
+    """Merge ``above`` over ``below``; another method drops the adapter's options below."""
     method = f"{_ADAPTER}method"
     if method in above and above[method] != below.get(method):
         below = {name: value for name, value in below.items() if not name.startswith(_ADAPTER)}
@@ -106,6 +108,7 @@ def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _take(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Remove the entries that begin with ``prefix``, and return them without it."""
     return {
         name.removeprefix(prefix): values.pop(name)
         for name in list(values)

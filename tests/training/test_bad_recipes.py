@@ -110,7 +110,7 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "another head than the method's": (
         ("adapter.method=softcpt", "adapter.context=5", "head=mlp"),
-        ("head: got 'mlp'", "'text'"),
+        ("head: got 'mlp'", "needs head=text"),
     ),
     "unknown head": (("head=txt",), ("head: got 'txt'", "linear, mlp, coral, text")),
     "a size that is not the tower's": (
@@ -148,7 +148,7 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("unknown task 'gendre'", "Did you mean 'gender'"),
     ),
     "no task": (("tasks=[]",), ("tasks: got []", "gender, age_group, emotion")),
-    "a task twice": (("tasks=[gender, gender]",), ("tasks: got ['gender', 'gender']", "each once")),
+    "a task twice": (("tasks=[gender, gender]",), ("tasks: got ['gender', 'gender']", "each task once")),
     "a name that no bundle may have": (("name=My Bundle",), ("name:", "'My Bundle'")),
     "a loss on a stem that is frozen": (("loss.stem=0.3",), ("loss.stem", "set 0")),
     "a loss for an order that is not there": (
