@@ -38,7 +38,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from fsb_perception.errors import FsbError
+from fsb_perception.errors import FsbError, error_line
 from fsb_perception.registry import UnknownNameError
 
 T = TypeVar("T")
@@ -258,8 +258,10 @@ def load_tree(path: Path) -> dict[str, object]:
     """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise OptionError(f"cannot read options from {path}: {error}") from error
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        reason = error_line(error) if isinstance(error, UnicodeError) else str(error)
+        one_line = " ".join(reason.split())  # YAML's errors draw the place over several lines
+        raise OptionError(f"cannot read options from {path}: {one_line}") from error
     if not isinstance(tree, dict):
         raise OptionError(f"{path} must hold a mapping of options, got {type(tree).__name__}")
     return tree

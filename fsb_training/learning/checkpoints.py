@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import ValidationError
 
+from fsb_perception.errors import error_line
 from fsb_perception.files import write_whole
 from fsb_perception.model import MultitaskEncoder
 from fsb_perception.towers.parts import inner_tower
@@ -117,11 +119,16 @@ def start(recipe: Recipe, device: torch.device | None = None, world: World = ALO
 def resume(
     recipe: Recipe, run: Path, device: torch.device | None = None, world: World = ALONE
 ) -> State:
-    """Return the run at its last checkpoint, or at step zero without one."""
+    """Return the run at its last checkpoint, or at step zero without one.
+
+    Raises:
+        TrainingError: the checkpoint is damaged.
+        WeightsError, OptionError: as of `start`.
+    """
     state = start(recipe, device, world)
     path = run / CHECKPOINT
     if path.is_file():
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        saved = _read(path)
         state.learner.load_state_dict(saved["learner"])
         state.average.module.load_state_dict(saved["average"])
         state.optimiser.load_state_dict(saved["optimiser"])
@@ -130,6 +137,16 @@ def resume(
         state.looks = Looks(**saved.get("looks", {}))
         _log.info("resumes at step %d of %d", state.step, total_steps(recipe))
     return state
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, UnpicklingError) as error:
+        reason = error_line(error).splitlines()[0]
+        raise TrainingError(
+            f"{path} is damaged ({reason}): put back a copy, or remove it to begin again"
+        ) from error
 
 
 def save(state: State, run: Path) -> None:
@@ -190,7 +207,7 @@ def _is_of(recipe: Recipe, path: Path) -> bool:
     """
     try:
         begun = Recipe.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError:
+    except (ValidationError, UnicodeError):
         return False
     one, other = (item.model_dump_json(exclude=_WORDS) for item in (begun, recipe))
     return one == other

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from safetensors.torch import save_file
 
 from fsb_perception.adapters.lora import Lora
@@ -16,30 +15,11 @@ from fsb_perception.adapters.vpt import VisualPrompts
 from fsb_perception.bundles.bundle import load_bundle
 from fsb_perception.options import OptionError
 from fsb_perception.towers.backbones import BACKBONES
-from fsb_training import cli
 from fsb_training.data import sources
 from fsb_training.learning import trainer
 from fsb_training.recipe import load_recipe
 from tests.training.datasets import layouts
-
-LORA = {
-    "name": "small",
-    "backbone": "PE-Core-micro",
-    "adapter": {"method": "lora", "rank": 4},
-    "head": "mlp",
-    "weights": {"tower": "random", "text": "random"},
-    "data": {"shares": {"FairFace": 1.0, "UTKFace": 1.0, "FERPlus": 1.0}, "dev_share": 0.3},
-    "sizes": [32],
-    "stage_shares": [1.0],
-    "optimiser": {"images": 16, "batch_size": 8, "warmup_images": 0},
-    "licence": "none",
-}
-
-
-def written(folder: Path) -> Path:
-    path = folder / "small.yaml"
-    path.write_text(yaml.safe_dump(LORA), encoding="utf-8")
-    return path
+from tests.training.refusals import refusal, written
 
 
 def other_shape(folder: Path) -> Path:
@@ -148,7 +128,10 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("unknown task 'gendre'", "Did you mean 'gender'"),
     ),
     "no task": (("tasks=[]",), ("tasks: got []", "gender, age_group, emotion")),
-    "a task twice": (("tasks=[gender, gender]",), ("tasks: got ['gender', 'gender']", "each task once")),
+    "a task twice": (
+        ("tasks=[gender, gender]",),
+        ("tasks: got ['gender', 'gender']", "each task once"),
+    ),
     "a name that no bundle may have": (("name=My Bundle",), ("name:", "'My Bundle'")),
     "a loss on a stem that is frozen": (("loss.stem=0.3",), ("loss.stem", "set 0")),
     "a loss for an order that is not there": (
@@ -168,19 +151,6 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("unknown data set 'FairFaces'", "Did you mean 'FairFace'"),
     ),
 }
-
-
-def refusal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str
-) -> str:
-    """What `fsb-train` says as it ends with status 2."""
-    monkeypatch.setattr(sys, "argv", ["fsb-train", *words])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    assert end.value.code == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    return said.err
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -1,0 +1,125 @@
+"""A file or folder that cannot be read or written is one line: its name, the fault, the mend."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fsb_training.learning import trainer
+from fsb_training.recipe import load_recipe
+from tests.training.datasets import layouts
+from tests.training.refusals import refusal, written
+
+Words = list[str]
+
+
+def long_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Words:
+    del monkeypatch
+    return ["fit", str(written(folder)), "--run", str(folder / ("r" * 300))]
+
+
+def run_below_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Words:
+    del monkeypatch
+    (folder / "file").write_text("")
+    return ["fit", str(written(folder)), "--run", str(folder / "file" / "run")]
+
+
+def read_only_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Words:
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    return ["fit", str(written(folder)), "--run", str(folder / "run")]
+
+
+def full_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Words:
+    del monkeypatch
+    (folder / "run").mkdir()
+    (folder / "run" / "recipe.json.partial").symlink_to("/dev/full")
+    return ["fit", str(written(folder)), "--run", str(folder / "run")]
+
+
+def cache_below_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Words:
+    del monkeypatch
+    (folder / "file").write_text("")
+    layouts.everything(folder / "data", count=8)
+    places = ["--set", f"data.root={folder}/data", "--set", f"data.cache={folder}/file/cache"]
+    return ["fit", str(written(folder)), "--run", str(folder / "run"), "--device", "cpu", *places]
+
+
+def recipe_in_latin_1(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Words:
+    del monkeypatch
+    path = written(folder)
+    path.write_bytes(b"# Gr\xfc\xdfe\n" + path.read_bytes())
+    return ["fit", str(path)]
+
+
+def recipe_that_is_no_yaml(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Words:
+    del monkeypatch
+    path = folder / "broken.yaml"
+    path.write_text("name: [a\nseed: {\n", encoding="utf-8")
+    return ["fit", str(path)]
+
+
+def table_in_latin_1(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Words:
+    del monkeypatch
+    root = layouts.everything(folder / "data", count=8)
+    table = root / "FairFace" / "fairface_label_train.csv"
+    table.write_bytes(table.read_bytes() + b"train/1.jpg,3-9,Male,Gr\xfc\xdfe,True\n")
+    run = ["--run", str(folder / "run"), "--device", "cpu"]
+    return ["fit", str(written(folder)), *run, "--set", f"data.root={root}"]
+
+
+def begun(folder: Path) -> Words:
+    """Begin a run of the small recipe; return the words that continue it."""
+    path, run = written(folder), folder / "run"
+    trainer.save(trainer.begin(load_recipe(path), run, "cpu"), run)
+    return ["fit", str(path), "--run", str(run), "--device", "cpu"]
+
+
+def damaged_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Words:
+    del monkeypatch
+    words = begun(folder)
+    checkpoint = folder / "run" / trainer.CHECKPOINT
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    return words
+
+
+def recipe_of_the_run_damaged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Words:
+    del monkeypatch
+    words = begun(folder)
+    (folder / "run" / "recipe.json").write_bytes(b"\xff")
+    return words
+
+
+# How the file is spoiled, and what the line must say.
+BAD: dict[Callable[[Path, pytest.MonkeyPatch], Words], tuple[str, ...]] = {
+    long_name: ("rrr", "File name too long", "choose a shorter name"),
+    run_below_a_file: ("file/run", "Not a directory", "name a folder"),
+    read_only_disk: ("/run", "Read-only file system", "name a folder that can be written"),
+    full_disk: ("run/recipe.json", "No space left on device", "make room", "bytes are free"),
+    cache_below_a_file: ("file/cache", "Not a directory", "name a folder"),
+    recipe_in_latin_1: ("small.yaml", "utf-8", "convert"),
+    recipe_that_is_no_yaml: ("broken.yaml", "line 2"),
+    table_in_latin_1: ("fairface_label_train.csv", "UTF-8", "convert"),
+    damaged_checkpoint: ("run/checkpoint.pt", "damaged", "remove"),
+    recipe_of_the_run_damaged: ("another recipe", "run/recipe.json"),
+}
+
+
+@pytest.mark.parametrize("spoil", BAD, ids=lambda spoil: spoil.__name__)
+def test_a_bad_file_is_refused_in_one_line(
+    spoil: Callable[[Path, pytest.MonkeyPatch], Words],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = spoil(tmp_path, monkeypatch)
+    line = refusal(capsys, monkeypatch, *words)
+    assert line.count("\n") == 1, line
+    assert line.startswith("fsb-train: ")
+    for text in BAD[spoil]:
+        assert text in line
