@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
@@ -75,14 +75,14 @@ class Manifest(_Entry):
     format_version: int = Field(FORMAT_VERSION, ge=1, le=FORMAT_VERSION, strict=True)
     name: str = Field(pattern=NAME_PATTERN)
     backbone: str
-    adapter: dict[str, Any] = {"method": "full"}
+    adapter: dict[str, object] = {"method": "full"}
     head: str = "linear"
     tasks: tuple[BundleTask, ...]
     preprocessing: Preprocessing
     temperatures: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
     metrics: dict[str, dict[str, dict[str, float | int]]] = {}
     training_data: tuple[TrainingData, ...] = ()
-    recipe: dict[str, Any] = {}
+    recipe: dict[str, object] = {}
     licence: str
     intended_use: str
     limits: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -176,8 +176,9 @@ def _table(
         whole: indices of columns that are never wrapped.
     """
     heading, *rest = rows
-    dense: dict[str, Any] = {"box": SIMPLE_HEAD, "padding": 0} if len(heading) > _MOST_LINED else {}
-    table = Table(title=title, title_justify="left", **dense)
+    table = Table(title=title, title_justify="left")
+    if len(heading) > _MOST_LINED:
+        table.box, table.padding = SIMPLE_HEAD, 0
     for column, name in enumerate(heading):
         table.add_column(escape(name), no_wrap=column in whole)
         table.columns[-1].justify = "right" if column in numbers else "left"

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -203,7 +203,7 @@ def _cell(estimate: AttributeEstimate) -> str:
     return f"[{style}]{estimate.label}[/] {estimate.confidence:.0%}"
 
 
-def _as_json(result: _Result) -> dict[str, Any]:
+def _as_json(result: _Result) -> dict[str, object]:
     from fsb_perception.codec import to_picture_json
 
     if result.error:

@@ -8,14 +8,15 @@ library where ``detector.allow_download`` permits it.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import cv2
 import numpy as np
 
 from fsb_perception.detection.base import SMALLEST_SIDE, DetectorConfig, DetectorError, shrink
-from fsb_perception.types import Face, Image, check_image
+from fsb_perception.types import Face, Floats, Image, check_image
 
 # The name of the score threshold in each detector of the library.
 _THRESHOLD_NAME = {
@@ -25,6 +26,12 @@ _THRESHOLD_NAME = {
     "scrfd": "confidence_threshold",
     "yunet": "score_threshold",
 }
+
+
+class _LibraryDetector(Protocol):
+    def detect_from_image(self, image: Image) -> Sequence[Floats]:
+        """Return rows of x1, y1, x2, y2, score in an RGB picture."""
+        ...
 
 
 class FaceAlignmentDetector:
@@ -41,7 +48,8 @@ class FaceAlignmentDetector:
         shrunk, ratio = shrink(image, self._max_side)
         if min(shrunk.shape[:2]) < SMALLEST_SIDE:
             return []
-        rows = self._detector.detect_from_image(cv2.cvtColor(shrunk, cv2.COLOR_BGR2RGB))
+        rgb = np.asarray(cv2.cvtColor(shrunk, cv2.COLOR_BGR2RGB), np.uint8)
+        rows = self._detector.detect_from_image(rgb)
         scale = np.tile(ratio, 2)
         faces = [
             Face(np.asarray(row[:4], np.float32) * scale, float(np.clip(row[4], 0.0, 1.0)))
@@ -56,17 +64,18 @@ def build(config: DetectorConfig) -> FaceAlignmentDetector:
     return FaceAlignmentDetector(config.name, config)
 
 
-def _load(module: str, config: DetectorConfig) -> Any:
-    options: dict[str, Any] = {_THRESHOLD_NAME[module]: config.score_threshold}
+def _load(module: str, config: DetectorConfig) -> _LibraryDetector:
+    options: dict[str, float | str] = {_THRESHOLD_NAME[module]: config.score_threshold}
     options |= _model_options(module, config)
     device = _device(module)
     try:
         library = importlib.import_module(f"face_alignment.detection.{module}")
-        return library.FaceDetector(device=device, verbose=False, **options)
+        detector: _LibraryDetector = library.FaceDetector(device=device, verbose=False, **options)
     except ImportError as error:
         raise DetectorError(
             f"detector {module!r} needs face-alignment ({error}): `pip install face-alignment`"
         ) from error
+    return detector
 
 
 def _model_options(module: str, config: DetectorConfig) -> dict[str, str]:

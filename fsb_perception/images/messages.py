@@ -5,7 +5,8 @@ Each encoding that is read is one row of `ENCODINGS`. Every other one is refused
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from array import array
+from typing import Protocol, TypeAlias
 
 import cv2
 import numpy as np
@@ -15,6 +16,9 @@ from fsb_perception.images.decoding import PictureError, check_size, decode_pict
 from fsb_perception.images.encodings import ENCODINGS, Encoding
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.types import Image as Picture
+
+Bytes: TypeAlias = "bytes | array[int] | Picture"
+"""The data of a message, as rosbags and rclpy have it."""
 
 JPEG_FORMAT = "bgr8; jpeg compressed bgr8"
 """The ``format`` of a ``sensor_msgs/CompressedImage`` whose data is a BGR picture as JPEG."""
@@ -28,16 +32,22 @@ class RawImage(Protocol):
     encoding: str
     is_bigendian: int
     step: int
-    data: Any
-    """bytes, or an array of them"""
+
+    @property
+    def data(self) -> Bytes:
+        """The pixels, row by row."""
+        ...
 
 
 class PackedImage(Protocol):
     """The fields of a ``sensor_msgs/CompressedImage`` that are read, whichever library made it."""
 
     format: str
-    data: Any
-    """bytes, or an array of them"""
+
+    @property
+    def data(self) -> Bytes:
+        """The encoded picture."""
+        ...
 
 
 class ConversionError(FsbError):

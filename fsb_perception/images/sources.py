@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from fsb_perception.errors import FsbError
 from fsb_perception.images.decoding import SUFFIXES
 from fsb_perception.images.files import find_pictures, read_picture
 from fsb_perception.samples.clip import FPS, Clip
+from fsb_perception.samples.sprites import as_uint8
 from fsb_perception.types import Image
 
 
@@ -68,7 +68,7 @@ def open_source(
     source = _opener(name)(_Request(name, width, height, fps, loop))
     if (width or height) and not source.live:
         source = replace(
-            source, pictures=(_uint8(cv2.resize(p, (width, height))) for p in source.pictures)
+            source, pictures=(as_uint8(cv2.resize(p, (width, height))) for p in source.pictures)
         )
     return replace(source, fps=fps) if fps and not source.live else source
 
@@ -183,7 +183,7 @@ def _captured(capture: cv2.VideoCapture) -> Iterator[Image]:
             captured, picture = capture.read()
             if not captured:
                 return
-            yield _uint8(picture)
+            yield as_uint8(picture)
     finally:
         capture.release()
 
@@ -194,7 +194,3 @@ def _with_first(pictures: Iterator[Image], fault: str) -> Iterator[Image]:
     if first is None:
         raise SourceError(fault)
     return itertools.chain([first], pictures)
-
-
-def _uint8(picture: np.ndarray) -> Image:
-    return np.asarray(picture, np.uint8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from fsb_perception.samples.scenario import Key, Still
 from fsb_perception.types import Floats, Image
 
+if TYPE_CHECKING:
+    from cv2.typing import MatLike
+
 FEATHER = 14  # px of a photograph's border, over which it fades into the wall
 _BLUR_SIGMA = 5.0  # px at the height of the effect
 
-Matrix = NDArray[np.floating[Any]]  # (2, 3), from the photograph's pixels to the picture's
+Matrix = NDArray[np.float64]  # (2, 3), from the photograph's pixels to the picture's
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +88,13 @@ class Sprite:
     def _transform(self, pose: Key, level_scale: float) -> Matrix:
         x, y, width, height = (value * level_scale for value in self._face)
         centre = (x + width / 2, y + height / 2)
-        place = cv2.getRotationMatrix2D(centre, pose.roll, pose.width / width)
+        rotation = cv2.getRotationMatrix2D(centre, pose.roll, pose.width / width)
+        place = np.asarray(rotation, np.float64)
         place[:, 2] += np.array([pose.x - centre[0], pose.y - centre[1]])
-        return np.asarray(place, np.float64)
+        return place
 
 
-def as_uint8(image: NDArray[Any]) -> Image:
+def as_uint8(image: MatLike) -> Image:
     """Return the same array; OpenCV's annotations leave open that uint8 gives uint8."""
     return np.asarray(image, np.uint8)
 

@@ -100,7 +100,7 @@ def test_the_id_changes_with_anything_in_it(tmp_path: Path) -> None:
         "unknown",
     ],
 )
-def test_a_damaged_bundle_says_what_is_wrong(
+def test_the_fault_of_a_damaged_bundle_is_named(
     tmp_path: Path, harm: Callable[[Path], object], message: str
 ) -> None:
     random_bundle(tmp_path)
@@ -342,14 +342,14 @@ def test_each_task_has_one_head(tmp_path: Path, tasks: list[str]) -> None:
 
 
 @given(reference=st.text(st.characters(codec="utf-8", exclude_characters="/~"), max_size=300))
-def test_any_text_is_a_bundle_or_told_to_be_none(reference: str) -> None:
+def test_any_other_text_is_refused(reference: str) -> None:
     assume(reference not in embedded_bundles())
     assume(not Path(reference).name or not os.path.lexists(reference))
     with pytest.raises(BundleError):
         find_bundle(reference)
 
 
-def test_a_home_of_nobody_is_no_bundle() -> None:
+def test_the_home_of_an_unknown_user_is_no_bundle() -> None:
     with pytest.raises(BundleError, match="unknown bundle"):
         find_bundle("~nobody-of-this-name/bundle")
 
@@ -404,8 +404,8 @@ def test_variances_that_half_precision_cannot_hold_are_kept(
     model = random_bundle(tmp_path / "first", head="mlp").build_model()
     model.heads["gender"][0].running_var.fill_(variance)
     kept = save_bundle(tmp_path / "second", read_manifest(tmp_path / "first").manifest, model)
-    found = kept.build_model().heads["gender"][0].running_var
-    torch.testing.assert_close(found, torch.full_like(found, variance))
+    stored = kept.build_model().heads["gender"][0].running_var
+    torch.testing.assert_close(stored, torch.full_like(stored, variance))
 
 
 @pytest.mark.parametrize(("value", "precision"), [(1e6, "fp16"), (float("nan"), "fp32")])

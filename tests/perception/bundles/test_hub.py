@@ -34,14 +34,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def files(folder: Path) -> dict[str, bytes]:
-    """What a repository of a good bundle holds, and what nobody should ever ask it for."""
+    """Return the files of a good repository, some of which must never be downloaded."""
     wanted = {name: (folder / name).read_bytes() for name in (MANIFEST, WEIGHTS)}
     return wanted | {CARD: b"# faces", ".gitattributes": b"", "old.bin": b"\x80\x04"}
 
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    """A hub that this process talks to, and an empty cache; huggingface_hub reads both so."""
+    """Start a hub that huggingface_hub uses in this process, with an empty cache."""
     with HubServer() as server:
         template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr(constants, "ENDPOINT", server.url)
@@ -226,7 +226,7 @@ def test_offline_what_was_pulled_still_loads(
         load_bundle("lab/other", allow_download=True)
 
 
-def test_no_network_is_told_in_one_line(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network_is_one_line(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(BundleError, match=r"could not serve lab/faces: .*Try again later\.$"):
         load_bundle("lab/faces", allow_download=True)

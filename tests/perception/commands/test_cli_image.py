@@ -68,14 +68,14 @@ def test_a_face_is_named_drawn_and_written(
     assert top < 128 < bottom, "her nose"
     assert face["quality_flags"] == []
     for task, row in TASKS.items():
-        said = face["estimates"][task]
-        assert list(said["probabilities"]) == list(row.labels)
-        assert math.fsum(said["probabilities"].values()) == pytest.approx(1.0, abs=1e-5)
-        assert said["confidence"] == max(said["probabilities"].values())
-        assert (said["value"] is None) == (not row.edges)
+        estimate = face["estimates"][task]
+        assert list(estimate["probabilities"]) == list(row.labels)
+        assert math.fsum(estimate["probabilities"].values()) == pytest.approx(1.0, abs=1e-5)
+        assert estimate["confidence"] == max(estimate["probabilities"].values())
+        assert (estimate["value"] is None) == (not row.edges)
 
 
-def test_what_cannot_be_read_is_named_and_the_rest_goes_on(
+def test_an_unreadable_picture_is_named_and_the_rest_goes_on(
     capfd: pytest.CaptureFixture[str], bundle: Path, folder: Path
 ) -> None:
     (folder / "empty.png").touch()
@@ -101,7 +101,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_goes_on(
     ],
     ids=["not UTF-8", "name too long", "read-only folder", "no folder"],
 )
-def test_what_the_file_system_refuses_is_one_line_and_the_rest_goes_on(
+def test_a_refusal_of_the_file_system_is_one_line_and_the_rest_goes_on(
     capfd: pytest.CaptureFixture[str], bundle: Path, folder: Path, photo: str, out: str, reason: str
 ) -> None:
     with contextlib.suppress(OSError):
@@ -148,7 +148,7 @@ def test_out_names_the_folder_and_set_any_option(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [
         (["--bundle", "nanno"], "nanno"),
         (["--set", "fusion.emotion.enter=7"], "fusion.emotion.enter: got 7"),
@@ -164,19 +164,19 @@ def test_out_names_the_folder_and_set_any_option(
         (["--json", "."], "cannot write .: Is a directory; name a file"),
     ],
 )
-def test_an_error_is_one_line_that_says_what_to_do(
-    capfd: pytest.CaptureFixture[str], bundle: Path, arguments: list[str], said: str
+def test_an_error_is_one_line_with_the_remedy(
+    capfd: pytest.CaptureFixture[str], bundle: Path, arguments: list[str], text: str
 ) -> None:
     given = [] if "--bundle" in arguments else ["--bundle", str(bundle)]
     status, _, err = fsb(capfd, "image", "photo.jpg", *given, *arguments)
     assert status == 2
-    assert said in err
+    assert text in err
     assert err.startswith("fsb: ")
     assert err.count("\n") == 1
     assert "Traceback" not in err
 
 
-def test_debug_shows_where_it_came_from(bundle: Path) -> None:
+def test_debug_shows_the_traceback(bundle: Path) -> None:
     with pytest.raises(BundleError, match="nanno"):
         cli.main(["--debug", "bundle", "show", "nanno"])
 
@@ -197,7 +197,7 @@ def test_every_metric_fits_eighty_characters(
     assert "12,345" in out
 
 
-def test_show_tells_what_a_bundle_is(capfd: pytest.CaptureFixture[str], bundle: Path) -> None:
+def test_show_describes_a_bundle(capfd: pytest.CaptureFixture[str], bundle: Path) -> None:
     status, out, _ = fsb(capfd, "bundle", "show", bundle)
     assert status == 0
     for word in ("random@", "MB", "nano-vit-80", "gender", "age_group", "emotion", "male, female",
@@ -214,7 +214,7 @@ def _flip(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "status", "said"),
+    ("harm", "status", "text"),
     [
         (lambda folder: None, 0, "is whole"),
         (lambda folder: _flip(folder / WEIGHTS), 1, "expected"),
@@ -228,18 +228,18 @@ def test_verify_names_the_file_that_differs(
     folder: Path,
     harm: object,
     status: int,
-    said: str,
+    text: str,
 ) -> None:
     copy = shutil.copytree(bundle, folder / "copy")
     harm(copy)  # type: ignore[operator]
     ended, out, _ = fsb(capfd, "bundle", "verify", copy)
     assert ended == status
-    assert said in out
+    assert text in out
     assert WEIGHTS in out
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "said"),
+    ("arguments", "status", "text"),
     [
         (["--version"], 0, "fsb 0."),
         (["image"], 2, "PHOTO"),
@@ -249,11 +249,11 @@ def test_verify_names_the_file_that_differs(
     ],
 )
 def test_usage(
-    capfd: pytest.CaptureFixture[str], arguments: list[str], status: int, said: str
+    capfd: pytest.CaptureFixture[str], arguments: list[str], status: int, text: str
 ) -> None:
     ended, out, err = fsb(capfd, *arguments)
     assert ended == status
-    assert said in out + err
+    assert text in out + err
 
 
 def test_help_names_every_command_and_imports_none() -> None:

@@ -80,11 +80,11 @@ def test_what_is_no_picture_is_refused(image: Image) -> None:
 def test_onnx_runtime_finds_what_opencv_finds(
     shape: tuple[int, int], threshold: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To a hundredth of a pixel, whatever the size, also with many faces and doubtful ones."""
+    """Compare them to a hundredth of a pixel, at any size, with many faces and doubtful ones."""
     if not yunet_onnx.available():
         pytest.skip("onnx and onnxruntime are not installed: requirements/onnx.txt")
     portraits = [portrait(path) for path in PORTRAITS]
-    sheet = np.vstack([np.hstack([cv2.resize(each, (160, 160)) for each in portraits])] * 3)
+    sheet = np.vstack([np.hstack([cv2.resize(image, (160, 160)) for image in portraits])] * 3)
     image = cv2.resize(sheet, shape[::-1], interpolation=cv2.INTER_AREA)
     config = DetectorConfig(score_threshold=threshold)
     ours = build_detector(config).detect(image)
@@ -108,7 +108,7 @@ def test_a_file_that_is_no_model_is_named(text: bytes, tmp_path: Path) -> None:
         build_detector(DetectorConfig(model_file=str(path)))
 
 
-def test_an_unknown_detector_is_answered_with_the_known() -> None:
+def test_an_unknown_detector_names_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'yunet'"):
         build_detector(DetectorConfig(name="yunett"))
 
@@ -125,8 +125,8 @@ def test_nothing_is_fetched_unasked(name: str) -> None:
         build_detector(DetectorConfig(name=name))
 
 
-def test_face_alignment_detectors_speak_our_language() -> None:
-    """With its YuNet, the one model of that library that is at hand offline."""
+def test_face_alignment_detectors_return_our_faces() -> None:
+    """Use its YuNet, the only model of that library that is available offline."""
     pytest.importorskip("face_alignment", reason="face-alignment is not installed")
     from fsb_perception.detection.face_alignment import FaceAlignmentDetector
     from fsb_perception.detection.yunet import find_model

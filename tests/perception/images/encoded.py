@@ -1,4 +1,4 @@
-"""Pictures in every encoding, and what they must become: made with NumPy, without OpenCV."""
+"""Pictures in every encoding, and the BGR they must become: made with NumPy, without OpenCV."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def bt601(y: NDArray, u: NDArray, v: NDArray) -> NDArray:
 
 
 def yuv(rows: int, columns: int, pack: Callable[..., list[Bytes]]) -> Reference:
-    """A picture whose colour is shared by blocks of ``rows`` x ``columns`` pixels."""
+    """Return a picture whose colour is shared by blocks of ``rows`` x ``columns`` pixels."""
     y = noise(HEIGHT, WIDTH).clip(16, 235)  # what lies below is nothing that BT.601 defines
     u, v = noise(2, HEIGHT // rows, WIDTH // columns, seed=1)
     full = [plane.repeat(rows, axis=0).repeat(columns, axis=1) for plane in (u, v)]
@@ -81,7 +81,7 @@ def yuyv() -> Reference:
 
 
 def bayer(pattern: str) -> Reference:
-    """The mosaic a sensor makes of a picture; slopes come back exactly, wrong colours do not."""
+    """Return the mosaic that a sensor makes of slopes, which come back exactly in right colours."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     bgr = np.stack([20 + 4 * x, 230 - 6 * y, 90 + 2 * x + 4 * y], axis=-1).astype(np.uint8)
     mosaic = np.empty((HEIGHT, WIDTH), np.uint8)
@@ -127,7 +127,7 @@ REFERENCES: dict[str, Callable[[], Reference]] = {
 
 
 def build(encoding: str, padding: int = 0, is_bigendian: int = 0) -> Image:
-    """A message whose padding and low bytes are noise."""
+    """Return a message whose padding and low bytes are noise."""
     planes = REFERENCES[encoding]().planes
     if "16" in encoding:
         planes = [widen(plane, is_bigendian) for plane in planes]

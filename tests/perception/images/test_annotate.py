@@ -25,7 +25,7 @@ def changed(width: int, height: int) -> float:
     return float((annotate(image, [attributes(seen=seen)]) != 90).mean())
 
 
-def test_what_is_written_grows_with_the_picture() -> None:
+def test_the_text_grows_with_the_picture() -> None:
     assert changed(3840, 2880) == pytest.approx(changed(640, 480), rel=0.3)
 
 
@@ -51,12 +51,12 @@ def test_views_are_pictures_too() -> None:
     np.testing.assert_array_equal(annotate(view, []), view)
 
 
-def test_what_is_no_picture_is_refused() -> None:
+def test_only_a_picture_is_annotated() -> None:
     with pytest.raises(ValueError, match="uint8"):
         annotate(np.zeros((4, 4, 3)), [attributes()])  # type: ignore[arg-type]
 
 
-def test_the_caption_names_what_is_known_and_what_is_not() -> None:
+def test_the_caption_has_a_line_for_each_task() -> None:
     unknown = AttributeEstimate("age_group", ("0-2", "3-9"), UNKNOWN, 0.4)
     text = caption(attributes("kx7_12", estimates=[estimate("gender", 1, 0.934), unknown]))
     assert text == "kx7_12\nfemale 93%\nage group ?"

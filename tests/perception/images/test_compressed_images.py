@@ -61,16 +61,16 @@ def test_compressed_pictures_become_bgr(name: str) -> None:
 
 
 def with_exif_turn(jpeg: bytes) -> bytes:
-    """The JPEG with a note in front that says: turn me by a quarter."""
+    """Return the JPEG with EXIF data that ask for a quarter turn."""
     entry = b"\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00"
     exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0" + entry + b"\0\0\0\0"
     return jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
 
 
-def test_an_exif_turn_is_left_alone() -> None:
+def test_exif_data_do_not_turn_a_message() -> None:
     message = compressed(SMOOTH, ".jpg", "jpeg", with_exif_turn)
     turned = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
-    assert turned.shape == (48, 32, 3), "the note is not understood, so this proves nothing"
+    assert turned.shape == (48, 32, 3), "OpenCV ignores the EXIF data, so this proves nothing"
     assert compressed_to_bgr(message).shape == (32, 48, 3)
 
 
@@ -91,7 +91,7 @@ def enormous(png: bytes) -> bytes:
     ],
     ids=["empty", "half a jpeg", "half a png", "enormous", "video", "depth"],
 )
-def test_compressed_data_that_is_no_picture_is_refused(
+def test_data_that_are_no_picture_are_refused(
     extension: str, message_format: str, change: Callable, reason: str
 ) -> None:
     with pytest.raises(ConversionError, match=reason):

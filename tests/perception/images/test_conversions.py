@@ -70,7 +70,7 @@ def test_data_beyond_the_picture_is_ignored() -> None:
 
 
 def bad(base: str = "bgr8", **fields: object) -> Image:
-    """A message in the encoding ``base``, with some fields changed."""
+    """Return a message in the encoding ``base``, with some fields changed."""
     message = build(base)
     for name, value in fields.items():
         setattr(message, name, value)
@@ -102,7 +102,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_no_picture_is_refused_with_the_value(name: str) -> None:
+def test_a_bad_message_is_refused_with_the_value(name: str) -> None:
     message, reason = BAD[name]
     with pytest.raises(ConversionError, match=reason):
         image_to_bgr(message)
@@ -128,7 +128,7 @@ PICTURES = hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), 
 
 
 @given(PICTURES, st.booleans())
-def test_a_picture_survives_the_way_through_a_message(bgr: Bytes, mirrored: bool) -> None:
+def test_a_picture_survives_its_message(bgr: Bytes, mirrored: bool) -> None:
     picture = bgr[:, ::-1] if mirrored else bgr  # a view that is not contiguous
     sent = bgr_to_image(picture, Header(frame_id="camera"))
     received = deserialize_message(serialize_message(sent), Image)
@@ -155,13 +155,13 @@ def test_an_unknown_converter_is_refused() -> None:
         make_converter("numppy")
 
 
-def test_a_missing_cv_bridge_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_cv_bridge_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv_bridge", None)
     with pytest.raises(OptionError, match=r"cv_bridge does not work here.*set converter to numpy"):
         make_converter("cv_bridge")
 
 
-def test_a_cv_bridge_for_another_numpy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cv_bridge_for_another_numpy_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
         def imgmsg_to_cv2(self, message: Image, encoding: str) -> None:
             raise AttributeError("_ARRAY_API not found")

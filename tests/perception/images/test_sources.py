@@ -1,4 +1,4 @@
-"""Where pictures come from, and what is said where none come."""
+"""Sources of pictures, and the error of a source without any."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def picture(grey: int) -> np.ndarray:
 
 @pytest.fixture
 def media(tmp_path: Path) -> Path:
-    """A folder of three pictures, the same as a video of 10 frames a second, and broken files."""
+    """Make a folder of three pictures, a video of them at 10 frames a second, and broken files."""
     (tmp_path / "folder").mkdir()
     codec = cv2.VideoWriter.fourcc(*"MJPG")
     video = cv2.VideoWriter(str(tmp_path / "video.avi"), codec, 10.0, (64, 48))
@@ -50,7 +50,7 @@ def greys(source: Source, count: int) -> list[int]:
         ("folder/1.png", clip.FPS, GREYS[1:2]),
     ],
 )
-def test_a_file_gives_its_pictures_once_or_for_ever(
+def test_a_file_gives_its_pictures_once_or_again_and_again(
     media: Path, name: str, fps: float, once: tuple[int, ...]
 ) -> None:
     path = str(media / name)

@@ -124,7 +124,7 @@ def test_what_the_machine_cannot_do_is_refused(
 
 
 @pytest.mark.parametrize("face", [np.zeros((80, 80), np.uint8), np.zeros((80, 80, 3), np.float32)])
-def test_what_is_no_face_is_refused(engine: Engine, face: np.ndarray) -> None:
+def test_only_a_picture_is_a_face(engine: Engine, face: np.ndarray) -> None:
     with pytest.raises(ValueError, match="image must"):
         engine.encode([face])
 
@@ -152,7 +152,7 @@ def test_batch_sizes_end_at_the_largest_and_at_most_double(most: int) -> None:
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError, MemoryError])
-def test_where_memory_runs_out_batches_are_halved_for_good(
+def test_batches_are_halved_for_good_when_memory_runs_out(
     bundle: Bundle, error: type[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     expected = Engine(bundle, EXACT).encode(faces(20))
@@ -190,7 +190,7 @@ def test_no_memory_for_one_face_is_an_error(bundle: Bundle) -> None:
             engine.encode(faces(3))
 
 
-def test_what_is_no_lack_of_memory_is_raised_as_it_is(bundle: Bundle) -> None:
+def test_other_errors_are_raised_as_they_are(bundle: Bundle) -> None:
     def broken(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
@@ -222,7 +222,7 @@ def test_bf16_is_taken_where_it_is_faster(
         pytest.param({64: (4.5, 1750)}, 0.003, id="emulated, found out by the small one"),
     ],
 )
-def test_a_processor_made_for_bf16_is_told_from_one_that_emulates_it(
+def test_emulated_bf16_is_recognised_by_its_speed(
     monkeypatch: pytest.MonkeyPatch, micro_seconds: dict[int, tuple[float, float]], gain: float
 ) -> None:
     def seconds(side: int, dtype: torch.dtype) -> float:
@@ -348,7 +348,7 @@ def test_without_a_compiler_the_plain_encoder_runs(
 
 @pytest.mark.parametrize("head", ["text", "mlp"])
 def test_half_precision_is_for_the_tower_alone(tmp_path: Path, head: str) -> None:
-    """A cosine times 100 would be off by half a logit if text features were rounded too."""
+    """Check the heads: rounded text features would change a cosine times 100 by half a logit."""
     bundle = random_bundle(
         tmp_path, backbone="PE-Core-micro", head=head, preprocessing=Preprocessing(size=32)
     )

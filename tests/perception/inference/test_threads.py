@@ -1,4 +1,4 @@
-"""How many threads are worth their cores."""
+"""The number of threads that are worth their cores."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_threads_must_earn_their_cores(every: int, seconds: dict[int, float], ch
     assert torch.get_num_threads() == before
 
 
-def test_what_fails_leaves_the_number_as_it_was() -> None:
+def test_a_failure_leaves_the_number_as_it_was() -> None:
     before = torch.get_num_threads()
     with pytest.raises(ZeroDivisionError):
         worthwhile_threads(lambda: 1 / 0, every=8)

@@ -1,4 +1,4 @@
-"""The executable ``camera`` as a process: what it publishes, and how it ends."""
+"""The executable ``camera`` as a process: its images, and its end."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_jpeg_is_published_when_asked_for(folder: Path, ears: Any) -> None:
         ({"sauce": "sample"}, 1, "Did you mean 'source'"),
     ],
 )
-def test_it_says_why_it_ends(
+def test_the_log_gives_the_reason_of_its_end(
     folder: Path,
     parameters: dict[str, Any],
     status: int,

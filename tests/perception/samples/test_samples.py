@@ -1,4 +1,4 @@
-"""The sample clips: the same pixels every time, faces a detector finds, sources that are named."""
+"""The sample clips: constant pixels, faces that a detector finds, photographs with a source."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_frames_begin_with_the_first() -> None:
         *(("steady", float(second), 3) for second in range(10)),
     ],
 )
-def test_the_detector_finds_who_is_there(name: str, second: float, count: int) -> None:
+def test_the_detector_finds_the_faces(name: str, second: float, count: int) -> None:
     detector = build_detector(DetectorConfig())
     faces = detector.detect(clip.Clip(name).frame(round(second * clip.FPS)))
     assert len(faces) == count
