@@ -1,4 +1,4 @@
-"""What training keeps in memory, found without any: shapes run through the model, not numbers."""
+"""The memory that training takes, computed from shapes alone: no tensor is allocated."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _ADAM = 12  # bytes a trained float32 parameter: its gradient and AdamW's two mo
 
 
 def training_bytes(encoder: nn.Module, shape: tuple[int, ...]) -> int:
-    """Bytes for one step: float32 weights, gradients, AdamW's moments, and `activation_bytes`.
+    """Return the bytes of a step: float32 weights, gradients, AdamW's moments and activations.
 
-    An averaged copy of the weights comes on top, and what the kernels need for themselves.
+    An averaged copy of the weights and the kernels' own workspace come on top.
 
     Args:
         encoder: in its training form, on the meta device; its tensors become fake ones.
@@ -28,10 +28,10 @@ def training_bytes(encoder: nn.Module, shape: tuple[int, ...]) -> int:
 
 
 def activation_bytes(encoder: nn.Module, shape: tuple[int, ...]) -> int:
-    """What a forward keeps for the backward, weights left out, by the kernels of a CPU.
+    """Return the bytes that a forward keeps for the backward, without weights, on a CPU.
 
     torch's fake tensors choose the operations that real ones would, the fused attention among
-    them, so that the sum is exact: a test compares it with a forward in real memory.
+    them. So the sum is exact: a test compares it with a forward in real memory.
     """
     with FakeTensorMode():
         for owned, name, tensor in _tensors(encoder):
@@ -42,7 +42,7 @@ def activation_bytes(encoder: nn.Module, shape: tuple[int, ...]) -> int:
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[dict[str, Any], str, torch.Tensor]]:
-    """Every tensor with its name and the dictionary of the module that owns it."""
+    """Yield every tensor with its name and the dictionary of the module that owns it."""
     for part in module.modules():
         owners: tuple[dict[str, Any], ...] = (part._parameters, part._buffers)
         for owned in owners:
@@ -52,14 +52,14 @@ def _tensors(module: nn.Module) -> Iterator[tuple[dict[str, Any], str, torch.Ten
 
 
 class _Saved:
-    """Held by the graph alone: when an operation's backward is dropped, so is this."""
+    """A tensor that only the graph holds: it goes when an operation's backward is dropped."""
 
     def __init__(self, tensor: torch.Tensor) -> None:
         self.tensor = tensor
 
 
 def saved_bytes(encoder: nn.Module, pixels: torch.Tensor) -> int:
-    """Bytes that live for the backward after a forward in training, each storage once."""
+    """Return the bytes that live for the backward after a forward, each storage counted once."""
     weights = {_storage(tensor) for tensor in (*encoder.parameters(), *encoder.buffers())}
     saved: list[weakref.ref[_Saved]] = []
 
@@ -72,7 +72,7 @@ def saved_bytes(encoder: nn.Module, pixels: torch.Tensor) -> int:
         logits = encoder.train()(pixels)
     tensors = [holder.tensor for ref in saved if (holder := ref()) is not None]
     sizes = {_storage(tensor): tensor.untyped_storage().nbytes() for tensor in tensors}
-    del logits  # until here: it holds the graph
+    del logits  # not earlier, since it holds the graph
     return sum(size for storage, size in sizes.items() if storage not in weights)
 
 

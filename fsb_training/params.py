@@ -1,7 +1,7 @@
-"""How many parameters each system has, trains and adds, and what training it takes of memory.
+"""The parameters that each system has, trains and adds, and the memory that training takes.
 
-Everything is built on torch's meta device: sizes without numbers, so that the largest tower is
-counted in seconds and without its weights.
+Everything is built on torch's meta device, which keeps shapes without numbers. So the largest tower
+is counted in seconds and without its weights.
 """
 
 from __future__ import annotations
@@ -26,16 +26,19 @@ from fsb_training.systems import SYSTEMS
 
 @dataclass(frozen=True)
 class Size:
-    """What one system is and takes.
+    """The size of one system.
+
+    >>> Size("LoRA", total=320, trained=8).share
+    0.025
 
     Attributes:
         system: its name.
-        total: parameters while training, heads and whatever text tower is needed among them.
-        trained: those that learn.
-        added: numbers that the robot loads beyond the bare tower: heads, text features, and what
-            of the adapter does not merge.
+        total: parameters while training, with heads and the text tower if one is needed.
+        trained: the parameters that learn.
+        added: numbers that the robot loads beyond the bare tower: heads, text features, and the
+            parts of the adapter that do not merge.
         memory: bytes to train; see `fsb_training.memory.training_bytes`.
-        refusal: why this backbone cannot do it; then the rest is zero.
+        refusal: the reason why this backbone cannot do it; then the rest is zero.
     """
 
     system: str
@@ -47,36 +50,36 @@ class Size:
 
     @property
     def share(self) -> float:
-        """Trained of total, in [0, 1]."""
+        """The share of the parameters that learns, in [0, 1]."""
         return self.trained / self.total if self.total else 0.0
 
 
 def sizes(backbone: str, rank: int, tasks: Sequence[str], batch_size: int = 16) -> Iterator[Size]:
-    """The size of every system of `SYSTEMS` on a backbone, one after the other.
+    """Yield the size of every system of `SYSTEMS` on a backbone.
 
     Args:
         backbone: row of `BACKBONES`.
-        rank: of the systems that have one.
+        rank: of the systems that take one.
         tasks: their names.
         batch_size: pictures in the step whose memory is counted.
 
     Raises:
-        UnknownNameError: there is no such backbone or task.
+        UnknownNameError: an unknown backbone or task.
         OptionError: a rank below 1.
     """
     BACKBONES[backbone]
     check_tasks(tasks)
     adapters = {name: system.adapter(rank) for name, system in SYSTEMS.items()}
     return (
-        Size(name, refusal=why)
-        if (why := _refusal(adapter, SYSTEMS[name].head, backbone, tasks))
+        Size(name, refusal=refusal)
+        if (refusal := _refusal(adapter, SYSTEMS[name].head, backbone, tasks))
         else size(name, adapter, SYSTEMS[name].head, backbone, tasks, batch_size)
         for name, adapter in adapters.items()
     )
 
 
 def _refusal(adapter: AdapterConfig, head: str, backbone: str, tasks: Sequence[str]) -> str:
-    """Why a backbone cannot do it, or ""."""
+    """Return the reason why a backbone cannot do it; "" if it can."""
     try:
         adapter.check(BACKBONES[backbone], tasks)
         check_head(backbone, head)
@@ -93,11 +96,11 @@ def size(
     tasks: Sequence[str],
     batch_size: int = 16,
 ) -> Size:
-    """The size of a method with its options on a backbone.
+    """Return the size of an adapter on a backbone.
 
     Args:
-        name: to call it.
-        adapter: the method.
+        name: of the system.
+        adapter: with its options.
         head: row of `fsb_perception.heads`.
         backbone: row of `BACKBONES`.
         tasks: their names.
@@ -117,7 +120,10 @@ def size(
 
 
 def _uncut_text(backbone: str) -> TextSide:
-    """A text tower on the current device; sizes do not depend on words, so any ids will do."""
+    """Build a text tower on the current device, and a tokenizer whose ids mean nothing.
+
+    Sizes do not depend on words.
+    """
     row = BACKBONES[backbone]
     context = text_config(row)["context_length"]
 
@@ -131,11 +137,11 @@ def _uncut_text(backbone: str) -> TextSide:
 
 
 def stored(module: nn.Module) -> int:
-    """Numbers of a module that a bundle holds."""
+    """Count the numbers of a module that a bundle holds."""
     tensors = module.state_dict().items()
     return sum(tensor.numel() for name, tensor in tensors if "num_batches_tracked" not in name)
 
 
 def count(module: nn.Module, trained: bool = False) -> int:
-    """Parameters of a module, or those of them that train."""
+    """Count the parameters of a module, or those that train."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad or not trained)

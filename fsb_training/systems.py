@@ -1,4 +1,4 @@
-"""The systems that are compared: methods with the settings and the head they are known with."""
+"""The systems that are compared: each adapter with its usual settings and head."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from fsb_perception.registry import Registry
 class System:
     """One row of a comparison.
 
+    >>> SYSTEMS["LoRA"].adapter(rank=8).model_dump()["rank"]
+    8
+
     Attributes:
         settings: of the adapter, ``method`` among them.
         head: row of `fsb_perception.heads`.
@@ -29,7 +32,7 @@ class System:
         return adapter_config(self.settings).takes_rank
 
     def adapter(self, rank: int | None = None) -> AdapterConfig:
-        """The adapter's options, at a rank where it has one."""
+        """Return the adapter's options, at ``rank`` if it takes one."""
         ranked = {"rank": rank} if self.low_rank and rank is not None else {}
         return adapter_config({**self.settings, **ranked})
 

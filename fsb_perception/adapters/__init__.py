@@ -1,11 +1,9 @@
-"""Ways to adapt a tower, by name: one file a method, each opening with its paper and formula.
+"""The adapters by name: one file for each, which opens with its diagram, its paper and its formula.
 
-A method is a frozen set of options that knows three things: how to prepare a tower for training,
-how to turn the trained tower into the one that a robot runs, and how to build that one's structure
-again from nothing, so that a bundle's weights can be loaded into it.
-
-    recipe --adapt--> training tower --merge--> deployed tower --save--> bundle
-    manifest --rebuild--> the deployed tower's structure <--load-- bundle
+An adapter is a frozen set of options. It prepares a tower for training, turns the trained tower
+into the one that a robot runs, and rebuilds the structure of that one for a bundle's weights. The
+interface is `fsb_perception.adapters.base.AdapterConfig`; a new adapter is a subclass of it in a
+file of its own, and a row of `ADAPTERS`.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from fsb_perception.adapters.zero_shot import ZeroShot
 from fsb_perception.options import OptionError, build
 from fsb_perception.registry import Registry
 
-# Their modules import torch and peft only where they build.
+# The modules import torch and peft only where they build.
 ADAPTERS: Registry[type[AdapterConfig]] = Registry(
     "adapter",
     {
@@ -45,10 +43,13 @@ ADAPTERS: Registry[type[AdapterConfig]] = Registry(
 
 
 def adapter_config(settings: Mapping[str, Any]) -> AdapterConfig:
-    """The options of a method from ``{"method": name, option: value, ...}``.
+    """Return the options of an adapter from ``{"method": name, option: value, ...}``.
+
+    >>> adapter_config({"method": "lora", "rank": 8}).rank
+    8
 
     Raises:
-        UnknownNameError: a method or an option that is not there; names the nearest.
+        UnknownNameError: an unknown adapter or option; the message names the nearest.
         OptionError: a value out of bounds, or no method at all.
     """
     if not isinstance(settings.get("method"), str):
@@ -58,10 +59,10 @@ def adapter_config(settings: Mapping[str, Any]) -> AdapterConfig:
 
 
 def adapter_settings(config: AdapterConfig) -> dict[str, Any]:
-    """What `adapter_config` takes to make ``config`` again: method and every option, as JSON."""
+    """Return the settings from which `adapter_config` makes ``config`` again, as JSON values."""
     return {"method": method_name(config), **config.model_dump(mode="json")}
 
 
 def method_name(config: AdapterConfig) -> str:
-    """The name under which the method of ``config`` is registered."""
+    """Return the name of the row of `ADAPTERS` that ``config`` belongs to."""
     return next(name for name, kind in ADAPTERS.items() if kind is type(config))

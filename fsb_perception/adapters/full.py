@@ -1,6 +1,9 @@
-"""Full fine-tuning: everything learns. The yardstick for every method with fewer parameters.
+"""Full fine-tuning: the whole tower learns. Every other adapter is measured against it.
 
-pixels -> [ tower, trained ] -> feature -> heads, trained
+    pixels -> [ tower, trained ] -> feature -> heads, trained
+
+Girshick et al., "Rich feature hierarchies for accurate object detection and semantic segmentation",
+CVPR 2014, showed what it gains over frozen features.
 """
 
 from __future__ import annotations
@@ -15,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class FullFineTuning(AdapterConfig):
-    """No options: memory is what it costs, about four times the weights with AdamW."""
+    """No options. Training with AdamW takes about four times the memory of the weights."""
 
     def adapt(self, tower: nn.Module, tasks: Sequence[str]) -> nn.Module:
-        """The tower, wholly trained."""
+        """Return the tower with every parameter in training."""
         del tasks
         return tower.requires_grad_(True)

@@ -1,9 +1,9 @@
-"""Linear probing: the tower stays as it is, only the heads learn.
+"""Linear probing: the tower stays as it is, and only the heads learn.
 
     pixels -> [ tower, frozen ] -> feature -> heads, trained
 
-Since the features of a picture never change, they may be computed once. Alain and Bengio,
-"Understanding intermediate layers using linear classifier probes", 2016.
+Alain and Bengio, "Understanding intermediate layers using linear classifier probes", 2016. The
+features of a picture never change, so training computes them once.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class LinearProbing(AdapterConfig):
-    """No options: what learns is chosen by the head."""
+    """No options. The recipe's head decides how many parameters learn."""
 
     def adapt(self, tower: nn.Module, tasks: Sequence[str]) -> nn.Module:
-        """The tower, frozen."""
+        """Return the tower, frozen."""
         del tasks
         return freeze(tower)

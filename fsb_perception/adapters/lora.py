@@ -1,4 +1,4 @@
-"""LoRA and its kin: a frozen matrix learns a low-rank difference, which then disappears into it.
+"""LoRA and its variants: a frozen matrix learns a low-rank difference, and then absorbs it.
 
                      +---------------------------+
     x (in) --+-----> | W frozen (out, in)        | -----+--> y = W x + s B A x
@@ -12,16 +12,16 @@ rsLoRA (Kalajdzievski, 2023): s = alpha / sqrt(r), so that high ranks learn too.
 DoRA (Liu et al., ICML 2024): W' = m (W + s B A) / ||W + s B A||, row by row; m is learned.
 PiSSA (Meng et al., NeurIPS 2024): A and B begin as W's largest singular directions, W as the rest.
 OLoRA (Büyükakyüz, 2024): the same with the first directions of a QR decomposition.
-LoRA+ (Hayou et al., ICML 2024) is a matter of the optimiser: B learns at a higher rate than A.
+LoRA+ (Hayou et al., ICML 2024) belongs to the optimiser: B learns at a higher rate than A.
 
-peft does all of it. Merged, each costs at inference what the plain tower costs.
+peft implements all of them. Merged, each costs at inference what the plain tower costs.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from pydantic import model_validator
 
@@ -30,6 +30,7 @@ from fsb_perception.options import OptionError, option
 from fsb_perception.towers.backbones import ADAPTER_TARGETS, Backbone
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from torch import nn
 
 
@@ -40,10 +41,11 @@ TARGETS_HELP = (
 
 
 class Lora(AdapterConfig):
-    """Low-rank adapters in every matrix of the tower that the pattern names."""
+    """Low-rank adapters in every matrix of the tower that ``targets`` matches."""
 
     takes_rank: ClassVar[bool] = True
-    faster: ClassVar[frozenset[str]] = frozenset({"lora_B"})  # row lengths and biases are not
+    # peft's own optimiser for LoRA+ would also take DoRA's row lengths and the biases.
+    faster: ClassVar[frozenset[str]] = frozenset({"lora_B"})
 
     rank: int = option(64, "columns of A and B: the most that the difference can span", ge=1)
     alpha: float = option(
@@ -69,15 +71,15 @@ class Lora(AdapterConfig):
         return self
 
     def for_backbone(self, row: Backbone) -> Lora:
-        """With the backbone's own targets, where none are said."""
+        """Return these options with the backbone's own targets if ``targets`` is empty."""
         return self.model_copy(update={"targets": self.targets or row.adapter_targets})
 
     def without_values(self) -> Lora:
-        """Begun from zero: the singular vectors of nothing cannot be found."""
+        """Return these options begun from zero: weights without values have no singular vectors."""
         return self.model_copy(update={"init": "zero"})
 
     def adapt(self, tower: nn.Module, tasks: Sequence[str]) -> nn.Module:
-        """The tower in a peft wrapper: of its parameters only the adapters train."""
+        """Return the tower in peft's wrapper, with only the adapters in training."""
         from peft import LoraConfig, get_peft_model
 
         del tasks
@@ -94,9 +96,13 @@ class Lora(AdapterConfig):
         )
         return get_peft_model(tower, config)  # type: ignore[arg-type]
 
-    def merge(self, tower: Any) -> nn.Module:
-        """The plain tower with W' = W + s B A; refuses differences that are not finite."""
-        return tower.merge_and_unload(safe_merge=True)
+    def merge(self, tower: nn.Module) -> nn.Module:
+        """Return the plain tower with W' = W + s B A.
+
+        Raises:
+            ValueError: a difference is not finite.
+        """
+        return cast("PeftModel", tower).merge_and_unload(safe_merge=True)
 
 
 class Dora(Lora):
@@ -106,7 +112,11 @@ class Dora(Lora):
 
 
 def matched_layers(tower: nn.Module, pattern: str) -> list[str]:
-    """Names of the linear layers of ``tower`` that ``pattern`` matches whole; if empty, the usual.
+    """Return the names of the linear layers of a tower that a pattern matches whole.
+
+    Args:
+        tower: timm's.
+        pattern: a regular expression; if empty, `ADAPTER_TARGETS`.
 
     Raises:
         OptionError: there are none, or the pattern is no regular expression.
@@ -116,17 +126,17 @@ def matched_layers(tower: nn.Module, pattern: str) -> list[str]:
     pattern = pattern or ADAPTER_TARGETS
     layers = [name for name, module in tower.named_modules() if isinstance(module, nn.Linear)]
     if re.search(r"\)[*+?{]", pattern) or len(re.findall(r"[*+?{]", pattern)) > 3:
-        # It may come with somebody's bundle, and a robot must not search for hours.
+        # A bundle from elsewhere may bring the pattern, and a robot must not search for hours.
         raise OptionError(
             f"targets: {pattern!r} repeats a group, or more than three times: name less"
         )
     try:
-        found = [name for name in layers if re.fullmatch(pattern, name)]
+        matches = [name for name in layers if re.fullmatch(pattern, name)]
     except re.error as error:
         raise OptionError(f"targets: {pattern!r} is no regular expression: {error}") from None
-    if not found:
+    if not matches:
         raise OptionError(
             f"targets: {pattern!r} matches no linear layer; the tower has {', '.join(layers[:4])}, "
             f"... {layers[-1]}"
         )
-    return found
+    return matches

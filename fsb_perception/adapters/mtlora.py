@@ -20,10 +20,11 @@ Behind the branch every task has a stream of its own, x_t; at the branch it equa
     matrixv2   y_t = W x + s B A x + s_t B_t A_t x_t   the shared difference reaches the tasks too
     exact      y_t = W x_t + s B A x_t + s_t B_t A_t x_t     no shared stream: each task is a LoRA
 
-The first two apply W once, to the shared stream, whatever the number of tasks; exact once a task.
-Norms, attention and the projection see every stream. In the first two, what a task adds travels on
-by residuals and by the task's own low-rank parts alone, and the pooling has no residual: while its
-B_t are zero, the task adapters of the blocks get no gradient. They learn from the third step on.
+The first two apply W once, to the shared stream, for any number of tasks; exact applies it once for
+each task. Norms, attention and the projection see every stream. In the first two, a task's addition
+travels on only by residuals and by the task's own low-rank parts, and the pooling has no residual:
+while its B_t are zero, the task adapters of the blocks get no gradient. They learn from the third
+step on.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 class Mtlora(AdapterConfig):
     """Shared low-rank adapters everywhere, and one for each task in the last layers."""
 
-    merges: ClassVar[bool] = False  # in part only: the streams behind the branch keep their cost
+    merges: ClassVar[bool] = False  # only in part: the streams behind the branch keep their cost
     takes_rank: ClassVar[bool] = True
     faster: ClassVar[frozenset[str]] = frozenset({"lora_b", "task_b"})
 
@@ -73,16 +74,16 @@ class Mtlora(AdapterConfig):
     targets: str = option("", TARGETS_HELP)
 
     def check(self, row: Backbone, tasks: Sequence[str]) -> None:
-        """Any backbone will do, but there must be tasks."""
+        """Refuse an empty list of tasks; any backbone will do."""
         del row
         _require_tasks(tasks)
 
     def for_backbone(self, row: Backbone) -> Mtlora:
-        """With the backbone's own targets, where none are said."""
+        """Return these options with the backbone's own targets if ``targets`` is empty."""
         return self.model_copy(update={"targets": self.targets or row.adapter_targets})
 
     def adapt(self, tower: nn.Module, tasks: Sequence[str]) -> TaskTower:
-        """The tower with the adapters in it: of its parameters only they train."""
+        """Return the tower with the adapters in it; of its parameters only they train."""
         from fsb_perception.adapters.streams import Branch, Streams, TaskTower
 
         _require_tasks(tasks)
@@ -99,10 +100,10 @@ class Mtlora(AdapterConfig):
         return isinstance(part, Branch) or super().changes(part)
 
     def merge(self, tower: nn.Module) -> nn.Module:
-        """Differences disappear into W where that leaves one matrix for whoever reads it.
+        """Add the differences to W where all its readers read the same sum.
 
-        In front of the branch all do. Behind it the shared ones do but in mode matrix, and those of
-        the tasks in mode exact, if unfolded.
+        In front of the branch all differences merge. Behind it the shared ones merge except in mode
+        matrix, and those of the tasks merge in mode exact with ``unfold``.
         """
         from fsb_perception.adapters.multitask_linear import MultitaskLinear
 
@@ -112,11 +113,11 @@ class Mtlora(AdapterConfig):
         return tower
 
     def rebuild(self, tower: nn.Module, tasks: Sequence[str]) -> nn.Module:
-        """As `adapt`, then `merge`: a fresh difference is zero."""
+        """Adapt the tower, then merge: fresh differences are zero."""
         return self.merge(self.adapt(tower, tasks))
 
     def _branch(self, tower: nn.Module) -> str:
-        """Name of the first module that tasks do not share."""
+        """Return the name of the first module that tasks do not share."""
         first = next(iter(last_blocks(tower, self.blocks)), tower.get_submodule("attn_pool"))
         return next(name for name, module in tower.named_modules() if module is first)
 
@@ -153,7 +154,7 @@ def _linear(tower: nn.Module, name: str) -> nn.Linear:
 
 
 def _around(tower: nn.Module, layers: Sequence[str], branch: str) -> tuple[list[str], list[str]]:
-    """The ``layers`` in front of the module ``branch``, and those in it or behind it.
+    """Divide ``layers`` into those in front of the module ``branch`` and those in or behind it.
 
     Vision transformers register their parts in the order in which they call them.
     """
@@ -164,9 +165,9 @@ def _around(tower: nn.Module, layers: Sequence[str], branch: str) -> tuple[list[
 
 
 def _unread(behind: Sequence[str]) -> set[str]:
-    """Layers whose shared difference would reach no task, and so never learn, in mode matrix.
+    """Return the layers whose shared difference reaches no task, and never learns, in mode matrix.
 
-    A task reads from the shared stream only what W makes of it; behind the last layer nothing does.
+    A task reads from the shared stream only W x; behind the last layer nothing reads the stream.
     """
     # The pooling makes its query and its keys side by side: neither reads the other.
     return {behind[-1], "attn_pool.q"} if behind[-1] == "attn_pool.kv" else {behind[-1]}

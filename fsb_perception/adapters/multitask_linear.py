@@ -1,4 +1,4 @@
-"""The layer of MTLoRA: one frozen matrix, a difference for all tasks and one for each of them."""
+"""The layer of MTLoRA: one frozen matrix, a difference for all tasks and one for each task."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from fsb_perception.adapters.streams import Streams
 
 
 class LowRank(NamedTuple):
-    """A difference s B A: the rank of A and B, and s."""
+    """A difference s B A: the rank of A and B, and s.
+
+    >>> LowRank(rank=64, scale=1.0)
+    LowRank(rank=64, scale=1.0)
+    """
 
     rank: int
     scale: float
@@ -24,11 +28,11 @@ class MultitaskLinear(nn.Module):
     """A linear layer with low-rank differences; of its weights only those train.
 
     Args:
-        linear: whose weight and bias it takes over; they are frozen and keep their names.
-        streams: which copy in the batch belongs to whom.
-        shared: the difference of all tasks: ``lora_a`` (r, in), ``lora_b`` (out, r); if any.
-        own: that of each task: ``task_a`` and ``task_b`` by task. Without it the layer stands in
-            front of the branch.
+        linear: the layer whose weight and bias it takes over; they are frozen and keep their names.
+        streams: the tasks that are in the batch.
+        shared: the difference of all tasks, ``lora_a`` (r, in) and ``lora_b`` (out, r), if any.
+        own: the difference of each task, ``task_a`` and ``task_b`` by task. Without it the layer
+            stands in front of the branch.
         apart: tasks read W x of the shared stream without the shared difference.
     """
 
@@ -54,18 +58,18 @@ class MultitaskLinear(nn.Module):
         self._own_scale = own.scale if own else 0.0
 
     def _factors(self, rank: int) -> tuple[nn.Parameter, nn.Parameter]:
-        """A as `nn.Linear` begins, B zero: the difference is zero, its gradient is not."""
+        """Return A as `nn.Linear` begins, B of zeros: a difference of zero, with a gradient."""
         outputs, inputs = self.weight.shape
         a = nn.init.kaiming_uniform_(self.weight.new_empty(rank, inputs), a=math.sqrt(5))
         return nn.Parameter(a), nn.Parameter(self.weight.new_zeros(outputs, rank))
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(count n, ..., in) to (count n, ..., out); in front of the branch count is 1."""
+        """Map (count n, ..., in) to (count n, ..., out); in front of the branch count is 1."""
         if not self.task_a:
             return self._with_shared(self._frozen(tokens), tokens)
         shared = self._streams.shared
         rows = self._streams.split(tokens).flatten(1, -2)
-        read = rows[:1] if shared else rows  # W meets the shared stream alone: it is what costs
+        read = rows[:1] if shared else rows  # W meets only the shared stream: it is what costs
         out = self._frozen(read)
         if not self._apart:
             out = self._with_shared(out, read)
@@ -81,15 +85,16 @@ class MultitaskLinear(nn.Module):
         return out + F.linear(self._scale * F.linear(rows, self.lora_a), self.lora_b)
 
     def _with_own(self, out: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """``out`` (count or 1, m, out) plus s B A x of each stream; ``rows`` are (count, m, in).
+        """Add s B A x of each stream to ``out`` (count or 1, m, out); ``rows`` are (count, m, in).
 
-        Only the active tasks' tensors are touched: the others get no gradient, not a zero one,
-        which weight decay and momentum would turn into a step.
+        Only the tensors of the active tasks are read. So those of the others get no gradient, which
+        is not the same as a gradient of zero: weight decay and momentum turn that into a step.
         """
         pairs = [(self.task_a[task], self.task_b[task]) for task in self._streams.active]
         if self._streams.shared:
-            # One product for all streams, of zeros where this one has nothing to add: to put its
-            # rows before the tasks' would copy them all, and memory is what the streams wait for.
+            # One product serves all streams; where the shared one has nothing to add, it is of
+            # zeros. To put its rows before the tasks' would copy them all, and memory traffic is
+            # the bottleneck of the streams.
             pairs.insert(0, self._pair_of_shared(*pairs[0]))
         rank = max(len(a) for a, _ in pairs)
         a = torch.stack([F.pad(a, (0, 0, 0, rank - len(a))) for a, _ in pairs])
@@ -99,20 +104,21 @@ class MultitaskLinear(nn.Module):
     def _pair_of_shared(
         self, like_a: torch.Tensor, like_b: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the shared stream adds to ``W x`` that tasks must not read; at the tasks' scale."""
+        """Return the shared stream's own A and B, at the tasks' scale; tasks do not read them."""
         if not self._apart or self.lora_a is None or self.lora_b is None:
             return torch.zeros_like(like_a), torch.zeros_like(like_b)
         return self.lora_a * (self._scale / self._own_scale), self.lora_b
 
     @torch.no_grad()
     def merged(self, unfold: bool = False) -> nn.Module:
-        """The same map with the fewest weights; consumes the layer.
+        """Return the same map with the fewest weights; consumes the layer.
 
         Args:
-            unfold: where there is no shared stream, with the least work instead: a matrix a task.
+            unfold: where there is no shared stream, spend the least work instead: one matrix for
+                each task.
         """
         if self._apart:
-            return self  # tasks read W x, the shared stream (W + s B A) x: there is no one matrix
+            return self  # tasks read W x, the shared stream (W + s B A) x: no one matrix does both
         if unfold and self.task_a and not self._streams.shared:
             weights = {task: self._sum(task) for task in self.task_a}
             return TaskLinear(weights, self.bias, self._streams)
@@ -121,7 +127,7 @@ class MultitaskLinear(nn.Module):
         return self if self.task_a else self._plain()
 
     def _sum(self, task: str | None = None) -> torch.Tensor:
-        """W and its differences, added in float32 and rounded once where W has fewer digits."""
+        """Add W and its differences in float32; round once where W has fewer digits."""
         wide = torch.promote_types(self.weight.dtype, torch.float32)
         total = self.weight.to(wide)
         if self.lora_a is not None and self.lora_b is not None:
@@ -145,7 +151,7 @@ class TaskLinear(nn.Module):
     Args:
         weights: (out, in) by task.
         bias: (out,), if any.
-        streams: without a shared one.
+        streams: the tasks that are in the batch, without a shared stream.
     """
 
     def __init__(
@@ -159,7 +165,7 @@ class TaskLinear(nn.Module):
         self._streams = streams
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(tasks n, ..., in) to (tasks n, ..., out)."""
+        """Map (tasks n, ..., in) to (tasks n, ..., out)."""
         streams = zip(self._streams.active, self._streams.split(tokens).unbind(), strict=True)
         return torch.cat(
             [F.linear(rows, self.task_weight[task], self.bias) for task, rows in streams]

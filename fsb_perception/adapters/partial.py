@@ -1,9 +1,9 @@
-"""Partial fine-tuning: the last blocks and the attention pooling learn, the rest stays.
+"""Partial fine-tuning: the last blocks and the attention pooling learn, the rest stays as it is.
 
     stem, blocks 0 .. L-k-1, frozen -> blocks L-k .. L-1, trained -> attn_pool, trained -> heads
 
-Early blocks see edges and textures that faces share with everything else; late ones see what the
-pretraining asked for, which is not age. Yosinski et al., "How transferable are features in deep
+Early blocks see edges and textures, which faces share with all other pictures. Late blocks see what
+the pretraining asked for, which is not age. Yosinski et al., "How transferable are features in deep
 neural networks?", NeurIPS 2014. The final norm and the projection stay frozen.
 """
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 class PartialFineTuning(AdapterConfig):
-    """How much of the tower learns."""
+    """The number of last blocks that learn."""
 
     blocks: int = option(4, "last blocks that learn, beside the attention pooling", ge=0, le=64)
 
     def adapt(self, tower: nn.Module, tasks: Sequence[str]) -> nn.Module:
-        """The tower, its last blocks and its attention pooling trained."""
+        """Return the tower with its last blocks and its attention pooling in training."""
         del tasks
         freeze(tower)
         for block in last_blocks(tower, self.blocks):
@@ -35,7 +35,11 @@ class PartialFineTuning(AdapterConfig):
 
 
 def last_blocks(tower: nn.Module, count: int) -> list[nn.Module]:
-    """The last ``count`` blocks of ``tower``; `OptionError` if it has fewer."""
+    """Return the last ``count`` blocks of a tower.
+
+    Raises:
+        OptionError: the tower has fewer blocks.
+    """
     blocks = list(tower.get_submodule("blocks").children())
     if count > len(blocks):
         raise OptionError(f"blocks: got {count}, the tower has {len(blocks)}")

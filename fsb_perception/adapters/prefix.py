@@ -1,30 +1,30 @@
-"""Tokens that go into a tower beside those of the picture: what VPT and V2PT share.
+"""Tokens that go into a tower beside those of the picture; VPT and V2PT share this module.
 
     stem, positions          before block 0                 before block i, if a set is given for it
     [class | patches]  -->  [class | prompts | patches]  -->  [class | fresh prompts | patches]
 
 A source makes the prompts of a block from the tokens that come in. The prompts stay until the
-attention pooling, which looks at them as at any token.
+attention pooling, which attends to them as to any token.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import nn
 
 from fsb_perception.adapters.streams import Streams
+from fsb_perception.towers.parts import inner_tower
 
 
 class SharedPrompts(nn.Module):
     """The same prompts for every face and task.
 
     Args:
-        tower: whose patch projection says how wide prompts are, and how large they begin.
-        count: of prompts.
+        tower: its patch projection sets the prompts' width and first values.
+        count: the number of prompts.
     """
 
     def __init__(self, tower: nn.Module, count: int) -> None:
@@ -32,17 +32,17 @@ class SharedPrompts(nn.Module):
         self.prompt = fresh_prompts(tower, count)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Prompts (n, count, w) for ``tokens`` (n, t, w)."""
+        """Return prompts (n, count, w) for ``tokens`` (n, t, w)."""
         return self.prompt.expand(tokens.shape[0], -1, -1)
 
 
 class TaskPrompts(nn.Module):
-    """A set of prompts for each task; they never meet, nor do their gradients.
+    """A set of prompts for each task; neither the sets nor their gradients mix.
 
     Args:
-        tower: as of `SharedPrompts`.
-        count: of prompts of one task.
-        streams: say which tasks are in the batch.
+        tower: as in `SharedPrompts`.
+        count: the number of prompts of one task.
+        streams: the tasks that are in the batch.
     """
 
     def __init__(self, tower: nn.Module, count: int, streams: Streams) -> None:
@@ -53,20 +53,20 @@ class TaskPrompts(nn.Module):
         )
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Prompts (s n, count, w) for the branched ``tokens`` (s n, t, w)."""
+        """Return prompts (s n, count, w) for the branched ``tokens`` (s n, t, w)."""
         sets = torch.stack([self.prompt[task] for task in self._streams.active])
         faces = self._streams.split(tokens).shape[1]
         return sets[:, None].expand(-1, faces, -1, -1).flatten(0, 1)
 
 
 class Prompted(nn.Module):
-    """A block that finds prompts among its tokens.
+    """A block with prompts among its tokens.
 
     Args:
         inner: the block; takes tokens (n, t, w) first.
         source: maps tokens to prompts (n, count, w).
-        start: where they go: behind so many tokens of the tower's own.
-        replaced: prompts of the block before, which go out.
+        start: the number of the tower's own tokens that stand before the prompts.
+        replaced: the number of prompts of the block before, which these replace.
         dropout: share of the prompts' channels hidden while training.
     """
 
@@ -79,15 +79,15 @@ class Prompted(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self._start, self._replaced = start, replaced
 
-    def forward(self, tokens: torch.Tensor, *rest: Any, **named: Any) -> torch.Tensor:
-        """``inner`` on the tokens with prompts among them."""
+    def forward(self, tokens: torch.Tensor, *rest: object, **named: object) -> torch.Tensor:
+        """Return what ``inner`` makes of the tokens with prompts among them."""
         prompts = self.dropout(self.source(tokens))
         before, behind = tokens[:, : self._start], tokens[:, self._start + self._replaced :]
         return self.inner(torch.cat((before, prompts, behind), dim=1), *rest, **named)
 
 
 def fresh_prompts(tower: nn.Module, count: int) -> nn.Parameter:
-    """Prompts (count, w), uniform as Jia et al. draw them: within Xavier's bound of a patch.
+    """Draw prompts (count, w) as Jia et al. do: uniform within Xavier's bound of a patch.
 
     The bound is sqrt(6 / (3 patch^2 + w)), from the matrix that makes tokens of patches.
     """
@@ -98,20 +98,24 @@ def fresh_prompts(tower: nn.Module, count: int) -> nn.Parameter:
 
 
 def insert_prompts(
-    tower: Any, sources: Sequence[nn.Module], count: int, dropout: float = 0.0
+    tower: nn.Module, sources: Sequence[nn.Module], count: int, dropout: float = 0.0
 ) -> None:
     """Put ``count`` prompts before each of the first blocks of ``tower``, in place.
 
     Args:
-        tower: a row of `BACKBONES`, not prompted yet.
-        sources: of the first blocks, one each; the first adds its prompts, the others replace them.
-        count: of prompts that each source makes.
+        tower: a row of `BACKBONES`, without prompts.
+        sources: one for each of the first blocks. The first adds its prompts, the others replace
+            those of the block before.
+        count: the number of prompts that each source makes.
         dropout: share of the prompts' channels hidden while training.
     """
-    start = tower.num_prefix_tokens
-    for block in tower.blocks:
-        if hasattr(block.attn, "num_prefix_tokens"):  # rotary positions are for patches alone
-            block.attn.num_prefix_tokens += count
+    inner = inner_tower(tower)
+    for block in inner.blocks:
+        attention = block.get_submodule("attn")
+        if hasattr(attention, "num_prefix_tokens"):  # rotary positions are only for patches
+            attention.num_prefix_tokens += count  # type: ignore[assignment, operator]
     for index, source in enumerate(sources):
         replaced = count if index else 0
-        tower.blocks[index] = Prompted(tower.blocks[index], source, start, replaced, dropout)
+        inner.blocks[index] = Prompted(
+            inner.blocks[index], source, inner.num_prefix_tokens, replaced, dropout
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
@@ -14,6 +14,9 @@ from fsb_perception.tasks import task
 from fsb_perception.towers.prompts import text_start
 from fsb_perception.towers.text import Tokenizer, encode_embeddings
 
+if TYPE_CHECKING:
+    from fsb_perception.towers.text import TextTower
+
 
 class PrefixedTexts(nn.Module):
     """Texts with room for learned tokens before their first word.
@@ -21,9 +24,9 @@ class PrefixedTexts(nn.Module):
         [SOS, word, word, EOS, 0, 0, 0, 0]  ->  [SOS, learned, learned, word, word, EOS, 0, 0]
 
     Args:
-        tokenize: of the text tower.
-        texts: n of them, short enough: what falls off at the end is filling.
-        room: learned tokens, before each of them.
+        tokenize: the text tower's.
+        texts: n texts, so short that only filling is cut off at the end.
+        room: the number of learned tokens before each text.
     """
 
     tokens: torch.Tensor
@@ -32,13 +35,13 @@ class PrefixedTexts(nn.Module):
         super().__init__()
         self.start = text_start(tokenize)
         before, words = tokenize(list(texts)).tensor_split([self.start], dim=1)
-        # A place for a learned token needs an id that does not end the text: the first word's.
+        # The place of a learned token needs an id that does not end the text: the first word's.
         places = words[:, :1].expand(-1, room)
         tokens = torch.cat([before, places, words[:, : words.shape[1] - room]], dim=1)
         self.register_buffer("tokens", tokens, persistent=False)
 
-    def forward(self, tower: Any, learned: torch.Tensor) -> torch.Tensor:
-        """Text features (n, width), not normalised, with ``learned`` (room, tower width)."""
+    def forward(self, tower: TextTower, learned: torch.Tensor) -> torch.Tensor:
+        """Return text features (n, width), not normalised, with ``learned`` (room, tower width)."""
         embedded = tower.token_embedding(self.tokens)
         before, _, after = embedded.tensor_split([self.start, self.start + len(learned)], dim=1)
         rows = torch.cat([before, learned.expand(len(embedded), -1, -1), after], dim=1)
@@ -48,7 +51,7 @@ class PrefixedTexts(nn.Module):
 class SoftPrompts(nn.Module):
     """The meta network that makes a context for each task, and the frozen text tower behind it.
 
-    Fresh, all learned tokens are about as long as those of the text tower's own table.
+    At the start all learned tokens are about as long as those of the text tower's own table.
 
     Args:
         tower: of `fsb_perception.towers.text.build_text_tower`, loaded; it is frozen in place.
@@ -61,7 +64,7 @@ class SoftPrompts(nn.Module):
 
     def __init__(
         self,
-        tower: Any,
+        tower: nn.Module,
         tokenize: Tokenizer,
         tasks: Sequence[str],
         context: int,
@@ -70,19 +73,19 @@ class SoftPrompts(nn.Module):
     ) -> None:
         super().__init__()
         rows = [task(name) for name in tasks]
-        self.tower = freeze(tower).eval()
+        self.tower = cast("TextTower", freeze(tower).eval())
         self.descriptions = nn.ModuleDict(
             {row.name: PrefixedTexts(tokenize, [row.description], task_context) for row in rows}
         )
         self.labels = nn.ModuleDict(
             {row.name: PrefixedTexts(tokenize, _short(row.phrases), context) for row in rows}
         )
-        table = tower.token_embedding.weight
+        table = self.tower.token_embedding.weight
         self.task_context = nn.Parameter(
             torch.randn(task_context, table.shape[1]).to(table) * table.std()
         )
         self.meta = nn.Sequential(
-            nn.Linear(tower.output_dim, hidden),
+            nn.Linear(self.tower.output_dim, hidden),
             nn.GELU(),
             nn.Linear(hidden, context * table.shape[1]),
             nn.Unflatten(1, (context, table.shape[1])),
@@ -91,54 +94,54 @@ class SoftPrompts(nn.Module):
 
     @torch.no_grad()
     def _scale(self, length: torch.Tensor, tasks: Sequence[str]) -> None:
-        """Contexts of the standard deviation ``length``, whatever the features' scale is."""
+        """Give the contexts the standard deviation ``length``, whatever the features' scale is."""
         ratio = length / torch.stack([self.context(name) for name in tasks]).std()
         for parameter in self.meta[2].parameters():
             parameter.mul_(ratio)
 
     def context(self, name: str) -> torch.Tensor:
-        """Learned tokens (context, tower width) of a task."""
+        """Return the learned tokens (context, tower width) of a task."""
         return self.meta(self.descriptions[name](self.tower, self.task_context))[0]
 
     def features(self, name: str) -> torch.Tensor:
-        """Text features (classes, width) of a task's labels, not normalised."""
+        """Return text features (classes, width) of a task's labels, not normalised."""
         return self.labels[name](self.tower, self.context(name))
 
     def train(self, mode: bool = True) -> SoftPrompts:
-        """As ever, but the text tower stays in evaluation."""
+        """Set the mode; the text tower stays in evaluation."""
         super().train(mode)
         self.tower.eval()
         return self
 
 
 def _short(phrases: Sequence[Sequence[str]]) -> list[str]:
-    return [said[0] for said in phrases]
+    return [first for first, *_ in phrases]
 
 
 class SoftPromptHead(nn.Module):
     """A `CosineHead` whose text features are still learning.
 
     Args:
-        soft: shared by all heads; whoever holds them registers it, once: ``encoder.text = soft``.
+        soft: shared by all heads. The encoder registers it once, as ``encoder.text``.
         name: of the task.
-        scale: that the cosine begins with.
+        scale: factor of the cosine at the start.
     """
 
     def __init__(self, soft: SoftPrompts, name: str, scale: float = 100.0) -> None:
         super().__init__()
-        # In a tuple, so that it does not become a part of every head. Copies of an encoder that
-        # registers it are whole nevertheless: deepcopy knows what it has copied before.
+        # A tuple hides it from `nn.Module`, so it does not become a part of every head. A copy of
+        # the encoder is complete all the same: deepcopy recognises an object it has copied before.
         self._soft = (soft,)
         self.name = name
         self.log_scale = nn.Parameter(torch.tensor(scale).log())
 
     def forward(self, feature: torch.Tensor) -> torch.Tensor:
-        """Logits (n, classes) of features (n, width)."""
+        """Return logits (n, classes) of features (n, width)."""
         return cosine_logits(feature, self._soft[0].features(self.name), self.log_scale)
 
     @torch.no_grad()
     def frozen(self) -> CosineHead:
-        """The head as it is deployed, with the same logits and no text tower."""
+        """Return the head as it is deployed, with the same logits and no text tower."""
         head = CosineHead(self._soft[0].features(self.name).float())
         head.log_scale.copy_(self.log_scale)
         return head.to(self.log_scale.device)

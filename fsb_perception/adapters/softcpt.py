@@ -6,18 +6,18 @@
                                                                                     |
                        pixels -> [ image tower ] -> feature ------------------------+-> logits
 
-    f_t   = TextEnc([SOS, v, description of t, EOS])   v: learned, of all tasks
-    ctx_t = reshape(P(f_t))                            P: Linear, GELU, Linear, of all tasks
+    f_t   = TextEnc([SOS, v, description of t, EOS])   v: learned, one for all tasks
+    ctx_t = reshape(P(f_t))                            P: Linear, GELU, Linear, one for all tasks
     w_c   = TextEnc([SOS, ctx_t, label c, EOS])
     logit = exp(tau_t) cos(image feature, w_c)         tau: one a task
 
 Ding et al., "Prompt tuning with soft context sharing for vision-language models", 2022, in its
-form CATS: a context belongs to a task and is the same for all its classes. What tasks have in
-common, their contexts share through P. The published P is a single linear map, of width times
-context times width numbers; a hidden layer makes it small. Of SigLIP2, SOS is not there and the
-last token speaks for the text: `PrefixedTexts` follows the tokenizer, the text tower the rest.
+form CATS: a context belongs to a task and is the same for all its classes. Tasks share through P
+what they have in common. The published P is a single linear map of width times context times width
+numbers; a hidden layer makes it small. SigLIP2 has no SOS and reads the feature at the last token:
+`PrefixedTexts` follows the tokenizer, the text tower does the rest.
 
-Learned are v, P and tau. The text features go into the bundle: a robot runs no text tower.
+v, P and tau learn. The text features go into the bundle, so a robot runs no text tower.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class SoftCpt(TextAdapter):
-    """A context a task, made by a meta network."""
+    """The lengths of the learned texts and the size of the meta network."""
 
     undecayed: ClassVar[frozenset[str]] = frozenset({"task_context"})
 
@@ -57,13 +57,14 @@ class SoftCpt(TextAdapter):
         for row in map(task, tasks):
             check_phrases(row)
             check_lengths(tokenize, {"description": [row.description]}, row, self.task_context)
-            labels = {label: said[:1] for label, said in zip(row.labels, row.phrases, strict=True)}
+            phrases = zip(row.labels, row.phrases, strict=True)
+            labels = {label: texts[:1] for label, texts in phrases}
             check_lengths(tokenize, labels, row, self.context)
 
     def text_heads(
         self, tasks: Sequence[str], text_tower: nn.Module, tokenize: Tokenizer
     ) -> tuple[SoftPrompts, dict[str, nn.Module]]:
-        """What the heads share, to be registered beside them, and a head for each task."""
+        """Return the meta network, which all heads share, and a head for each task."""
         from fsb_perception.adapters.soft_prompts import SoftPromptHead, SoftPrompts
 
         self.check_lengths(tasks, tokenize)

@@ -1,16 +1,16 @@
-"""One batch, several tasks: behind the branch, copies of the tokens lie behind each other.
+"""One batch for several tasks: behind the branch it holds a copy of the tokens for each task.
 
     tokens (n, t, w) --branch--> (s n, t, w) -- blocks, pooling --> (s n, width) --split--> by task
                                  | task 1 | task 2 | ...            {task 1: (n, width), ...}
 
-Attention, norms and residuals never mix faces of a batch, so the blocks behind the branch need not
-know of it; only layers that treat tasks differently do. MTLoRA and task-specific prompts share it.
+Attention, norms and residuals never mix the faces of a batch, so the blocks behind the branch need
+not know of it; only layers that treat tasks differently do. MTLoRA and task-specific prompts share
+this module.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import nn
@@ -19,11 +19,15 @@ from fsb_perception.towers.parts import encode
 
 
 class Streams:
-    """Which tasks are in the batch just now; one object for all layers of a tower.
+    """The tasks that are in the current batch; one object for all layers of a tower.
+
+    >>> streams = Streams(["gender", "emotion"], shared=True)
+    >>> streams.branch(torch.zeros(8, 50, 64)).shape
+    torch.Size([24, 50, 64])
 
     Args:
-        tasks: all that the tower knows.
-        shared: a stream that belongs to no task goes before theirs.
+        tasks: all tasks that the tower knows.
+        shared: a stream that belongs to no task stands before those of the tasks.
     """
 
     def __init__(self, tasks: Sequence[str], shared: bool = False) -> None:
@@ -33,24 +37,24 @@ class Streams:
 
     @property
     def count(self) -> int:
-        """Copies of a face in the batch."""
+        """The number of copies of a face in the batch."""
         return len(self.active) + self.shared
 
     def branch(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(n, ...) to (count n, ...): whole batches behind each other."""
+        """Repeat (n, ...) to (count n, ...), whole batches behind each other."""
         return tokens.repeat(self.count, *[1] * (tokens.ndim - 1))
 
     def split(self, rows: torch.Tensor) -> torch.Tensor:
-        """(count n, ...) to (count, n, ...)."""
+        """Split (count n, ...) into (count, n, ...)."""
         return rows.unflatten(0, (self.count, -1))
 
 
 class Branch(nn.Module):
-    """A module before which the batch branches.
+    """A block or pooling that gets a copy of the batch for each stream.
 
     Args:
-        inner: a block or the pooling; takes tokens first.
-        streams: of the tower.
+        inner: the block or pooling; takes tokens first.
+        streams: those of the tower.
     """
 
     def __init__(self, inner: nn.Module, streams: Streams) -> None:
@@ -58,8 +62,8 @@ class Branch(nn.Module):
         self.inner = inner
         self._streams = streams
 
-    def forward(self, tokens: torch.Tensor, *rest: Any, **named: Any) -> torch.Tensor:
-        """``inner`` on the branched batch."""
+    def forward(self, tokens: torch.Tensor, *rest: object, **named: object) -> torch.Tensor:
+        """Return what ``inner`` makes of the branched batch."""
         return self.inner(self._streams.branch(tokens), *rest, **named)
 
 
@@ -67,7 +71,7 @@ class TaskTower(nn.Module):
     """A tower that gives every task a feature of its own, in one forward.
 
     Args:
-        tower: with a `Branch` somewhere in it.
+        tower: timm's, with a `Branch` among its parts.
         streams: the object that its layers share.
     """
 

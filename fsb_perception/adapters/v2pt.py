@@ -1,10 +1,10 @@
-"""V2PT, variational visual prompt tuning: some prompts are learned, some are made of each picture.
+"""V2PT, variational visual prompt tuning: some prompts are learned, others are made of the picture.
 
     patches of a face --mean--> encoder --+--> mu ---------+
                                           +--> log sigma^2 +--> z --> decoder --> G (generated, w)
                                                            |
                                      training: z = mu + sigma eps, eps ~ N(0, 1)
-                                     robot:    z = mu, and log sigma^2 is not even there
+                                     robot:    z = mu, and no layer for log sigma^2
 
     [class | P learned | G generated | patches] -> blocks -> norm -> attn_pool
              `------ prompts in all -----'
@@ -21,7 +21,7 @@ two passes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from pydantic import model_validator
 
@@ -31,17 +31,17 @@ from fsb_perception.options import option
 if TYPE_CHECKING:
     from torch import nn
 
-    from fsb_perception.adapters.variational import VariationalPrompts
+    from fsb_perception.adapters.variational import VariationalPrompts, VariationalTower
 
 
 class VariationalVisualPrompts(AdapterConfig):
-    """How many prompts, and how those of a picture are made."""
+    """The number of prompts, and the size of the autoencoder that makes those of a picture."""
 
     merges: ClassVar[bool] = False
     undecayed: ClassVar[frozenset[str]] = frozenset({"prompt"})
 
     prompts: int = option(10, "tokens beside those of the picture, of both kinds", ge=1, le=1000)
-    generated: int = option(5, "of them, those that are made of the picture", ge=1, le=1000)
+    generated: int = option(5, "prompts among them that are made of the picture", ge=1, le=1000)
     latent: int = option(32, "length of z", ge=1, le=4096)
     hidden: int = option(128, "width of the hidden layer of encoder and decoder", ge=1, le=16384)
     beta: float = option(0.001, "weight of the divergence in the loss", ge=0, le=100)
@@ -56,20 +56,21 @@ class VariationalVisualPrompts(AdapterConfig):
         return self
 
     def adapt(self, tower: nn.Module, tasks: Sequence[str]) -> nn.Module:
-        """The frozen tower with prompts and their autoencoder, which train; it has a penalty."""
+        """Return the frozen tower with prompts and their autoencoder, which train."""
         from fsb_perception.adapters.variational import VariationalTower
 
         del tasks
         self._insert(freeze(tower))
         return VariationalTower(tower, self.beta)
 
-    def merge(self, tower: Any) -> nn.Module:
-        """The prompted tower without what is for training alone."""
-        tower.source.without_variance()
-        return tower.tower
+    def merge(self, tower: nn.Module) -> nn.Module:
+        """Return the prompted tower without the layer that only training needs."""
+        wrapper = cast("VariationalTower", tower)
+        wrapper.source.without_variance()
+        return wrapper.tower
 
     def rebuild(self, tower: nn.Module, tasks: Sequence[str]) -> nn.Module:
-        """The prompted tower without what is for training alone."""
+        """Return the structure of a merged tower: prompts, and the autoencoder without variance."""
         del tasks
         self._insert(freeze(tower)).without_variance()
         return tower

@@ -12,12 +12,12 @@ from fsb_perception.towers.parts import encode
 
 
 class VariationalPrompts(nn.Module):
-    """Learned prompts, and behind them such as a variational autoencoder makes of each face.
+    """Learned prompts, followed by prompts that a variational autoencoder makes of each face.
 
     Args:
-        tower: whose patch projection says how wide prompts are, and how large they begin.
-        learned: prompts that are the same for every face.
-        generated: prompts that are made of it.
+        tower: its patch projection sets the prompts' width and first values.
+        learned: the number of prompts that are the same for every face.
+        generated: the number of prompts that are made of the face.
         latent: length of z.
         hidden: width of the encoder's and the decoder's hidden layer.
     """
@@ -29,7 +29,7 @@ class VariationalPrompts(nn.Module):
         self.prompt = fresh_prompts(tower, learned)
         width = self.prompt.shape[1]
         self._start: int = tower.num_prefix_tokens  # type: ignore[assignment]
-        # Patches come in at any scale; the layer behind the norm has scale and shift of its own.
+        # The norm takes patches of any scale; scale and shift are those of the layer behind it.
         norm = nn.LayerNorm(width, elementwise_affine=False)
         self.encoder = nn.Sequential(norm, nn.Linear(width, hidden), nn.GELU())
         self.mean = nn.Linear(hidden, latent)
@@ -44,7 +44,7 @@ class VariationalPrompts(nn.Module):
         self._divergence: torch.Tensor | None = None
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Prompts (n, learned + generated, w) for ``tokens`` (n, t, w), class token and patches."""
+        """Return prompts (n, learned + generated, w) for ``tokens`` (n, t, w) of faces."""
         code = self.encoder(tokens[:, self._start :].mean(1))
         made = self.decoder(self._sample(code))
         learned = self.prompt.expand(tokens.shape[0], -1, -1)
@@ -60,12 +60,12 @@ class VariationalPrompts(nn.Module):
         return mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
 
     def take_divergence(self) -> torch.Tensor | None:
-        """That of the last forward, once: who has it holds its graph, and nobody else."""
-        taken, self._divergence = self._divergence, None
-        return taken
+        """Return the divergence of the last forward, then forget it and with it its graph."""
+        divergence, self._divergence = self._divergence, None
+        return divergence
 
     def without_variance(self) -> VariationalPrompts:
-        """Itself as deployed: z is the mean, and what drew it is gone."""
+        """Remove the layer of the variance, so that z is the mean; return this module."""
         self.log_variance = None
         return self
 
@@ -74,10 +74,10 @@ class VariationalPrompts(nn.Module):
 
 
 class VariationalTower(nn.Module):
-    """A tower whose prompts add to the loss.
+    """A tower whose prompts add a term to the loss.
 
     Args:
-        tower: with `VariationalPrompts` before its first block.
+        tower: timm's, with `VariationalPrompts` before its first block.
         beta: weight of the divergence.
     """
 
@@ -88,7 +88,7 @@ class VariationalTower(nn.Module):
 
     @property
     def source(self) -> VariationalPrompts:
-        """What makes the prompts."""
+        """The module that makes the prompts."""
         return cast(VariationalPrompts, self.tower.get_submodule("blocks.0.source"))
 
     def forward(self, inputs: torch.Tensor, after: str = "") -> torch.Tensor:
@@ -96,13 +96,13 @@ class VariationalTower(nn.Module):
         return encode(self.tower, inputs, after)
 
     def penalty(self) -> torch.Tensor | None:
-        """The divergence of the last forward in training, times beta; once, else None."""
-        found = self.source.take_divergence()
-        return None if found is None else self._beta * found
+        """Return beta times the divergence of the last forward in training, once; else None."""
+        divergence = self.source.take_divergence()
+        return None if divergence is None else self._beta * divergence
 
 
 def divergence(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
-    """KL(N(mean, variance) || N(0, 1)) in nats, summed over z and averaged over the faces.
+    """Return KL(N(mean, variance) || N(0, 1)) in nats, summed over z, averaged over the faces.
 
     >>> divergence(torch.ones(3, 2), torch.zeros(3, 2)).item()
     1.0

@@ -1,26 +1,26 @@
-"""Visual prompt tuning: the tower stays as it is; tokens that nobody photographed learn.
+"""Visual prompt tuning: the tower stays as it is, and extra tokens beside the picture's learn.
 
     shallow   [class | P | patches] -> block 0 -> block 1 -> ... -> block L-1 -> norm -> attn_pool
                        ^ learned
 
     deep      [class | P0 | patches] -> block 0 -> [class | P1 | patches] -> block 1 -> ...
-                       ^ learned                            ^ learned; what became of P0 goes out
+                       ^ learned                            ^ learned; replaces what became of P0
 
     per task  n faces --branch--> [class | P of task t | patches], s n rows in one forward
                                                      --split--> a feature for each face and task
 
 Jia et al., "Visual prompt tuning", ECCV 2022. P is (prompts, w), uniform in +-v at the beginning,
-v = sqrt(6 / (3 patch^2 + w)). Prompts have no position: rotary ones are for patches alone. In the
-towers here the pooling attends to prompts as to patches; where there is no class token they are
-first. With no prompts the tower is what it was, to the bit.
+v = sqrt(6 / (3 patch^2 + w)). Prompts have no position: rotary positions are only for patches. The
+pooling attends to prompts as to patches. In a tower without a class token the prompts come first.
+With no prompts the tower's output is bit for bit that of the plain tower.
 
-Shared prompts cost a few tokens. A set per task does every block's work once a task.
+Shared prompts cost a few tokens. A set per task repeats the work of every block for each task.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from fsb_perception.adapters.base import AdapterConfig, freeze
 from fsb_perception.options import option
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class VisualPrompts(AdapterConfig):
-    """Where prompts go, and whose they are."""
+    """The number of prompts, the blocks that get them, and the tasks that share them."""
 
     merges: ClassVar[bool] = False
     undecayed: ClassVar[frozenset[str]] = frozenset({"prompt"})
@@ -43,18 +43,20 @@ class VisualPrompts(AdapterConfig):
     )
 
     def adapt(self, tower: nn.Module, tasks: Sequence[str]) -> nn.Module:
-        """The frozen tower with prompts in it, which train; a `TaskTower` if they are per task."""
+        """Return the frozen tower with prompts that train; a `TaskTower` if they are per task."""
         return self._prompted(freeze(tower), tasks)
 
     def rebuild(self, tower: nn.Module, tasks: Sequence[str]) -> nn.Module:
-        """As `adapt`: prompts are tokens, and nothing of them merges."""
+        """Adapt the tower: prompts are tokens, and none of them merges."""
         return self.adapt(tower, tasks)
 
-    def _prompted(self, tower: Any, tasks: Sequence[str]) -> nn.Module:
+    def _prompted(self, tower: nn.Module, tasks: Sequence[str]) -> nn.Module:
         from fsb_perception.adapters.prefix import SharedPrompts, TaskPrompts, insert_prompts
         from fsb_perception.adapters.streams import Branch, Streams, TaskTower
+        from fsb_perception.towers.parts import inner_tower
 
-        sets = range(len(tower.blocks) if self.deep else 1)
+        blocks = inner_tower(tower).blocks
+        sets = range(len(blocks) if self.deep else 1)
         if not self.per_task:
             shared = [SharedPrompts(tower, self.prompts) for _ in sets]
             insert_prompts(tower, shared, self.prompts, self.dropout)
@@ -62,5 +64,5 @@ class VisualPrompts(AdapterConfig):
         streams = Streams(tasks)
         sources = [TaskPrompts(tower, self.prompts, streams) for _ in sets]
         insert_prompts(tower, sources, self.prompts, self.dropout)
-        tower.blocks[0] = Branch(tower.blocks[0], streams)
+        blocks[0] = Branch(blocks[0], streams)
         return TaskTower(tower, streams)

@@ -1,4 +1,4 @@
-"""Zero-shot: nothing of the tower learns; a picture is what its nearest text says.
+"""Zero-shot: nothing of the tower learns; a picture takes the label of its nearest text.
 
     pixels -> [ image tower, frozen ] -> feature --+
                                                    +-- cosine -- x exp(tau), learned --> logits
@@ -7,7 +7,7 @@
     logit of label c = exp(tau) cos(image feature, text feature of c)
 
 Radford et al., "Learning transferable visual models from natural language supervision", ICML 2021.
-The temperature says how sure to be and never which label wins. The ensembles are computed once and
+The temperature changes confidences and never which label wins. The ensembles are computed once and
 go into the bundle.
 """
 
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 
 class TextAdapter(AdapterConfig):
-    """What methods share whose logits come from text and whose image tower stays as it is."""
+    """Base of the adapters whose logits come from text and whose image tower stays as it is."""
 
     needs_text: ClassVar[bool] = True
 
     def check(self, row: Backbone, tasks: Sequence[str]) -> None:
-        """Refuse a backbone that sees images only."""
+        """Refuse a backbone without a text tower."""
         del tasks
         if row.has_text:
             return
         name = next((name for name, known in BACKBONES.items() if known is row), row.family)
         raise OptionError(
-            f"backbone: {name} has no text tower, whose features this method compares pictures "
-            "with; take one of the PE-Core or SigLIP2 families, or the linear method"
+            f"backbone: {name} has no text tower, and this method compares pictures with its "
+            "features; take one of the PE-Core or SigLIP2 families, or the linear method"
         )
 
     def adapt(self, tower: nn.Module, tasks: Sequence[str]) -> nn.Module:
-        """The tower, frozen."""
+        """Return the tower, frozen."""
         del tasks
         return freeze(tower)
 

@@ -1,8 +1,7 @@
 """Image towers by name: one row a backbone.
 
-A tower is a timm vision transformer with attention pooling, so that whatever adapts one
-(``blocks.N.attn.qkv``, ``attn_pool.kv``, prompts after the stem) adapts every other.
-Three families:
+A tower is a timm vision transformer with attention pooling, so an adapter that fits one
+(``blocks.N.attn.qkv``, ``attn_pool.kv``, prompts after the stem) fits every other. Three families:
 
 - PE-Core (Bolya et al., "Perception Encoder", NeurIPS 2025): timm's ``Eva``, with rotary positions,
   a class token (bigG has none) and a linear projection, ``head``.
@@ -10,9 +9,9 @@ Three families:
 - nano: ours, small enough for a robot's CPU. ``nano-vit-80`` sees images only; ``nano-clip-64`` has
   a text tower like PE-Core's, in small.
 
-The first two are the very trunk that open_clip builds (its ``visual.trunk``), made here from timm
-alone: the robot needs neither open_clip nor a text tower. What a row says of its pictures stands
-here because it must travel with the weights; open_clip reports CLIP's for a model without weights.
+The first two are the trunk that open_clip builds (its ``visual.trunk``), made here from timm alone:
+the robot needs neither open_clip nor a text tower. A row holds the preprocessing of its pictures,
+since that must travel with the weights; open_clip reports CLIP's for a model without weights.
 """
 
 from __future__ import annotations
@@ -37,18 +36,21 @@ ADAPTER_TARGETS = r"blocks\.\d+\.(attn\.(qkv|proj)|mlp\.fc[12])|attn_pool\.(q|kv
 
 @dataclass(frozen=True)
 class Backbone:
-    """One row: how to build a tower, and how its pictures must look.
+    """One row: the function that builds a tower, and the preprocessing of its pictures.
+
+    >>> BACKBONES["PE-Core-L-14-336"].width
+    1024
 
     Attributes:
         build: makes the tower with random weights; its forward maps pixels (n, 3, size, size) to
             pooled and projected features (n, width), not normalised.
-        size: side of its square input in pixels; faces are warped to it, aspect not kept.
+        size: side of the square input in pixels; faces are warped to it, aspect not kept.
         width: length of the feature.
-        patch: side in pixels of what becomes one token.
-        mean, std: of the RGB channels in [0, 1].
-        family: what its parts look like; adapters ask it.
-        open_clip: the model's name in open_clip, from whose text tower and published weights it
-            comes; "" if it has none there.
+        patch: side in pixels of the square that becomes one token.
+        mean, std: of the RGB channels in [0, 1], by which pixels are normalised.
+        family: decides the tokenizer, and whether pictures may have other sizes (nano's may).
+        open_clip: the model's name in open_clip, which has its text tower and published weights;
+            "" if open_clip does not have it.
         pretrained: open_clip's tag of those weights.
         text: open_clip's ``text_cfg`` of a text tower that open_clip has no name for.
         adapter_targets: regular expression that matches the adaptable Linear layers' full names.
@@ -68,19 +70,19 @@ class Backbone:
 
     @property
     def has_text(self) -> bool:
-        """Whether there is a text tower whose features share the image features' space."""
+        """True if there is a text tower whose features share the image features' space."""
         return bool(self.open_clip or self.text)
 
 
 def _trunk(timm_name: str, classes: int, **changes: Any) -> nn.Module:
-    """A timm tower as open_clip makes it: attention pooling, then a projection if classes > 0."""
+    """Build a timm tower as open_clip does: attention pooling, then a projection if classes > 0."""
     mend_torchvision()
     import timm
 
     return timm.create_model(timm_name, num_classes=classes, global_pool="map", **changes)
 
 
-# Name in open_clip: timm's name, size, patch, width.
+# By the name in open_clip: timm's name, size, patch, width.
 _PE_CORE = {
     "PE-Core-T-16-384": ("vit_pe_core_tiny_patch16_384", 384, 16, 512),
     "PE-Core-S-16-384": ("vit_pe_core_small_patch16_384", 384, 16, 512),
@@ -111,7 +113,7 @@ _siglip2 = partial(Backbone, family="SigLIP2", pretrained="webli")
 
 
 def _miniature(timm_name: str, classes: int, **changes: Any) -> nn.Module:
-    """A tower whose weights keep a feature's size: timm's deviation of 0.02 is for wider ones."""
+    """Build a tower whose weights keep a feature's scale: timm's deviation of 0.02 is too small."""
     from torch import nn
 
     tower = _trunk(timm_name, classes, **_MICRO, **changes)
@@ -121,7 +123,7 @@ def _miniature(timm_name: str, classes: int, **changes: Any) -> nn.Module:
     return tower
 
 
-# The same architectures in miniature, for tests and trials: nobody has trained them.
+# The same architectures in miniature, for tests and trials, without published weights.
 _MICRO = {"img_size": 32, "patch_size": 8, "embed_dim": 64, "depth": 4, "num_heads": 2}
 _MINIATURES = {
     "PE-Core-micro": _pe_core(
@@ -169,8 +171,8 @@ BACKBONES: Registry[Backbone] = Registry(
         },
         **_MINIATURES,
         "nano-vit-80": Backbone(partial(_NANO, size=80), size=80, width=192, patch=16),
-        # With a text tower, for the experiments; more of its work is in the blocks, where adapters
-        # are.
+        # With a text tower, for the experiments. A larger share of its work is in the blocks, which
+        # hold the adapters.
         "nano-clip-64": Backbone(
             partial(
                 hybrid_vit,

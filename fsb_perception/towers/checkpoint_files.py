@@ -1,4 +1,4 @@
-"""Published files: found in the model hub's cache, or fetched from it on request; and read."""
+"""Published files: find them in the model hub's cache, fetch them on request, and read them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 class WeightsError(FsbError):
-    """Weights or a tokenizer that cannot be had, or do not fit; says what is wanted and where."""
+    """Weights or a tokenizer that are missing or do not fit; the message says how to get them."""
 
 
 def hub_file(repository: str, name: str, allow_download: bool = False) -> Path:
-    """A file of a repository on the model hub, from its cache on this machine or from there.
+    """Return the path of a file of the model hub in the hub's cache on this machine.
 
     Args:
         repository: such as ``timm/PE-Core-L-14-336``.
         name: of the file in it.
-        allow_download: without it no network is touched.
+        allow_download: fetch the file if the cache lacks it; without it no network is used.
 
     Raises:
-        WeightsError: it is not in the cache, and may or could not be downloaded.
+        WeightsError: the file is not in the cache, and the download is not allowed or failed.
     """
     from huggingface_hub import hf_hub_download
 
@@ -38,33 +38,34 @@ def hub_file(repository: str, name: str, allow_download: bool = False) -> Path:
 
 
 def absent(
-    what: str, repository: str, names: Sequence[str], fault: Exception | None
+    missing: str, repository: str, names: Sequence[str], fault: Exception | None
 ) -> WeightsError:
-    """The error of files that are not there, with how to get them by hand.
+    """Return an error for missing files, which says how to get them by hand.
 
     Args:
-        what: is missing.
+        missing: the files in a word, such as "the tokenizer".
         repository: on the model hub.
-        names: of its files that are wanted.
-        fault: why they could not be downloaded; None if that was not allowed.
+        names: of the files in it.
+        fault: why the download failed; None if it was not allowed.
     """
     state, other = "is not on this machine", "; or allow the download"
     if fault:
         reason = " ".join(str(fault).split()).rstrip(".")
         state, other = f"could not be downloaded: {reason}", ""
     return WeightsError(
-        f"{what} of {repository} {state}. Where there is a network run `hf download {repository} "
-        f"{' '.join(names)} --local-dir FOLDER` and give that folder as the source{other}."
+        f"{missing} of {repository} {state}. Where there is a network run `hf download "
+        f"{repository} {' '.join(names)} --local-dir FOLDER` and give that folder as the "
+        f"source{other}."
     )
 
 
 def read_checkpoint(path: Path) -> object:
-    """What a file of weights holds, on the CPU.
+    """Read a checkpoint, on the CPU.
 
-    Tensors are mapped from the file: what is not used is never read. No code in it is run.
+    Tensors are mapped from the file, so unused ones are never read. No code in the file runs.
 
     Raises:
-        WeightsError: its name is none of a checkpoint, it is damaged, or holds more than tensors.
+        WeightsError: the ending of its name is unknown, it is damaged, or holds more than tensors.
     """
     reader = _READERS.get(path.suffix)
     if reader is None:
@@ -92,10 +93,10 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 def _read_torch(path: Path) -> object:
     import torch
 
-    mapped = zipfile.is_zipfile(path)  # what torch wrote before 1.6 is not
+    mapped = zipfile.is_zipfile(path)  # files of torch before 1.6 are not
     try:
         return torch.load(path, "cpu", weights_only=True, mmap=mapped)
-    except Exception:  # torch would explain how to run the code in it
+    except Exception:  # torch's own message explains how to run the code in it
         raise WeightsError(
             f"{path} is damaged, or holds more than tensors, which could be code: not loaded. "
             "Get it again, or save its state dict alone as .safetensors where you trust it"

@@ -1,15 +1,15 @@
-"""State dicts under the names of published checkpoints, turned into those of our towers.
+"""State dicts under the names of published checkpoints, renamed to those of our towers.
 
 ===================================  ===================  ===============================
-who publishes                        image tower          text tower
+publisher                            image tower          text tower
 ===================================  ===================  ===============================
 open_clip, and timm on the hub       ``visual.trunk.*``   ``text.*``
 Meta: PE's ``.pt`` files             ``visual.*``         at the root, as the first CLIP's
 Google, in transformers' names       ``vision_model.*``   ``text_model.*``
-timm; what this project saves        at the root
+timm; files of this project          at the root
 ===================================  ===================  ===============================
 
-Nothing is resized, and nothing of the tower dropped: what does not fit is for the caller to find.
+No tensor of the tower is resized or dropped; the caller checks whether the result fits.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Part = dict[str, "Tensor"]
 
 
 def unwrapped(checkpoint: object) -> State:
-    """The state dict in what a training script saved: without wrapping, and without DDP's prefix.
+    """Return the state dict of a training script's checkpoint, without wrapping or DDP's prefix.
 
     Raises:
-        ValueError: there is none.
+        ValueError: it holds no state dict.
     """
     import torch
 
@@ -47,25 +47,29 @@ def unwrapped(checkpoint: object) -> State:
 
 
 def image_part(state: State) -> Part:
-    """The image tower's tensors under timm's names, from a state dict in any of the namings.
+    """Return the image tower's tensors under timm's names, from a state dict in any naming above.
 
     Raises:
-        ValueError: it is in none of them, or has tensors that belong to neither tower.
+        ValueError: the naming is unknown, or a tensor belongs to neither tower.
     """
     return _part(state, _IMAGE, "image tower")
 
 
 def text_part(state: State) -> Part:
-    """The text tower's tensors under the names of open_clip's ``TextTransformer``.
+    """Return the text tower's tensors under the names of open_clip's ``TextTransformer``.
 
     Raises:
-        ValueError: as `image_part`.
+        ValueError: as of `image_part`.
     """
     return _part(state, _TEXT, "text tower")
 
 
 def few(names: Iterable[str]) -> str:
-    """The first three of the names, for an error."""
+    """Return the first three of some names, for an error message.
+
+    >>> few(["norm.weight", "norm.bias", "head.weight", "head.bias"])
+    'norm.weight, norm.bias, head.weight, ...'
+    """
     listed = list(names)
     return ", ".join(listed[:3]) + (", ..." if len(listed) > 3 else "")
 
@@ -76,7 +80,7 @@ def _part(
     marker = next((name for name in namings if name in state), None)
     if marker is None:
         raise ValueError(
-            f"it has no {what} under a name that is known ({', '.join(namings)}), but {few(state)}"
+            f"it has no {what} under a known name ({', '.join(namings)}), but {few(state)}"
         )
     prefix, convert = namings[marker]
     part, unknown = {}, []
@@ -95,21 +99,21 @@ def _as_it_is(part: Part) -> Part:
 
 
 def _from_meta(part: Part) -> Part:
-    """Meta's PE: timm knows it. The projection has no bias there: timm gives it one of zeros."""
+    """Rename Meta's PE by timm's function, which adds a bias of zeros to the projection."""
     mend_torchvision()
     from timm.models.eva import checkpoint_filter_fn
     from torch import nn
 
-    return checkpoint_filter_fn(part, nn.Module())  # asked for sizes, but not in these names
+    return checkpoint_filter_fn(part, nn.Module())  # it asks the module for sizes only elsewhere
 
 
 def _from_transformers(part: Part, names: Mapping[str, str], fused: str) -> Part:
-    """Google's SigLIP in transformers' names, where query, key and value are three tensors each.
+    """Rename Google's SigLIP, and join query, key and value, which are separate tensors there.
 
     Args:
-        part: one tower's tensors.
-        names: what each beginning of a name becomes.
-        fused: the name of the three in one, ``{}`` for weight or bias.
+        part: one tower's tensors, under transformers' names.
+        names: regular expressions of parts of a name, and their replacements.
+        fused: the end of a joint tensor's name, before "weight" or "bias".
     """
     import torch
 
@@ -166,7 +170,7 @@ _GOOGLE_TEXT = {
     r"^head": "text_projection",
 }
 
-# A tensor that gives the naming away: how its tower's names begin, and what turns them into ours.
+# A tensor that only one naming has: how its tower's names begin, and the function that renames.
 _IMAGE = {
     "visual.trunk.blocks.0.norm1.weight": (r"visual\.trunk\.", _as_it_is),
     "visual.conv1.weight": (r"visual\.", _from_meta),

@@ -1,6 +1,7 @@
-"""Modules built without memory, and then filled with the weights that they are to have.
+"""Modules that are built without memory and then filled with their weights.
 
-Built in memory, every weight is first drawn at random: ten seconds for PE-Core-L, for nothing.
+A module that is built in memory first draws every weight at random: ten wasted seconds for
+PE-Core-L.
 """
 
 from __future__ import annotations
@@ -13,25 +14,25 @@ if TYPE_CHECKING:
 
 
 def fill(built: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[list[str], list[str]]:
-    """Give a module from the meta device these tensors; what it computes itself is computed.
+    """Load tensors into a module from the meta device, and let it compute its own constants.
 
     Args:
-        built: under ``torch.device("meta")``; afterwards on the CPU.
-        tensors: by name. They are copied: a file may be replaced while its weights are in use.
-            Floating-point ones become float32.
+        built: made under ``torch.device("meta")``; afterwards on the CPU.
+        tensors: by name. They are copied, since a file may be replaced while its weights are in
+            use. Floating-point tensors become float32.
 
     Returns:
         Names that the module has and ``tensors`` lacks, and the other way round. Counters of batch
-        norms are not missed: they are no weights, and begin at zero.
+        norms never count as missing: they are no weights, and begin at zero.
 
     Raises:
-        RuntimeError: a tensor has another shape; names all of them.
+        RuntimeError: tensors have another shape; the message names all of them.
     """
     import torch
 
     module: Any
     for module in built.modules():
-        if hasattr(module, "init_non_persistent_buffers"):  # timm's word for rotary positions
+        if hasattr(module, "init_non_persistent_buffers"):  # timm's rotary positions
             module.to_empty(device="cpu", recurse=False)
             module.init_non_persistent_buffers()
         if getattr(module, "attn_mask", None) is not None:  # open_clip's, of the text

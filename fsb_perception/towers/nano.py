@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def residual_stem(channels: Sequence[int], depths: Sequence[int]) -> nn.Module:
-    """A small residual network as patch embedding, stride 2 before every stage.
+    """Build a small residual network as patch embedding, with stride 2 before every stage.
 
     Convolutions learn from tens of thousands of faces what attention alone needs millions for
     (Xiao et al., "Early convolutions help transformers see better", NeurIPS 2021).
@@ -50,9 +50,17 @@ def hybrid_vit(
     channels: Sequence[int],
     depths: Sequence[int],
 ) -> nn.Module:
-    """A vision transformer on a residual stem, with attention pooling and no class token.
+    """Build a vision transformer on a residual stem, with attention pooling and no class token.
 
-    Takes any picture whose side is a multiple of the stem's stride: positions are interpolated.
+    It takes any picture whose side is a multiple of the stem's stride: positions are interpolated.
+
+    Args:
+        size: side in pixels of the pictures that the positions are learned for.
+        width: length of a token and of the feature; a multiple of 64, the width of a head.
+        depth: the number of blocks.
+        mlp_ratio: width of a block's hidden layer over ``width``.
+        channels: of each stage of the stem.
+        depths: residual blocks of each stage of the stem.
     """
     mend_torchvision()
     from timm.layers import HybridEmbed

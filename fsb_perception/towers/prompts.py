@@ -1,9 +1,9 @@
-"""Text features of labels: what a picture's feature is compared with.
+"""Text features of labels, with which a picture's feature is compared.
 
     label -> phrases x templates -> text tower -> each to length 1 -> mean -> to length 1
 
 The prompt ensemble of Radford et al., "Learning transferable visual models from natural language
-supervision", ICML 2021. Several ways to say a label are averaged like several templates: "a photo
+supervision", ICML 2021. Several phrases for a label are averaged like several templates: "a photo
 of a man" and "a blurry portrait of a boy" both stand for male.
 """
 
@@ -30,14 +30,17 @@ TEMPLATES = (
     "a dark photo of {}",
     "a black and white photo of {}",
 )
-"""What a camera on a robot gets: faces cut out, from afar, in bad light."""
+"""Descriptions of a robot's pictures: faces cut out, from afar, in bad light."""
 
 _ROOM = 512  # tokens: more than any prompt has, so that nothing is cut while it is counted
 _BATCH = 64  # prompts in one forward of a text tower
 
 
 def label_prompts(row: Task, templates: Sequence[str] = TEMPLATES) -> dict[str, list[str]]:
-    """Every template with every phrase, by label in the task's order.
+    """Return every template with every phrase, by label in the task's order.
+
+    >>> label_prompts(task("gender"), ("a photo of {}",))["female"][0]
+    'a photo of a woman'
 
     Raises:
         OptionError: a label has no phrase.
@@ -50,7 +53,11 @@ def label_prompts(row: Task, templates: Sequence[str] = TEMPLATES) -> dict[str, 
 
 
 def check_phrases(row: Task) -> None:
-    """Refuse, as `OptionError`, a task that a text tower could not be told about."""
+    """Refuse a task that lacks a description or a label's phrases.
+
+    Raises:
+        OptionError: names the task and what it lacks.
+    """
     if len(row.phrases) != len(row.labels) or not all(row.phrases) or not row.description:
         raise OptionError(
             f"task {row.name} has no words: methods with text need its description, and phrases "
@@ -59,7 +66,7 @@ def check_phrases(row: Task) -> None:
 
 
 def count_tokens(tokenize: Tokenizer, texts: Sequence[str]) -> list[int]:
-    """Tokens of each text before it is cut or filled, marks of start and end among them.
+    """Count the tokens of each text before it is cut or filled, with marks of start and end.
 
     Raises:
         OptionError: the tokenizer fills before the text, and not behind it.
@@ -74,12 +81,12 @@ def count_tokens(tokenize: Tokenizer, texts: Sequence[str]) -> list[int]:
 
 
 def context_of(tokenize: Tokenizer) -> int:
-    """Tokens that fit: the length of a row of ``tokenize``."""
+    """Return the number of tokens that fit: the length of a row of ``tokenize``."""
     return tokenize([""]).shape[1]
 
 
 def text_start(tokenize: Tokenizer) -> int:
-    """Where a row's first word stands: 1 behind a mark of the start, 0 if there is none."""
+    """Return the place of a row's first word: 1 behind a mark of the start, 0 without one."""
     empty, word = tokenize(["", "a"])
     return int((empty == word).cumprod(0).sum())
 
@@ -90,17 +97,17 @@ def check_lengths(
     """Refuse texts that the tokenizer would cut.
 
     Args:
-        tokenize: of the backbone.
-        texts: by label, or by whatever else they belong to.
+        tokenize: the backbone's.
+        texts: by label, or by another owner such as "description".
         row: their task.
-        room: tokens to be left free, for learned ones.
+        room: the number of tokens to leave free for learned ones.
 
     Raises:
         OptionError: names task, label, text, its tokens and how many there may be.
     """
     limit = context_of(tokenize)
-    for label, spoken in texts.items():
-        for text, count in zip(spoken, count_tokens(tokenize, spoken), strict=True):
+    for label, own in texts.items():
+        for text, count in zip(own, count_tokens(tokenize, own), strict=True):
             if count + room > limit:
                 raise OptionError(
                     f"task {row.name}, {label}: {_too_long(text, count, room, limit)}"
@@ -117,7 +124,7 @@ def _too_long(text: str, count: int, room: int, limit: int) -> str:
 
 
 def text_features(tower: nn.Module, tokenize: Tokenizer, tasks: Sequence[str]) -> dict[str, Tensor]:
-    """Text features (classes, width), of length 1, by task; without gradients.
+    """Return text features (classes, width), of length 1, by task; without gradients.
 
     Args:
         tower: of `fsb_perception.towers.text.build_text_tower`, with its published weights.
@@ -125,7 +132,7 @@ def text_features(tower: nn.Module, tokenize: Tokenizer, tasks: Sequence[str]) -
         tasks: names.
 
     Raises:
-        UnknownNameError: there is no such task.
+        UnknownNameError: an unknown task.
         OptionError: a label has no phrase, or a prompt is too long for the tower.
     """
     rows = [task(name) for name in tasks]
@@ -145,5 +152,5 @@ def _ensembles(tower: nn.Module, tokenize: Tokenizer, labels: Mapping[str, list[
     tokens = tokens.to(next(tower.parameters()).device)
     with torch.no_grad():
         rows = torch.cat([encode_text(tower, part) for part in tokens.split(_BATCH)])
-    each = F.normalize(rows, dim=1).split([len(texts) for texts in labels.values()])
-    return F.normalize(torch.stack([features.mean(dim=0) for features in each]), dim=1)
+    by_label = F.normalize(rows, dim=1).split([len(texts) for texts in labels.values()])
+    return F.normalize(torch.stack([features.mean(dim=0) for features in by_label]), dim=1)

@@ -1,7 +1,7 @@
 """The text towers of PE-Core and SigLIP2, and their tokenizers.
 
-Text is needed while training (prompts, zero-shot), never on the robot: bundles hold its features.
-The tower is open_clip's ``TextTransformer``, built without the image tower beside it::
+Only training needs text (prompts, zero-shot); the robot never does, since bundles hold the text
+features. The tower is open_clip's ``TextTransformer``, built without the image tower beside it::
 
     tokens (n, L) -> embeddings + positions -> blocks -> norm -> one token -> projection (n, width)
 
@@ -24,18 +24,32 @@ if TYPE_CHECKING:
     from fsb_perception.towers.backbones import Backbone
 
 
+if TYPE_CHECKING:
+
+    class TextTower(nn.Module):
+        """The attributes of open_clip's ``TextTransformer`` that this project uses."""
+
+        token_embedding: nn.Embedding
+        output_dim: int
+
+
 class Tokenizer(Protocol):
-    """Texts to token ids, int64 (n, context), cut or filled behind; open_clip's are such."""
+    """A function from texts to token ids, int64 (n, context), such as open_clip's tokenizers."""
 
     def __call__(self, texts: list[str], context_length: int | None = None) -> Tensor:
-        """Rows of ``context_length`` ids; by default of the tower's own number of them."""
+        """Return a row of ids for each text, cut or filled behind.
+
+        Args:
+            texts: n of them.
+            context_length: ids in a row; by default as many as the text tower reads.
+        """
 
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
 def text_config(row: Backbone) -> dict[str, Any]:
-    """open_clip's ``text_cfg`` of a backbone's text tower: ``context_length``, ``width``, ...
+    """Return open_clip's ``text_cfg`` of a backbone: ``context_length``, ``width``, ...
 
     Raises:
         WeightsError: the backbone has no text tower.
@@ -45,7 +59,7 @@ def text_config(row: Backbone) -> dict[str, Any]:
             "this backbone sees images only: for a method that reads text "
             "choose one of the PE-Core or SigLIP2 families"
         )
-    mend_torchvision()  # whoever asks for this goes on to import open_clip
+    mend_torchvision()  # the callers go on to import open_clip
     if row.text:
         return dict(row.text)
     import open_clip
@@ -54,10 +68,10 @@ def text_config(row: Backbone) -> dict[str, Any]:
 
 
 def build_text_tower(row: Backbone) -> nn.Module:
-    """A backbone's text tower with random weights, alone.
+    """Build a backbone's text tower alone, with random weights.
 
-    open_clip makes one only inside a whole model, or by a private function; this is what that does
-    with the settings that occur in the two families. Any other is refused by ``TextTransformer``.
+    open_clip makes one only inside a whole model, or by a private function. This function does the
+    same with the settings of the two families; ``TextTransformer`` refuses any other setting.
 
     Returns:
         open_clip's ``TextTransformer``: tokens (n, context) -> features (n, row.width), not
@@ -78,21 +92,21 @@ def build_text_tower(row: Backbone) -> nn.Module:
 
 
 def encode_text(tower: nn.Module, tokens: Tensor) -> Tensor:
-    """Features (n, width) of token ids (n, context), not normalised."""
+    """Return features (n, width), not normalised, of token ids (n, context)."""
     return tower(tokens)
 
 
 def encode_embeddings(tower: nn.Module, embeddings: Tensor, tokens: Tensor) -> Tensor:
-    """Features of token embeddings, some of which may be continuous prompts.
+    """Return features of token embeddings, some of which may be continuous prompts.
 
-    open_clip's own forward does all of it: a hook puts the embeddings where its table's would be.
+    open_clip's own forward computes them; a hook puts the embeddings in the place of its table's.
     Gradients flow into ``embeddings``.
 
     Args:
         tower: of `build_text_tower`.
         embeddings: (n, context, tower width), without positions.
-        tokens: (n, context), the ids that the embeddings stand for: they say where the text ends.
-            Any id that is no end of text will do for a prompt.
+        tokens: (n, context), the ids that the embeddings stand for; the tower finds the text's end
+            in them. The id of a prompt may be any that does not end a text.
 
     Returns:
         (n, width), not normalised.
@@ -106,16 +120,16 @@ def encode_embeddings(tower: nn.Module, embeddings: Tensor, tokens: Tensor) -> T
 
 
 def tokenizer(row: Backbone, source: str | Path = "", allow_download: bool = False) -> Tokenizer:
-    """What turns texts into a backbone's token ids.
+    """Return the tokenizer of a backbone's text tower.
 
     Args:
-        row: PE-Core's and nano's ships with open_clip. SigLIP2's is Gemma's, of 256000 tokens, and
-            does not.
-        source: folder of SigLIP2's tokenizer; by default it is looked for in the model hub's cache.
-        allow_download: get it from the hub if it is not there.
+        row: the tokenizer of PE-Core and nano ships with open_clip. SigLIP2's is Gemma's, of 256000
+            tokens, and does not.
+        source: folder of SigLIP2's tokenizer; by default the model hub's cache is searched.
+        allow_download: get it from the hub if the cache lacks it.
 
     Raises:
-        WeightsError: it is not at hand, cannot be read, or has more tokens than the text tower.
+        WeightsError: it is missing, cannot be read, or has more tokens than the text tower.
     """
     settings = text_config(row)
     context = settings["context_length"]
@@ -126,17 +140,17 @@ def tokenizer(row: Backbone, source: str | Path = "", allow_download: bool = Fal
     place = _folder(source) if source else settings.get("hf_tokenizer_name", "")
     if not place:
         raise WeightsError(
-            "nobody has published a tokenizer for this miniature: give a folder with one, "
-            f"holding {' and '.join(_TOKENIZER_FILES)}, as the source"
+            "no tokenizer is published for this miniature: give a folder that holds "
+            f"{' and '.join(_TOKENIZER_FILES)} as the source"
         )
     options = {"clean": "canonicalize"} | settings.get("tokenizer_kwargs", {})
-    made = _hugging_face(place, allow_download or bool(source), context_length=context, **options)
-    if len(made.tokenizer) > settings["vocab_size"]:
+    loaded = _hugging_face(place, allow_download or bool(source), context_length=context, **options)
+    if len(loaded.tokenizer) > settings["vocab_size"]:
         raise WeightsError(
-            f"the tokenizer of {place} has {len(made.tokenizer)} tokens, the text tower knows "
+            f"the tokenizer of {place} has {len(loaded.tokenizer)} tokens, the text tower knows "
             f"{settings['vocab_size']}: it belongs to another model"
         )
-    return made
+    return loaded
 
 
 def _folder(source: str | Path) -> str:
@@ -155,7 +169,7 @@ def _hugging_face(place: str, online: bool, **options: Any) -> Any:
 
     try:
         return HFTokenizer(place, local_files_only=not online, trust_remote_code=False, **options)
-    except Exception as error:  # a damaged file shows itself by whatever the library stumbles over
+    except Exception as error:  # a damaged file may cause any error in the library
         if Path(place).is_dir():
             raise WeightsError(f"the tokenizer in {place} cannot be read: {error!r}") from None
         raise absent("the tokenizer", place, _TOKENIZER_FILES, error if online else None) from None

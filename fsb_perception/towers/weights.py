@@ -1,7 +1,7 @@
 """Weights for the towers: from a file, from the model hub if the user asks, or random.
 
-One tower is loaded at a time: of a checkpoint that holds both only the tensors of the one that is
-asked for are read. Files are looked into before any tower is built, and no file runs code.
+One tower is loaded at a time. From a checkpoint that holds both, only the tensors of that tower are
+read. Files are checked before any tower is built, and no code in them runs.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 __all__ = ["HUB_FILE", "RANDOM", "WeightsError", "hub_repository", "load_text_tower", "load_tower"]
 
 RANDOM = "random"
-"""The source of weights that nobody has trained."""
+"""The source of untrained weights."""
 
 HUB_FILE = "open_clip_model.safetensors"
 """Published weights of both towers, in each repository of `hub_repository`."""
 
 
 def hub_repository(row: Backbone) -> str:
-    """Where on the model hub the weights of a backbone of open_clip are published."""
+    """Return the model hub's repository with the weights of a backbone of open_clip."""
     return f"timm/{row.open_clip}"
 
 
 def load_tower(name: str, source: str | Path = "", allow_download: bool = False) -> nn.Module:
-    """A backbone's image tower with weights, float32, on the CPU; no text tower is built.
+    """Load a backbone's image tower, float32, on the CPU; no text tower is built.
 
     Args:
         name: row of `BACKBONES`.
@@ -44,14 +44,14 @@ def load_tower(name: str, source: str | Path = "", allow_download: bool = False)
         allow_download: get the published weights from the hub if they are not in the cache.
 
     Raises:
-        WeightsError: the weights are not there, cannot be read or do not fit.
-        UnknownNameError: there is no such backbone.
+        WeightsError: the weights are missing, cannot be read or do not fit.
+        UnknownNameError: an unknown backbone.
     """
     return _load(name, source, allow_download, lambda row: row.build(), image_part)
 
 
 def load_text_tower(name: str, source: str | Path = "", allow_download: bool = False) -> nn.Module:
-    """A backbone's text tower with weights; otherwise as `load_tower`, and from the same files."""
+    """Load a backbone's text tower; otherwise as `load_tower`, and from the same files."""
     return _load(name, source, allow_download, build_text_tower, text_part)
 
 
@@ -88,14 +88,14 @@ def _find(name: str, row: Backbone, source: str | Path, allow_download: bool) ->
         path = path / HUB_FILE if path.is_dir() else path
         if not path.is_file():
             raise WeightsError(
-                f"there is no {path}, from which the weights of {name} were to come: "
+                f"there is no {path}, the source of the weights of {name}: "
                 f'give a file, a folder with {HUB_FILE} in it, or "{RANDOM}"'
             )
         return path
     if not row.pretrained:
         raise WeightsError(
-            f"nobody has published weights of {name}: give a file as the source, "
-            f'or "{RANDOM}" to begin with weights that nobody has trained'
+            f"no weights of {name} are published: give a file as the source, "
+            f'or "{RANDOM}" to begin with untrained weights'
         )
     try:
         return hub_file(hub_repository(row), HUB_FILE, allow_download)
@@ -104,14 +104,14 @@ def _find(name: str, row: Backbone, source: str | Path, allow_download: bool) ->
 
 
 def _misfit(tower: nn.Module, tensors: dict[str, Tensor]) -> str:
-    """The first thing that keeps tensors from being the tower's; "" if there is none."""
+    """Return the first reason why tensors do not fit a tower; "" if they do."""
     wanted = tower.state_dict()
     for name in (name for name in wanted if name in tensors):
         seen, due = tensors[name], wanted[name]
         if seen.shape != due.shape:
-            return f"{name} has shape {tuple(seen.shape)}, wanted is {tuple(due.shape)}"
+            return f"{name} has shape {tuple(seen.shape)}, not {tuple(due.shape)}"
         if seen.is_floating_point() != due.is_floating_point():
-            return f"{name} is of {seen.dtype}, wanted is {due.dtype}"
+            return f"{name} is of {seen.dtype}, not {due.dtype}"
     if missing := [name for name in wanted if name not in tensors]:
         return f"{len(missing)} tensors are missing: {few(missing)}"
     if unknown := [name for name in tensors if name not in wanted]:
@@ -120,7 +120,7 @@ def _misfit(tower: nn.Module, tensors: dict[str, Tensor]) -> str:
 
 
 def _fitting(build: Callable[[Backbone], nn.Module], tensors: dict[str, Tensor]) -> list[str]:
-    """The backbones that these tensors would fit."""
+    """Return the backbones that these tensors would fit."""
     import torch
 
     names = []
@@ -132,7 +132,7 @@ def _fitting(build: Callable[[Backbone], nn.Module], tensors: dict[str, Tensor])
 
 
 def _could_fit(row: Backbone, tensors: dict[str, Tensor]) -> bool:
-    """Judged by the number of positions alone; building every tower takes seconds."""
+    """Compare only the number of positions, since building every tower takes seconds."""
     if "pos_embed" in tensors:
         patches = (row.size // row.patch) ** 2
         return tensors["pos_embed"].shape[1] - patches in (0, 1)  # 1: a class token

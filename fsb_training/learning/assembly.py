@@ -1,4 +1,4 @@
-"""From a recipe to an encoder that trains, and from that to the one that a robot runs."""
+"""The encoder of a recipe in its training form, and the one that a robot runs."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TextSide:
-    """What reads prompts: a text tower, and the tokenizer that it was trained with."""
+    """A text tower, and the tokenizer that it was trained with."""
 
     tower: nn.Module
     tokenize: Tokenizer
 
 
 def assemble(recipe: Recipe) -> MultitaskEncoder:
-    """The encoder of a recipe, in its training form; its parameters say whether they train.
+    """Build the encoder of a recipe in its training form; its parameters say whether they train.
 
     Raises:
-        WeightsError: weights that are named are not there, or do not fit.
+        WeightsError: weights that the recipe names are missing, or do not fit.
         OptionError: the backbone cannot do what the recipe asks.
     """
     from fsb_perception.towers.weights import load_tower
 
-    # The text first: it is what is most often missing, and is dropped again unless it trains.
+    # The text comes first: it is missing most often. It is dropped again unless it trains.
     text = open_text(recipe.backbone, recipe.weights) if recipe.head == "text" else None
     weights = recipe.weights
     before = earlier(recipe) if weights.bundle else None
@@ -57,11 +57,11 @@ def assemble(recipe: Recipe) -> MultitaskEncoder:
 
 
 def earlier(recipe: Recipe) -> MultitaskEncoder:
-    """The encoder of the bundle that a recipe goes on from.
+    """Load the encoder of the bundle that a recipe continues from.
 
     Raises:
-        BundleError: the bundle is not here, or damaged.
-        OptionError: it is of another backbone, or its method leaves no plain tower.
+        BundleError: the bundle is missing or damaged.
+        OptionError: it has another backbone, or its adapter leaves no plain tower.
     """
     from fsb_perception.adapters import adapter_config
     from fsb_perception.bundles.bundle import load_bundle
@@ -76,13 +76,13 @@ def earlier(recipe: Recipe) -> MultitaskEncoder:
     if not adapter_config(manifest.adapter).merges:
         raise OptionError(
             f"weights.bundle: {bundle.name} was made by {manifest.adapter['method']}, which leaves "
-            "no plain tower to go on from: take a bundle of another method"
+            "no plain tower to continue from: take a bundle of another adapter"
         )
     return bundle.build_model()
 
 
 def take_heads(encoder: MultitaskEncoder, before: MultitaskEncoder) -> None:
-    """Give the heads of ``encoder`` the weights of those of ``before`` that are built alike."""
+    """Copy the weights of each head of ``before`` to the head of ``encoder`` of the same shapes."""
     for task, head in encoder.heads.items():
         if task in before.heads:
             state = before.heads[task].state_dict()
@@ -92,7 +92,11 @@ def take_heads(encoder: MultitaskEncoder, before: MultitaskEncoder) -> None:
 
 
 def open_text(backbone: str, weights: WeightOptions) -> TextSide:
-    """The text side of a backbone; raises `WeightsError` where it is not at hand."""
+    """Load the text side of a backbone, frozen.
+
+    Raises:
+        WeightsError: the weights or the tokenizer are missing, or do not fit.
+    """
     from fsb_perception.towers.text import tokenizer
     from fsb_perception.towers.weights import load_text_tower
 
@@ -110,11 +114,11 @@ def adapted_encoder(
     text: TextSide | None = None,
     dropout: float = 0.0,
 ) -> MultitaskEncoder:
-    """An encoder in its training form.
+    """Build an encoder in its training form.
 
     Args:
-        backbone: row of `BACKBONES`, of which ``tower`` is.
-        adapter: the method.
+        backbone: row of `BACKBONES` that ``tower`` belongs to.
+        adapter: prepares the tower, and makes heads that learn from text.
         head: row of `fsb_perception.heads`.
         tasks: in the order of the heads.
         tower: float32; changed in place.
@@ -137,11 +141,14 @@ def adapted_encoder(
 
 
 def deploy(encoder: MultitaskEncoder, adapter: AdapterConfig) -> MultitaskEncoder:
-    """A copy as the robot runs it: merged in float32, text frozen into features, in evaluation.
+    """Return a copy as the robot runs it: merged in float32, text frozen into features.
 
     Args:
         encoder: in its training form; left as it is.
-        adapter: the method that made it.
+        adapter: the adapter that made it.
+
+    Returns:
+        On the CPU, in evaluation, without gradients.
     """
     trained = copy.deepcopy(encoder).cpu().float().eval()
     ready = with_frozen_heads(trained)
@@ -150,11 +157,11 @@ def deploy(encoder: MultitaskEncoder, adapter: AdapterConfig) -> MultitaskEncode
 
 
 def with_frozen_heads(encoder: MultitaskEncoder) -> MultitaskEncoder:
-    """The same tower, and heads that need no text tower: for many forwards without learning."""
+    """Return an encoder with the same tower and heads that need no text tower."""
     heads = {task: _frozen(head) for task, head in encoder.heads.items()}
     return MultitaskEncoder(encoder.tower, heads)
 
 
 def _frozen(head: nn.Module) -> nn.Module:
-    """A head without a text tower behind it."""
+    """Return a head without a text tower behind it."""
     return head.frozen() if isinstance(head, LearningHead) else head

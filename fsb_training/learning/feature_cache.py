@@ -1,11 +1,12 @@
-"""What a frozen prefix makes of every view of every picture: on disk, once for many runs.
+"""A cache on disk of a frozen prefix's activations, for every view of every picture.
 
     data.cache/prefix/NAME-KEY/view-000.npy     (faces, ...) float16 or float32, one file a view
 
 The key is a hash of all that the numbers depend on: the prefix and its weights, preprocessing,
-augmentation, `data.view_seed`, the faces. Method, heads, optimiser and the training's seed are not
-in it, nor the number of views: runs of a comparison read the same files, and a run with more views
-adds some. A file is whole or not there; a stop costs one view at most. Computed in float32.
+augmentation, `data.view_seed`, the faces. It leaves out adapter, heads, optimiser, the training's
+seed and the number of views: runs of a comparison read the same files, and a run with more views
+adds some. A file is whole or absent, so a stop costs one view at most. The activations are computed
+in float32.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from fsb_perception.alignment import Aligner
@@ -29,6 +31,7 @@ from fsb_perception.bundles.preprocessing import normalise
 from fsb_perception.files import free_bytes, write_whole
 from fsb_perception.progress import SILENT, Bar, Progress
 from fsb_perception.towers.backbones import BACKBONES
+from fsb_perception.types import Floats
 from fsb_training.data.batches import Activations, views_of
 from fsb_training.data.faces import Source
 from fsb_training.errors import TrainingError
@@ -39,40 +42,44 @@ from fsb_training.recipe import Recipe
 _log = logging.getLogger(__name__)
 _VERSION = 1  # of the layout and of what is computed
 _BATCH = 64
+_DTYPES: Mapping[str, np.dtype[np.floating]] = {
+    "fp16": np.dtype(np.float16),
+    "fp32": np.dtype(np.float32),
+}
 
 
 @dataclass(frozen=True)
 class _Views:
-    """Where the views of one source at one picture size lie, and how to make them."""
+    """The cached views of one source at one picture size: their folder, shape and number type."""
 
     source: Source
     size: int
     folder: Path
     shape: tuple[int, ...]
-    dtype: np.dtype
+    dtype: np.dtype[np.floating]
 
     def path(self, view: int) -> Path:
         return self.folder / f"view-{view:03}.npy"
 
     @property
     def bytes(self) -> int:
-        """Of one view."""
+        """The size of one view's file without its header."""
         return len(self.source) * int(np.prod(self.shape)) * self.dtype.itemsize
 
 
 def cached(
     prefix: Prefix, recipe: Recipe, sources: Sequence[Source], progress: Progress = SILENT
 ) -> Activations:
-    """The activations of all views of ``sources``; what is not on disk yet is computed.
+    """Return the activations of all views of ``sources``, and compute those not on disk yet.
 
     Args:
-        prefix: of the run's encoder, before `Prefix.skip`.
+        prefix: of the run's encoder.
         recipe: with `data.views` of 1 or more.
-        sources: what is learned from.
-        progress: of what is computed.
+        sources: the faces of the training split.
+        progress: counts the activations that are computed.
 
     Raises:
-        TrainingError: the disk has no room for them, or float16 no range.
+        TrainingError: the disk has no room for them, or a value is out of float16's range.
     """
     folder = Path(recipe.data.cache) / "prefix"
     folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +102,7 @@ def cached(
 def _complete(
     sets: Sequence[_Views], prefix: Prefix, recipe: Recipe, folder: Path, progress: Progress
 ) -> int:
-    """Compute what is not on disk yet; how many activations that were."""
+    """Compute the activations that are not on disk yet; return their number."""
     views = range(recipe.data.views)
     missing = [(part, view) for part in sets for view in views if not part.path(view).is_file()]
     _make_room(folder, sum(part.bytes for part, _ in missing))
@@ -118,20 +125,20 @@ def _make_room(folder: Path, needed: int) -> None:
 
 
 def _sets(prefix: Prefix, recipe: Recipe, sources: Sequence[Source], folder: Path) -> list[_Views]:
-    dtype = np.dtype({"fp16": np.float16, "fp32": np.float32}[recipe.data.view_precision])
+    dtype = _DTYPES[recipe.data.view_precision]
     device, weights = next(prefix.tower.parameters()).device, prefix.fingerprint()
     sets = []
     for size in sorted(set(recipe.sizes)):
         shape = prefix.run(torch.zeros(1, 3, size, size, device=device)).shape[1:]
-        said = f"{_VERSION} {weights} {_circumstances(recipe, size)}"
+        settings = f"{_VERSION} {weights} {_circumstances(recipe, size)}"
         for source in sources:
-            place = folder / f"{source.faces.name}-{_key(said, source)}"
+            place = folder / f"{source.faces.name}-{_key(settings, source)}"
             sets.append(_Views(source, size, place, tuple(shape), dtype))
     return sets
 
 
-def _key(said: str, source: Source) -> str:
-    key = hashlib.sha256("\n".join([said, source.faces.name, *source.faces.files]).encode())
+def _key(settings: str, source: Source) -> str:
+    key = hashlib.sha256("\n".join([settings, source.faces.name, *source.faces.files]).encode())
     store = source.store
     for column in (store.shapes, store.boxes, store.landmarks):
         key.update(column[source.rows].tobytes())
@@ -151,7 +158,7 @@ def _write(part: _Views, view: int, prefix: Prefix, recipe: Recipe, bar: Bar) ->
     shape = (len(part.source), *part.shape)
 
     def write(file: IO[bytes]) -> None:
-        # Written, not mapped: on a full disk a mapping ends the process, and a write says so.
+        # Not a memory map: on a full disk that ends the process, while a write raises an error.
         header = {"descr": part.dtype.str, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         for rows in _computed(part, view, prefix, recipe):
@@ -161,7 +168,7 @@ def _write(part: _Views, view: int, prefix: Prefix, recipe: Recipe, bar: Bar) ->
     write_whole(part.path(view), write)
 
 
-def _stored(rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def _stored(rows: Floats, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
     with np.errstate(over="ignore"):
         stored = rows.astype(dtype)
     if not np.isfinite(stored).all():
@@ -172,7 +179,7 @@ def _stored(rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return stored
 
 
-def _computed(part: _Views, view: int, prefix: Prefix, recipe: Recipe) -> Iterator[np.ndarray]:
+def _computed(part: _Views, view: int, prefix: Prefix, recipe: Recipe) -> Iterator[Floats]:
     row, device = BACKBONES[recipe.backbone], next(prefix.tower.parameters()).device
     for pictures in _ahead(_Chunks(part, view, recipe)):
         pixels = normalise(pictures.to(device), row.mean, row.std)
@@ -197,7 +204,7 @@ class _Chunks(Dataset[torch.Tensor]):
         return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
 
 
-def _ahead(chunks: _Chunks) -> Any:
+def _ahead(chunks: _Chunks) -> DataLoader[torch.Tensor]:
     return DataLoader(
         chunks, batch_size=None, num_workers=1, prefetch_factor=4,
         worker_init_fn=lambda _: cv2.setNumThreads(1), multiprocessing_context="fork",

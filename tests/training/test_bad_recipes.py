@@ -109,7 +109,7 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "weights that are none": (("weights.tower={recipe}",), ("small.yaml", ".safetensors")),
     "weights nobody published": (
         ("weights.tower=",),
-        ("nobody has published weights of PE-Core-micro", "random"),
+        ("no weights of PE-Core-micro are published", "random"),
     ),
     "weights that are not here": (
         BIG,

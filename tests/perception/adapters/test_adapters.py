@@ -1,4 +1,4 @@
-"""Methods on towers alone: fresh they change nothing, merged they say the same."""
+"""Adapters on towers alone: fresh ones change nothing, merged ones keep their outputs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOW_RANK: Mapping[str, dict[str, Any]] = {
     "MTLoRA matrixv2": {"method": "mtlora", "rank": 4, "blocks": 2, "mode": "matrixv2"},
     "MTLoRA exact": {"method": "mtlora", "rank": 4, "blocks": 2, "mode": "exact"},
 }
-FROM_ZERO = [name for name, said in LOW_RANK.items() if said.get("init", "zero") == "zero"]
+FROM_ZERO = [name for name, row in LOW_RANK.items() if row.get("init", "zero") == "zero"]
 on_both_families = pytest.mark.parametrize("backbone", MICRO)
 
 
@@ -39,8 +39,8 @@ def tower(backbone: str, dtype: torch.dtype = torch.float32) -> nn.Module:
 @torch.no_grad()
 def features(adapted: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     """(tasks, n, width); one for all where the tower gives one for all."""
-    said = adapted(inputs)
-    return torch.stack(list(said.values()) if isinstance(said, dict) else [said])
+    rows = adapted(inputs)
+    return torch.stack(list(rows.values()) if isinstance(rows, dict) else [rows])
 
 
 def distance(seen: torch.Tensor, due: torch.Tensor) -> float:
@@ -113,7 +113,7 @@ def _mean_error(seen: torch.Tensor, due: torch.Tensor) -> float:
 @pytest.mark.parametrize("init", ["pissa", "olora"])
 @on_both_families
 def test_a_start_from_w_itself_is_found_again_on_the_original(init: str, backbone: str) -> None:
-    """What trained is A and B; W's rest is worked out anew, from the original, in float32."""
+    """A and B are trained; the rest of W is computed again from the original, in float32."""
     config = adapter_config({"method": "lora", "rank": 4, "init": init})
     trained = stirred(config.adapt(tower(backbone), TASKS))
     learned = {name: p for name, p in trained.named_parameters() if p.requires_grad}

@@ -252,10 +252,10 @@ MERGED = [
 
 
 @every_row
-@pytest.mark.parametrize(("mode", "unfold", "shared", "each"), MERGED)
+@pytest.mark.parametrize(("mode", "unfold", "shared", "matrices"), MERGED)
 @pytest.mark.parametrize("tasks", [TASKS, ("emotion",)], ids=("three", "one"))
 def test_merged_and_loaded_is_the_same(
-    row: str, mode: str, unfold: bool, shared: set[str], each: int, tasks: tuple[str, ...]
+    row: str, mode: str, unfold: bool, shared: set[str], matrices: int, tasks: tuple[str, ...]
 ) -> None:
     config = options(mode, unfold=unfold)
     trained = trained_tower(row, config, tasks)
@@ -268,7 +268,7 @@ def test_merged_and_loaded_is_the_same(
         assert error(rebuilt(pictures())[task], merged(pictures())[task]) < 1e-6
     names = set(merged.state_dict())
     assert {name for name in names if ".lora_" in name} == shared
-    assert len([name for name in names if ".task_" in name]) == each * len(tasks) * (2 * 4 + 5)
+    assert len([name for name in names if ".task_" in name]) == matrices * len(tasks) * (2 * 4 + 5)
     in_front = plain_tower(row).get_submodule("blocks.1").state_dict()
     assert merged.get_submodule("tower.blocks.1").state_dict().keys() == in_front.keys()
 

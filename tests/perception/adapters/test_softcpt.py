@@ -98,7 +98,7 @@ def test_features_are_those_of_the_formula(side):
     start = text_start(tokenize)
 
     def encoded(learned, text):
-        """The tower by its parts, on one text."""
+        """Run the tower by its parts, on one text."""
         tokens = tokenize([text])
         count = int((tokens != tokens[0, -1]).sum())
         rows = tower.token_embedding(tokens[0])

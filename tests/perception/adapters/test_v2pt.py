@@ -1,4 +1,4 @@
-"""Variational prompts: made of each picture, by what the formulas say, in one pass."""
+"""Variational prompts are made of each picture by the formulas, in one pass."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def prompted(row: str, seed: int = 0, **options: Any) -> Any:
 
 
 def tokens_of(tower: Any, inputs: torch.Tensor) -> torch.Tensor:
-    """What comes to the first block: class token, if there is one, and patches."""
+    """Return the first block's input: class token, if there is one, and patches."""
     caught = []
     hook = tower.source.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
     with torch.no_grad():

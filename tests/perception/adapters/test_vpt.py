@@ -38,8 +38,8 @@ def prompted(row: str, seed: int = 0, **options: Any) -> Any:
 
 def features(tower: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     """(n, width), or (tasks n, width) of a tower with features for each task."""
-    found = tower(inputs)
-    return torch.cat(list(found.values())) if isinstance(found, dict) else found
+    rows = tower(inputs)
+    return torch.cat(list(rows.values())) if isinstance(rows, dict) else rows
 
 
 def inner(tower: Any) -> Any:
@@ -47,13 +47,13 @@ def inner(tower: Any) -> Any:
 
 
 def real_blocks(tower: Any) -> list[Any]:
-    """The timm blocks, whatever has been put around them."""
-    found = []
+    """Return timm's blocks out of the modules around them."""
+    blocks = []
     for block in inner(tower).blocks:
         while hasattr(block, "inner"):
             block = block.inner
-        found.append(block)
-    return found
+        blocks.append(block)
+    return blocks
 
 
 def sources(tower: nn.Module) -> list[Any]:

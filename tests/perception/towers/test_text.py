@@ -24,7 +24,7 @@ END = 49407  # SimpleTokenizer's end of text
 
 @pytest.fixture
 def words(tmp_path):
-    """A folder with a tokenizer of a handful of words, as one downloads it."""
+    """Write a tokenizer of a handful of words, in the files of a download."""
     from transformers import PreTrainedTokenizerFast
 
     vocabulary = {word: i for i, word in enumerate(["<pad>", "<unk>", "a", "face", "old", "young"])}

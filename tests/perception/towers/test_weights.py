@@ -54,7 +54,7 @@ def block(prefix: str, width: int, hidden: int) -> dict[str, tuple[int, ...]]:
 
 
 def meta_shapes(name: str) -> dict[str, tuple[int, ...]]:
-    """What a checkpoint of Meta's holds, as its ``pe.CLIP`` declares it."""
+    """Return a state dict under the names of Meta's ``pe.CLIP``."""
     row, (width, blocks, grid, class_token) = BACKBONES[name], META[name]
     text = text_config(row)
     hidden = 8960 if name == "PE-Core-bigG-14-448" else 4 * width
@@ -290,7 +290,7 @@ FAULTS = {
     "integers": (
         lambda: good() | {"visual.trunk.norm.bias": torch.ones(64, dtype=torch.int8)},
         "w.pt",
-        "norm.bias is of torch.int8, wanted is torch.float32",
+        "norm.bias is of torch.int8, not torch.float32",
     ),
     "name": (good, "w.npz", "known endings are .safetensors, .pt, .pth, .bin"),
 }
@@ -328,10 +328,10 @@ def test_pickle_from_before_torch_1_6_is_read_without_its_code(tmp_path):
 def test_checkpoint_of_another_backbone_says_which(tmp_path):
     image, text = towers("SigLIP2-micro")
     path = saved(open_clip_state(image, text), tmp_path / "w.safetensors")
-    message = r"pos_embed has shape \(1, 16, 64\), wanted is \(1, 197, 768\)\. .* SigLIP2-micro\."
+    message = r"pos_embed has shape \(1, 16, 64\), not \(1, 197, 768\)\. .* SigLIP2-micro\."
     with pytest.raises(WeightsError, match=message):
         load_tower("PE-Core-B-16", path)
-    with pytest.raises(WeightsError, match=r"wanted is \(32, 48\). They fit SigLIP2-micro\."):
+    with pytest.raises(WeightsError, match=r"not \(32, 48\). They fit SigLIP2-micro\."):
         load_text_tower("PE-Core-micro", path)
 
 
@@ -348,7 +348,7 @@ def test_unknown_backbone_is_named():
 
 @pytest.fixture
 def empty_cache(tmp_path, monkeypatch):
-    """A model hub's cache with nothing in it, and a network that nobody may touch."""
+    """Set an empty cache of the model hub, and a network whose use fails."""
 
     def refuse(*args, **kwargs):
         raise AssertionError("the network was touched")
@@ -407,8 +407,8 @@ def test_repositories_are_those_that_open_clip_knows():
 
 
 @pytest.mark.parametrize("name", [*MICRO, "nano-vit-80"])
-def test_what_nobody_has_published_is_asked_for_by_name(name):
-    with pytest.raises(WeightsError, match="nobody has published weights"):
+def test_unpublished_weights_must_be_given(name):
+    with pytest.raises(WeightsError, match=r"no weights of .* are published"):
         load_tower(name)
 
 

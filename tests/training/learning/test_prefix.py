@@ -1,4 +1,4 @@
-"""What does not learn is computed once, and training does not notice."""
+"""Frozen parts are computed once, and training on their activations gives the same losses."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ def test_activations_teach_what_pictures_teach(
     stored = StepBatches(sources, recipe, activations=activations)
     for step in range(3):
         expected = trainer.train_step(seeing, [pictures[step]], recipe)
-        found = trainer.train_step(reading, [stored[step]], recipe)
-        assert found == pytest.approx(expected, rel=1e-5)
+        loss = trainer.train_step(reading, [stored[step]], recipe)
+        assert loss == pytest.approx(expected, rel=1e-5)
     assert list(reading.learner.state_dict()) == names
 
 
