@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fsb_training.commands import tables
-from fsb_training.commands.options import CONSOLE, PROGRESS, Settings
+from fsb_training.commands.options import CONSOLE, PROGRESS, DataRoot, MoreParts, Settings
 
 if TYPE_CHECKING:
     from fsb_training.filters import Outcome
 
 
 def data(
-    root: Annotated[Path, typer.Option(help="folder with the data sets in it")],
+    root: DataRoot,
     datasets: Annotated[
         list[str] | None, typer.Option(help="NAME or NAME:PART; default: all")
     ] = None,
-    more_datasets: Annotated[list[str] | None, typer.Argument(metavar="[NAME:PART]...")] = None,
+    more_datasets: MoreParts = None,
     picture: Annotated[
         Path | None, typer.Option(help="draw the histograms here: .png, .svg or .pdf")
     ] = None,

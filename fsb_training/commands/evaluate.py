@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fsb_perception.command_options import DeviceOption
+from fsb_perception.command_options import BundleOption, DeviceOption
 from fsb_training.commands import tables
 from fsb_training.commands.options import (
     CONSOLE,
     PROGRESS,
     Cache,
+    DataRoot,
     MinCount,
+    MoreParts,
     Threads,
-    faces_folder,
+    judged_faces,
+    require_folder_of,
     set_threads,
 )
 
@@ -25,13 +28,13 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    data_root: Annotated[Path, typer.Option(help="folder with the data sets in it")],
+    data_root: DataRoot,
     datasets: Annotated[
         list[str],
         typer.Option(help="NAME:PART, for instance FairFace:val; dev is our own held-out share"),
     ],
-    more_datasets: Annotated[list[str] | None, typer.Argument(metavar="[NAME:PART]...")] = None,
-    bundle: Annotated[str, typer.Option(help="bundle by name or folder")] = "nano",
+    more_datasets: MoreParts = None,
+    bundle: BundleOption = "nano",
     json_file: Annotated[Path | None, typer.Option("--json", help="write the metrics here")] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="write the probabilities of every face here, as CSV")
@@ -48,24 +51,20 @@ def evaluate(
     from fsb_perception.bundles.bundle import load_bundle
     from fsb_perception.files import write_whole
     from fsb_perception.inference.engine import EngineConfig
-    from fsb_perception.options import OptionError, build
+    from fsb_perception.options import build
     from fsb_training.export import answers
-    from fsb_training.judging import evaluate as judging
     from fsb_training.judging import results
-    from fsb_training.recipe_options import DataOptions
+    from fsb_training.judging.evaluate import write_predictions
 
     loaded = load_bundle(bundle)
     config = build(EngineConfig, {"device": device, "max_batch": 64})
     for file in (json_file, predictions):
-        if file is not None and not file.parent.is_dir():
-            raise OptionError(f"cannot write {file}: there is no folder {file.parent}")
+        if file is not None:
+            require_folder_of(file)
     specs = [*datasets, *(more_datasets or ())]
     _warn_of_training_data(loaded.manifest, specs)
     set_threads(threads)
-    with faces_folder(cache) as folder:
-        split = judging.dev_split([loaded.manifest])
-        options = DataOptions(root=str(data_root), cache=str(folder), **split)
-        sources = judging.open_parts(specs, options, PROGRESS)
+    with judged_faces([loaded], specs, data_root, cache) as sources:
         probabilities = answers(loaded, sources, config, PROGRESS)
     measured = results.results(probabilities, sources, loaded.manifest.temperatures, min_count)
     metrics = results.to_json(measured)
@@ -78,7 +77,7 @@ def evaluate(
     if json_file:
         write_whole(json_file, json.dumps(metrics, indent=2) + "\n")
     if predictions:
-        judging.write_predictions(predictions, probabilities, sources)
+        write_predictions(predictions, probabilities, sources)
 
 
 def _warn_of_training_data(manifest: Manifest, specs: list[str]) -> None:

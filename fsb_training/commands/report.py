@@ -7,25 +7,28 @@ from typing import Annotated
 
 import typer
 
+from fsb_perception.bundles import BUNDLE_HELP
 from fsb_perception.command_options import DeviceOption
 from fsb_training.commands.options import (
     CONSOLE,
     PROGRESS,
     Cache,
+    DataRoot,
     MinCount,
+    MoreParts,
     Threads,
-    faces_folder,
+    judged_faces,
     set_threads,
 )
 
 
 def report(
-    data_root: Annotated[Path, typer.Option(help="folder with the data sets in it")],
+    data_root: DataRoot,
     datasets: Annotated[list[str], typer.Option(help="NAME:PART, for instance FairFace:val")],
-    more_datasets: Annotated[list[str] | None, typer.Argument(metavar="[NAME:PART]...")] = None,
+    more_datasets: MoreParts = None,
     bundle: Annotated[
         list[str] | None,
-        typer.Option(help="bundle by name or folder; repeatable; default: nano"),
+        typer.Option(help=f"{BUNDLE_HELP}; repeatable; default: nano"),
     ] = None,
     out: Annotated[Path, typer.Option(help="folder that the report is written to")] = Path(
         "report"
@@ -52,18 +55,14 @@ def report(
     from fsb_perception.bundles.bundle import load_bundle
     from fsb_perception.inference.engine import EngineConfig
     from fsb_perception.options import build
-    from fsb_training.judging.evaluate import dev_split, open_parts
-    from fsb_training.recipe_options import DataOptions
     from fsb_training.report import Choices, check_folder, write_report
 
     loaded = [load_bundle(reference) for reference in bundle or ["nano"]]
     config = build(EngineConfig, {"device": device, "max_batch": 64})
     choices = Choices(before, show_faces, min_count)
     check_folder(out)
-    split = dev_split(item.manifest for item in loaded)
     set_threads(threads)
-    with faces_folder(cache) as folder:
-        options = DataOptions(root=str(data_root), cache=str(folder), **split)
-        sources = open_parts([*datasets, *(more_datasets or ())], options, PROGRESS)
+    specs = [*datasets, *(more_datasets or ())]
+    with judged_faces(loaded, specs, data_root, cache) as sources:
         page = write_report(out, loaded, sources, config, choices, PROGRESS)
     CONSOLE.print(f"Written: {page}", soft_wrap=True, highlight=False)

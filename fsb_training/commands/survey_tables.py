@@ -13,6 +13,7 @@ from rich.text import Text
 
 from fsb_perception.options import OptionError
 from fsb_perception.tasks import TASKS
+from fsb_training.commands.options import require_folder_of
 from fsb_training.data.survey import Part, absent_sets, histogram
 from fsb_training.datasets.faceset import NoFolderError
 
@@ -21,11 +22,14 @@ _COLUMN = 13  # characters of a table's column, borders included
 
 
 def check_picture(file: Path) -> None:
-    """Refuse a picture that cannot be written, before anything is read."""
+    """Check the name and the folder of a picture, before anything is read.
+
+    Raises:
+        OptionError: the ending is not in `PICTURES`, or there is no such folder.
+    """
     if file.suffix.lower() not in PICTURES:
         raise OptionError(f"cannot write {file}: its name must end in {', '.join(PICTURES)}")
-    if not file.parent.is_dir():
-        raise OptionError(f"cannot write {file}: there is no folder {file.parent}")
+    require_folder_of(file)
 
 
 def report(
