@@ -68,6 +68,9 @@ class Picture:
         alt: what the plot shows, in words.
         svg: the text of a whole SVG file; a rule inside it turns lines and letters light where the
             reader's system is dark.
+
+    >>> Picture("load", "Load of the CPU", '<svg><path id="a"/></svg>').inline
+    '<svg role="img" aria-label="Load of the CPU"><path id="load-a"/></svg>'
     """
 
     name: str

@@ -55,6 +55,10 @@ class Group:
         right: number of faces with a right answer.
         near: number of faces with an answer at most one label off; None for unordered tasks.
         judged: True if there are enough faces for a number.
+
+    >>> group = Group(("female", "20-29"), count=40, right=38, near=None, judged=True)
+    >>> group.name, group.accuracy
+    ('female, 20-29', 0.95)
     """
 
     values: tuple[str, ...]

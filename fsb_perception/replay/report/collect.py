@@ -32,6 +32,10 @@ class Track:
         face_id: identifier of the face.
         states: names of `TrackState` over time, without ENDED.
         answers: labels and confidences over time, by task.
+
+    >>> states = Stamped([2_000_000_000], ["CONFIRMED"], [1.0]).placed(0, 4_000_000_000)
+    >>> Track("face_1", states, answers={}).states.seconds
+    array([2.])
     """
 
     face_id: str

@@ -28,6 +28,9 @@ class Lane(NamedTuple):
         seconds: times, ascending, (n,).
         words: n labels.
         values: confidences or amounts, (n,).
+
+    >>> Lane(np.array([0.0, 0.1]), ["female", "female"], np.array([0.8, 0.9])).words[-1]
+    'female'
     """
 
     seconds: Values
@@ -37,7 +40,13 @@ class Lane(NamedTuple):
 
 @dataclass
 class Stamped:
-    """A lane while it is read: stamps in nanoseconds, in any order."""
+    """A lane while it is read: stamps in nanoseconds, in any order.
+
+    >>> rows = Stamped()
+    >>> rows.add(3_500_000_000, "male", 0.9); rows.add(2_000_000_000, "female", 0.6)
+    >>> rows.placed(first=2_000_000_000, last=4_000_000_000).seconds
+    array([0. , 1.5])
+    """
 
     stamps: list[int] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
@@ -66,6 +75,11 @@ class Piece(NamedTuple):
         word: the label.
         edges: edges of the steps, in seconds, (n + 1,).
         values: values between the edges, (n,).
+
+    >>> lane = Lane(np.array([0.0, 0.1, 0.2]), ["female"] * 3, np.array([0.5, 0.5, 0.9]))
+    >>> [piece] = pieces(lane, gap=0.1, span=1.0)
+    >>> piece.word, piece.values
+    ('female', array([0.5, 0.9]))
     """
 
     word: str

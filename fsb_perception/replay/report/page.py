@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fsb_perception.metric_words import Metric
 from fsb_perception.options import flatten
@@ -75,8 +74,8 @@ class Content:
     part_seconds: float
     load_rows: Sequence[tuple[str, str]]
     load: Picture | None
-    trace_rows: Sequence[tuple[str, Any]]
-    options: Mapping[str, Any]
+    trace_rows: Sequence[tuple[str, str]]
+    options: Mapping[str, object]
 
 
 def write(path: Path, replay: Replay) -> None:

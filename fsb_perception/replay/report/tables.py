@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fsb_perception.metric_words import METRICS, Metric, interval_text, value_text
 from fsb_perception.replay.report.files import Json
@@ -82,6 +82,10 @@ class Slice(NamedTuple):
         part: its value for these looks.
         accuracy: share of the looks that are right.
         looks: number of the looks.
+
+    >>> small, large = {"look_accuracy": 0.6, "looks": 5}, {"look_accuracy": 0.9, "looks": 9}
+    >>> slices({"slices": {"size": {"large": large, "small": small}}})[0]
+    Slice(criterion='size', part='small', accuracy=0.6, looks=5)
     """
 
     criterion: str
@@ -133,7 +137,12 @@ def criteria_rows(summary: Json) -> list[tuple[str, str, bool]]:
 
 
 class PersonRow(NamedTuple):
-    """A person of the truth at one camera and task."""
+    """A person of the truth at one camera and task.
+
+    >>> row = {"identity": "ada", "camera": "front", "task": "gender", "looks": 4, "right": 3}
+    >>> person_rows({"people": [row]})
+    [PersonRow(identity='ada', camera='front', task='gender', looks='4', accuracy=0.75)]
+    """
 
     identity: str
     camera: str
@@ -153,7 +162,7 @@ def person_rows(summary: Json) -> list[PersonRow]:
     ]  # fmt: skip
 
 
-def trace_rows(summary: Json) -> Iterator[tuple[str, Any]]:
+def trace_rows(summary: Json) -> Iterator[tuple[str, str]]:
     """Yield name and value of everything that the answers depend on."""
     yield "recording, sha256", summary["bag"]["sha256"]
     yield "topics", ", ".join(summary["topics"])
