@@ -133,15 +133,7 @@ def push(
     if get_token() is None:
         raise HubError("the hub takes uploads only from its users: log in with `hf auth login`")
     api = _api()
-    with _explained(hub_id):
-        if create:
-            api.create_repo(hub_id.repo, private=private, exist_ok=True)
-        is_private = api.model_info(hub_id.repo, timeout=_TIMEOUT).private
-    if private and not is_private:
-        raise HubError(
-            f"{hub_id.repo} can be read by everybody: add --public if the bundle may be, "
-            "or push to another name"
-        )
+    _open_repository(api, hub_id, private, create)
     contents: dict[str, Path | bytes] = {
         MANIFEST: folder / MANIFEST,
         WEIGHTS: folder / WEIGHTS,
@@ -154,6 +146,18 @@ def push(
             commit_message="Upload a bundle of facial soft biometrics",
         )
     return str(commit.commit_url)
+
+
+def _open_repository(api: HfApi, hub_id: HubId, private: bool, create: bool) -> None:
+    with _explained(hub_id):
+        if create:
+            api.create_repo(hub_id.repo, private=private, exist_ok=True)
+        is_private = api.model_info(hub_id.repo, timeout=_TIMEOUT).private
+    if private and not is_private:
+        raise HubError(
+            f"{hub_id.repo} can be read by everybody: add --public if the bundle may be, "
+            "or push to another name"
+        )
 
 
 def _api() -> HfApi:

@@ -44,7 +44,11 @@ class BundleTask(_Entry):
 
 
 class TrainingData(_Entry):
-    """A data set used in training: its name, the number of its pictures, and its licence."""
+    """A data set used in training: its name, the number of its pictures, and its licence.
+
+    >>> TrainingData(name="FairFace", count=36000, licence="CC BY 4.0").count
+    36000
+    """
 
     name: str
     count: int = Field(ge=0)
@@ -70,6 +74,10 @@ class Manifest(_Entry):
         intended_use: the purpose of the weights.
         limits: uses that are not intended, and weaknesses that were measured.
         files: sha256 by file name.
+
+    >>> from fsb_perception.bundles.bundle import load_bundle
+    >>> load_bundle("nano").manifest.tasks[0].labels
+    ('male', 'female')
     """
 
     format_version: int = Field(FORMAT_VERSION, ge=1, le=FORMAT_VERSION, strict=True)

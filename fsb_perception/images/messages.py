@@ -62,6 +62,13 @@ def image_to_bgr(message: RawImage) -> Picture:
 
     Raises:
         ConversionError: the encoding is not in `ENCODINGS`, or the size, step and data do not fit.
+
+    >>> from types import SimpleNamespace
+    >>> grey = SimpleNamespace(
+    ...     height=1, width=2, encoding="mono8", is_bigendian=0, step=2, data=bytes([0, 255])
+    ... )
+    >>> image_to_bgr(grey).tolist()
+    [[[0, 0, 0], [255, 255, 255]]]
     """
     if message.encoding not in ENCODINGS:
         raise ConversionError(str(UnknownNameError("encoding", message.encoding, ENCODINGS)))
@@ -131,6 +138,11 @@ def compressed_to_bgr(message: PackedImage) -> Picture:
 
     Raises:
         ConversionError: compressed depth, or `decode_picture` refuses the data.
+
+    >>> from types import SimpleNamespace
+    >>> red = SimpleNamespace(format="ppm", data=b"P6 1 1 255 " + bytes([255, 0, 0]))
+    >>> compressed_to_bgr(red).tolist()
+    [[[0, 0, 255]]]
     """
     title = f"compressed image of format {message.format!r} and {len(message.data)} bytes"
     if "compressedDepth" in message.format:

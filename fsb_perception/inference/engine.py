@@ -92,6 +92,14 @@ class Engine:
     Raises:
         OptionError: this machine lacks the device, or the device cannot do the precision.
         BundleError: the weights do not fit the manifest.
+
+    >>> from fsb_perception.bundles.bundle import load_bundle
+    >>> nano = load_bundle("nano")
+    >>> def undecided(pixels):
+    ...     return {task.name: torch.zeros(len(pixels), len(task.labels)) for task in nano.tasks}
+    >>> engine = Engine(nano, EngineConfig(device="cpu"), model=undecided)
+    >>> engine.encode([np.zeros((96, 96, 3), np.uint8)])["gender"].tolist()
+    [[0.5, 0.5]]
     """
 
     def __init__(

@@ -30,6 +30,9 @@ class Portrait:
     Attributes:
         image: uint8 BGR (height, width, 3); its outermost `FEATHER` pixels fade out.
         face_xywh: left, top, width and height of the face in it, in pixels.
+
+    >>> Portrait(np.zeros((60, 50, 3), np.uint8), (15, 15, 20, 30)).image.shape
+    (60, 50, 3)
     """
 
     image: Image
@@ -44,14 +47,18 @@ def shipped(still: Still) -> Portrait:
     (356, 258, 3)
     """
     path = Path(__file__).with_name(still.file)
-    image = cv2.imread(str(path))
+    image = cv2.imread(str(path))  # our own file; `images`, which reads all others, is above
     if image is None:
         raise FileNotFoundError(f"{path} is missing or no picture: install the package again")
     return Portrait(as_uint8(image), still.face_xywh)
 
 
 class Sprite:
-    """A photograph with soft edges, at full and at half size against aliasing."""
+    """A photograph with soft edges, at full and at half size against aliasing.
+
+    >>> Sprite(Portrait(np.zeros((60, 50, 3), np.uint8), (15, 15, 20, 30))).height(width=40)
+    60.0
+    """
 
     def __init__(self, portrait: Portrait) -> None:
         image = portrait.image
