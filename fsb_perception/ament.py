@@ -1,7 +1,9 @@
 """The folders where ROS 2 installs the files of packages; this module imports no ROS.
 
-AMENT_PREFIX_PATH=/robot/install:/opt/ros/kilted
-  --> /robot/install/share/PACKAGE, /opt/ros/kilted/share/PACKAGE, and that of this Python
+    AMENT_PREFIX_PATH=/robot/install:/opt/ros/kilted
+        --> /robot/install/share/PACKAGE, /opt/ros/kilted/share/PACKAGE
+
+The prefix of this Python comes last: ROS from wheels is installed there.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """Recordings of robots, judged without a running ROS: bags in; answers and their quality out.
 
-bags      images of a rosbag2, as far as it can be read
-truth     statements about the people in a recording
-running   bags through the pipeline or the node, one or many at a time
-scoring   answers beside the truth: metrics, criteria, comparison of two runs
-report    one page about one replay
-sample    recordings with known truth
-rows      answers as JSON, the same bytes at every run
-summary   the summary of a replay, typed
+bags       images of a rosbag2, as far as it can be read
+recording  topics of a running robot, written to a bag
+sample     recordings with known truth
+truth      statements about the people in a recording
+running    bags through the pipeline or the node, one or many at a time
+scoring    answers beside the truth: metrics, criteria, comparison of two runs
+report     one page about one replay
+rows       answers as JSON, the same bytes at every run
+summary    the summary of a replay, typed
 """

@@ -1,8 +1,10 @@
 """The records of a bag: rosbags reads them; where it fails, `salvage` reads what is left.
 
-files --> rosbags ---------------> records
-| an error              |
-+--> salvage -----------+
+    files --> rosbags ---------------> records
+                 | an error              |
+                 +--> salvage -----------+
+
+The tally of problems says which part could not be read.
 """
 
 from __future__ import annotations

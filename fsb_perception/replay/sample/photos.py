@@ -1,10 +1,11 @@
 """People for a sample from one's own photographs.
 
-FOLDER/ada/calm.jpg  smile.jpg     ada, with two photographs, shown one after the other
-FOLDER/bob.jpg                     bob, with one
-FOLDER/labels.csv                  the truth about them, see `photo_labels`
+    FOLDER/ada/calm.jpg  smile.jpg     ada, with two photographs, shown one after the other
+    FOLDER/bob.jpg                     bob, with one
+    FOLDER/labels.csv                  the truth about them, see `photo_labels`
 
-photograph --> detector --> its largest face --> crop around it, at one size for all
+Each photograph gives the largest face that the detector finds, cut out with its surroundings at one
+size for all.
 """
 
 from __future__ import annotations
