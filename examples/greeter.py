@@ -28,7 +28,7 @@ class Greeter(Node):
                 self.greeted.add(face.face_id)
                 self.get_logger().info(f"{face.face_id}: {self.greeting(face)}")
             elif face.state == FaceAttributes.ENDED:
-                self.greeted.discard(face.face_id)  # ids never return: nothing to remember
+                self.greeted.discard(face.face_id)  # an id is never used again
 
     @staticmethod
     def greeting(face):
@@ -43,7 +43,7 @@ class Greeter(Node):
 
 
 def main():
-    """Listen until Ctrl-C."""
+    """Greet faces until Ctrl-C."""
     rclpy.init()
     try:
         rclpy.spin(Greeter())

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""The bag of ``fsb replay run --mcap`` in Rerun, which shows its images but not their annotations.
+"""Show the bag of ``fsb replay run --mcap`` in Rerun, which does not draw its annotations itself.
 
 pip install rerun-sdk==0.41.0 rosbags==0.11.9
 python rerun_boxes.py replay/bag/annotated faces.rrd
 rerun faces.rrd
 
-Foxglove and Lichtblick read ``foxglove_msgs/ImageAnnotations`` themselves and need none of this.
+Foxglove and Lichtblick draw ``foxglove_msgs/ImageAnnotations`` and do not need this program.
 """
 
 import sys
@@ -26,28 +26,27 @@ def main(bag: Path, out: str) -> None:
         topics = [c.topic for c in reader.connections if c.msgtype.endswith("Image")]
         views = [rrb.Spatial2DView(origin=topic, name=topic) for topic in topics]
         rr.send_blueprint(rrb.Blueprint(rrb.Grid(*views), collapse_panels=True))
-        where = {}  # of each camera: its topic of images, and the plane in which Rerun shows them
+        places = {}  # topic of images and plane in which Rerun shows them, by camera
         for connection, received, data in reader.messages():
             camera = connection.topic.partition("/annotations")[0]
             if connection.msgtype.endswith("Image"):
                 camera = next(part for part in connection.topic.split("/image") if part)
                 header = reader.deserialize(data, connection.msgtype).header
-                where[camera] = connection.topic, f"{header.frame_id}_image_plane"
+                places[camera] = connection.topic, f"{header.frame_id}_image_plane"
             elif connection.topic.endswith("/annotations"):
                 annotations = reader.deserialize(data, connection.msgtype)
-                show(*where[camera], received, annotations)
+                show(*places[camera], received, annotations)
 
 
-def show(image: str, plane: str, received: int, annotations) -> None:
+def show(topic: str, plane: str, received: int, annotations) -> None:
     """Log the boxes and texts of one image."""
-    where = f"{image}/faces"
-    corners = np.array([[(p.x, p.y) for p in box.points] for box in annotations.points]).reshape(
-        -1, 4, 2
-    )
+    entity = f"{topic}/faces"
+    boxes = [[(p.x, p.y) for p in box.points] for box in annotations.points]
+    corners = np.array(boxes).reshape(-1, 4, 2)
     rr.set_time("message_log_time", timestamp=np.datetime64(received, "ns"))
-    rr.log(where, rr.CoordinateFrame(plane), static=True)
+    rr.log(entity, rr.CoordinateFrame(plane), static=True)
     rr.log(
-        where,
+        entity,
         rr.Boxes2D(
             mins=corners[:, 0],
             sizes=corners[:, 2] - corners[:, 0],
@@ -59,7 +58,7 @@ def show(image: str, plane: str, received: int, annotations) -> None:
 
 
 def rgba(colour) -> list[int]:
-    """Four numbers from 0 to 255."""
+    """Return red, green, blue and opacity from 0 to 255."""
     return [round(255 * part) for part in (colour.r, colour.g, colour.b, colour.a)]
 
 
