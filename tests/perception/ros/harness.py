@@ -1,4 +1,4 @@
-"""What tests with real ROS processes share: a node that spins, and waits that end."""
+"""Shared by tests with real ROS processes: a node that spins, and waits with a limit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fsb_perception.ros.spinning import spinning_alone
 
 
 def until(condition: Callable[[], Any], seconds: float = 20.0, what: Any = "") -> None:
-    """Wait for a condition; fail, saying ``what`` (or what it returns), when it does not come."""
+    """Wait for a condition; fail after ``seconds`` with the text ``what``, or what it returns."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, what() if callable(what) else what or "timed out"
@@ -24,7 +24,7 @@ def until(condition: Callable[[], Any], seconds: float = 20.0, what: Any = "") -
 
 @contextlib.contextmanager
 def spinning_node(name: str) -> Iterator[Any]:
-    """A node in a context of its own, whose callbacks run in a thread."""
+    """Run a node in a context of its own, with its callbacks in a thread."""
     os.environ.update(environment.prefixes(os.environ))
     with spinning_alone(lambda context: rclpy.create_node(name, context=context)) as node:
         yield node

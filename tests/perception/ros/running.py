@@ -1,4 +1,4 @@
-"""The node in this process, beside a robot's node that sends it images and hears its answers."""
+"""The node in this process, with a robot's node that sends images and receives the answers."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def stamp_of(message: Any) -> int:
 
 
 class Line:
-    """A robot with the node; everything that the node says is kept.
+    """A robot with the node; it keeps everything that the node publishes.
 
     Attributes:
         node: under test.
         robot: another node, to publish, subscribe and call with.
-        arrays: heard on ``~/faces``, oldest first.
-        diagnostics: heard on ``/diagnostics`` from this node.
+        arrays: received on ``~/faces``, oldest first.
+        diagnostics: received on ``/diagnostics`` from this node.
     """
 
     def __init__(self, node: FaceAttributesNode, robot: Any, executor: Any) -> None:
@@ -61,14 +61,14 @@ class Line:
         self.arrays: list[FaceAttributesArray] = []
         self.diagnostics: list[DiagnosticArray] = []
         self._publishers: dict[tuple[Any, ...], Any] = {}
-        self.hear(FaceAttributesArray, "face_attributes/faces", self.arrays)
-        self.hear(DiagnosticArray, "/diagnostics", self.diagnostics)
+        self.subscribe(FaceAttributesArray, "face_attributes/faces", self.arrays)
+        self.subscribe(DiagnosticArray, "/diagnostics", self.diagnostics)
 
-    def hear(self, kind: Any, topic: str, into: list[Any], qos: Any = 50) -> Any:
+    def subscribe(self, kind: Any, topic: str, into: list[Any], qos: Any = 50) -> Any:
         return self.robot.create_subscription(kind, topic, into.append, qos)
 
     def step(self, *names: str) -> bool:
-        """Take lifecycle steps in the executor's thread, as the services do; whether all went."""
+        """Run transitions in the executor's thread, as services do; return whether all work."""
         for name in names:
             done = self.run(getattr(self.node, f"trigger_{name}"))
             if done != TransitionCallbackReturn.SUCCESS:
@@ -76,7 +76,7 @@ class Line:
         return True
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """The result of a function that runs in the executor's thread."""
+        """Run a function in the executor's thread, and return its result."""
         future = self._executor.create_task(function, *arguments)
         until(future.done, 60, function)
         return future.result()
@@ -92,17 +92,17 @@ class Line:
         reliability: ReliabilityPolicy = RELIABLE,
         wait: bool = True,
     ) -> Any:
-        """The robot's publisher of a topic; waits until the node listens."""
+        """Return the robot's publisher of a topic; wait until the node subscribes."""
         key = (topic, kind, reliability)
         if key not in self._publishers:
             qos = QoSProfile(depth=50, reliability=reliability)
             self._publishers[key] = self.robot.create_publisher(kind, topic, qos)
         if wait:
-            until(self._publishers[key].get_subscription_count, what=f"nobody hears {topic}")
+            until(self._publishers[key].get_subscription_count, what=f"{topic} has no subscriber")
         return self._publishers[key]
 
     def ask(self, message: Any, topic: str = "image", count: int = 1) -> FaceAttributesArray:
-        """Send an image and wait for ``count`` further answers; the newest."""
+        """Send an image, wait for ``count`` further answers and return the newest."""
         kind = CompressedImage if isinstance(message, CompressedImage) else Image
         before = len(self.arrays)
         self.publisher(topic, kind).publish(message)
@@ -110,7 +110,7 @@ class Line:
         return self.arrays[-1]
 
     def await_dropped(self, count: int) -> None:
-        """Wait until the node has given up so many frames of its only camera."""
+        """Wait until the node has dropped so many frames of its only camera."""
         active = self.node.active
         assert active is not None
         until(lambda: active.dropped() >= count, what=lambda: f"{active.dropped()} dropped")
@@ -127,22 +127,22 @@ class Line:
         return future.result()
 
     def status(self, camera: str = "") -> DiagnosticStatus | None:
-        """The newest diagnostic status of a camera, or of the node."""
+        """Return the newest diagnostic status of a camera, or of the node."""
         title = self.node.get_fully_qualified_name() + (f": {camera}" if camera else "")
-        found = [s for array in list(self.diagnostics) for s in array.status if s.name == title]
-        return found[-1] if found else None
+        statuses = [s for array in list(self.diagnostics) for s in array.status if s.name == title]
+        return statuses[-1] if statuses else None
 
     def await_status(self, text: str, level: bytes, camera: str = "") -> DiagnosticStatus:
-        """Wait for a diagnostic status that says ``text``."""
+        """Wait for a diagnostic status whose message has ``text``."""
 
-        def said() -> bool:
+        def reported() -> bool:
             status = self.status(camera)
             return status is not None and text in status.message and status.level == level
 
-        until(said, what=lambda: f"{text!r} was not said: {self.status(camera)}")
-        found = self.status(camera)
-        assert found is not None
-        return found
+        until(reported, what=lambda: f"{text!r} was not reported: {self.status(camera)}")
+        status = self.status(camera)
+        assert status is not None
+        return status
 
 
 def parameters(values: dict[str, Any]) -> Sequence[rclpy.parameter.Parameter]:
@@ -151,7 +151,7 @@ def parameters(values: dict[str, Any]) -> Sequence[rclpy.parameter.Parameter]:
 
 @contextlib.contextmanager
 def running(namespace: str, *, detector: Detector | None = None, **values: Any) -> Iterator[Line]:
-    """The node, unconfigured, and its robot in a namespace; ``__`` in a name stands for a dot."""
+    """Run the unconfigured node and its robot in a namespace; ``__`` in a name stands for a dot."""
     os.environ.update(environment.prefixes(os.environ))
     context = rclpy.Context()
     rclpy.init(context=context)

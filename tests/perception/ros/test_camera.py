@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ears() -> Iterator[Any]:
+def subscriber() -> Iterator[Any]:
     with spinning_node("camera_test") as node:
         yield node
 
@@ -42,15 +42,15 @@ def camera(**parameters: Any) -> NodeProcesses:
 
 @pytest.mark.parametrize("reliability", [ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT])
 def test_images_arrive_whole_and_in_order(
-    folder: Path, ears: Any, reliability: ReliabilityPolicy
+    folder: Path, subscriber: Any, reliability: ReliabilityPolicy
 ) -> None:
     images: list[Image] = []
     qos = QoSProfile(depth=10, reliability=reliability)
-    subscription = ears.create_subscription(Image, "/camera_test/image", images.append, qos)
+    subscription = subscriber.create_subscription(Image, "/camera_test/image", images.append, qos)
     with camera(source=str(folder), fps=50.0, frame_id="eye") as running:
         until(lambda: len(images) >= 12, what=lambda: running["camera"].last_lines(9))
-        assert ears.count_publishers("/camera_test/camera_info") == 0  # none is known
-    ears.destroy_subscription(subscription)
+        assert subscriber.count_publishers("/camera_test/camera_info") == 0  # none is known
+    subscriber.destroy_subscription(subscription)
     stamps = [to_nanoseconds(image.header.stamp) for image in images]
     assert stamps == sorted(set(stamps))
     for image in images:
@@ -61,13 +61,13 @@ def test_images_arrive_whole_and_in_order(
     assert all(set(image.data) == {grey} for image, grey in zip(images, greys, strict=True))
 
 
-def test_a_jpeg_is_published_when_asked_for(folder: Path, ears: Any) -> None:
+def test_a_jpeg_is_published_when_asked_for(folder: Path, subscriber: Any) -> None:
     jpegs: list[CompressedImage] = []
     topic = "/camera_test/image/compressed"
-    subscription = ears.create_subscription(CompressedImage, topic, jpegs.append, 5)
+    subscription = subscriber.create_subscription(CompressedImage, topic, jpegs.append, 5)
     with camera(source=str(folder / "1.png"), fps=50.0, compressed=True):
         until(lambda: jpegs)
-    ears.destroy_subscription(subscription)
+    subscriber.destroy_subscription(subscription)
     picture = cv2.imdecode(np.frombuffer(jpegs[0].data, np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == (24, 32, 3)
     assert abs(int(picture.mean()) - GREYS[1]) <= 2

@@ -1,4 +1,4 @@
-"""The environment of node processes: what is set, what is left alone, what is said."""
+"""The environment of node processes: variables that are set or kept, and the note to the user."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_prefix_without_the_package_is_not_used(tmp_path: Path) -> None:
         ({"ROS_DOMAIN_ID": "7"}, {"ROS_DOMAIN_ID": "7"}),
     ],
 )
-def test_nodes_stay_on_this_machine_unless_told(
+def test_nodes_stay_on_this_machine_by_default(
     given: dict[str, str], expected: dict[str, str]
 ) -> None:
     child, _ = environment.children(given)
@@ -81,7 +81,7 @@ def test_room_in_shared_memory_decides_about_the_profile(
         assert "--shm-size" in note
 
 
-def test_no_shared_memory_at_all_is_said(tmp_path: Path) -> None:
+def test_a_missing_shared_memory_is_reported(tmp_path: Path) -> None:
     assert "cannot be used" in environment.shared_memory_shortage(3, str(tmp_path / "none"))
 
 

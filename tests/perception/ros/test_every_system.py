@@ -49,7 +49,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:y_pred contains classes not in y
 
 @dataclass(frozen=True)
 class School:
-    """What every system learns from here, and with."""
+    """Data and tokenizer of all systems here."""
 
     data: DataOptions
     tokenizer: Path
@@ -68,7 +68,7 @@ def school(tmp_path_factory: pytest.TempPathFactory) -> School:
 
 
 def trained(system: str, backbone: str, school: School, run: Path) -> Bundle:
-    """The bundle that `fsb-train fit` would make of a run of two steps."""
+    """Return the bundle that `fsb-train fit` would make in a run of two steps."""
     chosen = recipe(
         system,
         backbone,
@@ -82,14 +82,14 @@ def trained(system: str, backbone: str, school: School, run: Path) -> Bundle:
 
 
 def answer(line: Line) -> FaceAttributesArray:
-    """What the node says of `PICTURE` when it sees it for the first time."""
+    """Return the answer of a node to `PICTURE` as its first image."""
     return line.activate().ask(image(0, PICTURE, START))
 
 
-def check(said: FaceAttributesArray, bundle: Bundle) -> None:
-    assert said.bundle_id == bundle.bundle_id
-    assert len(said.faces) == FACES
-    for face in said.faces:
+def check(array: FaceAttributesArray, bundle: Bundle) -> None:
+    assert array.bundle_id == bundle.bundle_id
+    assert len(array.faces) == FACES
+    for face in array.faces:
         assert [estimate.task for estimate in face.estimates] == [*TASKS]
         for estimate in face.estimates:
             assert tuple(estimate.labels) == TASKS[estimate.task].labels
@@ -100,7 +100,7 @@ def check(said: FaceAttributesArray, bundle: Bundle) -> None:
 
 
 def table(faces: Sequence[FaceAttributes]) -> dict[str, list[float]]:
-    """Probabilities by face, one task's behind the other's."""
+    """Return the probabilities of each face, task after task."""
     return {
         face.face_id: [p for estimate in face.estimates for p in estimate.probabilities]
         for face in faces
@@ -108,7 +108,7 @@ def table(faces: Sequence[FaceAttributes]) -> dict[str, list[float]]:
 
 
 def in_the_core(bundle: Bundle) -> FacePipeline:
-    """The node's line without the node, and without its frozen graph."""
+    """Return the pipeline of the node, without its frozen graph."""
     config = PerceptionConfig(bundle=str(bundle.folder), engine=PLAIN)
     return FacePipeline.from_config(config, NODE["id_prefix"])
 
@@ -117,19 +117,19 @@ def in_the_core(bundle: Bundle) -> FacePipeline:
 def test_the_node_publishes_what_was_trained(
     system: str, backbone: str, school: School, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # Before there is a node: training forks a process that loads, and DDS has threads.
+    # Before the node starts: training forks a process that loads data, and DDS has threads.
     bundle = trained(system, backbone, school, tmp_path)
     with running("every_system", bundle=str(bundle.folder), **NODE) as line:
-        said = answer(line)
-    check(said, bundle)
-    # Such as that the fused encoder differs, and is not used.
-    # Of the few faces made up here, it is right to say that they do not have every label.
+        array = answer(line)
+    check(array, bundle)
+    # No warning, for instance that the fused encoder differs and is not used. Only the warning that
+    # these few generated faces lack labels is right.
     loud = [r for r in caplog.records if r.name != "fsb_training.data.sources"]
     assert [r for r in loud if r.levelname == "WARNING"] == []
-    heard, own = table(said.faces), table(in_the_core(bundle).process(PICTURE, START))
-    assert heard.keys() == own.keys()
+    received, own = table(array.faces), table(in_the_core(bundle).process(PICTURE, START))
+    assert received.keys() == own.keys()
     for face_id, row in own.items():
-        np.testing.assert_allclose(heard[face_id], row, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(received[face_id], row, rtol=1e-3, atol=1e-5)
     one, other, *_ = own.values()
     assert not np.allclose(one, other, rtol=1e-2)  # it has looked at the faces
 

@@ -1,4 +1,4 @@
-"""The transport profile is what Fast DDS really takes, and what the rest of FSB counts on."""
+"""Fast DDS accepts the transport profile, and it has the sizes that FSB expects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.paths import ROOT
 PROFILE = ROOT / "config" / "fastdds.xml"
 NAMESPACE = "{http://www.eprosima.com}"
 
-# A node tells the largest piece of shared memory it has mapped, and how many UDP sockets it has.
+# The child prints the largest shared memory that it has mapped, and its number of UDP sockets.
 CHILD = """
 import json, os, pathlib, rclpy
 rclpy.init()

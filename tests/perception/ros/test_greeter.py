@@ -1,4 +1,4 @@
-"""The example is run as a user runs it, and hears messages that really were published."""
+"""The example runs as a user runs it, and receives published messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOPIC = "/greeter_test/faces"
 
 
 class Running:
-    """The example as a process, and what it has said so far."""
+    """The example as a process, and the lines of its output so far."""
 
     def __init__(self) -> None:
         command = [sys.executable, str(EXAMPLE), "--ros-args", "-r", f"faces:={TOPIC}"]
@@ -92,8 +92,10 @@ def test_every_confirmed_face_is_greeted_once(publisher: Any) -> None:
         until(lambda: any("last:" in line for line in greeter.lines), what=lambda: greeter.lines)
     finally:
         greeter.stop()
-    said = [line.partition("[greeter]: ")[2] for line in greeter.lines if "[greeter]: " in line]
-    assert said == [
+    greetings = [
+        line.partition("[greeter]: ")[2] for line in greeter.lines if "[greeter]: " in line
+    ]
+    assert greetings == [
         "a1: Good day. You look cheerful!",
         "c1: Hi there! Nice to see you.",
         "u1: Good day. Nice to see you. (I do not presume anything about: age_group, emotion)",

@@ -1,4 +1,4 @@
-"""Mailboxes: the newest frame wins, nothing is lost uncounted, no camera starves."""
+"""Mailboxes: the newest frame wins, every loss is counted, no camera starves."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_newest_frame_wins_and_the_others_are_counted() -> None:
     assert boxes.take(0.0) is None
 
 
-# What can happen: a frame comes from a camera, or (None) the worker takes one.
+# Events: a frame comes from a camera, or (None) the worker takes one.
 @given(st.lists(st.sampled_from([*CAMERAS, None]), max_size=60))
 def test_every_frame_is_taken_replaced_or_waiting(events: list[str | None]) -> None:
     boxes: Mailboxes[int] = Mailboxes(CAMERAS)

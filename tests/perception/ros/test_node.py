@@ -1,4 +1,4 @@
-"""The node and real topics in one process: what it answers, and what it survives."""
+"""The node and real topics in one process: its answers, and bad input."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 class Detector(FakeDetector):
-    """Finds one face in every picture, as slowly as it is told."""
+    """Finds one face in every picture, in the set number of seconds."""
 
     def __init__(self) -> None:
         super().__init__([[ONE_FACE]])
@@ -70,10 +70,10 @@ def detector() -> Detector:
 
 @pytest.fixture
 def make(bundle: str, detector: Detector) -> Iterator[Any]:
-    """Makes the node, unconfigured, with these parameters.
+    """Make the unconfigured node with these parameters.
 
-    Its subscriptions are reliable: "auto" would change over in the middle of a test, and images
-    that come just then are lost.
+    Its subscriptions are reliable: "auto" would subscribe again in the middle of a test, and lose
+    the images of that moment.
     """
     usual = {"bundle": bundle, "engine__device": "cpu", "image_reliability": "reliable"}
     with ExitStack() as stack:
@@ -128,15 +128,15 @@ def test_a_task_that_is_off_is_absent_everywhere(make: Any) -> None:
 
 
 def latched(line: Line) -> BundleInfo:
-    """The bundle as one hears it who comes late."""
-    heard: list[BundleInfo] = []
+    """Return the bundle info as a late subscriber receives it."""
+    received: list[BundleInfo] = []
     qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    line.hear(BundleInfo, "face_attributes/bundle_info", heard, qos)
-    until(lambda: heard, what="no bundle_info")
-    return heard[0]
+    line.subscribe(BundleInfo, "face_attributes/bundle_info", received, qos)
+    until(lambda: received, what="no bundle_info")
+    return received[0]
 
 
-def test_the_bundle_is_told_to_those_who_come_late(make: Any) -> None:
+def test_a_late_subscriber_gets_the_bundle_info(make: Any) -> None:
     line = make().activate()
     array = line.ask(image(0))
     info = latched(line)
@@ -184,7 +184,7 @@ def test_each_camera_has_its_own_faces_and_counts(make: Any) -> None:
     assert not ids[0] & ids[1]
 
 
-def test_a_busy_camera_does_not_silence_the_other(make: Any, detector: Detector) -> None:
+def test_a_busy_camera_does_not_starve_the_other(make: Any, detector: Detector) -> None:
     line = make(cameras=["front", "rear"]).activate()
     detector.seconds = 0.03
     publishers = [line.publisher(f"{camera}/image") for camera in ("front", "rear")]
@@ -229,8 +229,8 @@ def test_a_bad_image_costs_a_line_in_the_log_and_is_counted(
     line.await_dropped(1)
     array = line.ask(image(1))
     assert (array.sequence, array.dropped) == (2, 1)
-    (said,) = [row for row in capfd.readouterr().err.splitlines() if "[WARN]" in row]
-    assert text in said
+    (warning,) = [row for row in capfd.readouterr().err.splitlines() if "[WARN]" in row]
+    assert text in warning
 
 
 def jpeg(data: bytes, number: int = 0) -> CompressedImage:
@@ -364,7 +364,7 @@ def test_autostart_is_a_parameter(bundle: str, autostart: bool, active: bool) ->
     ],
     ids=str,
 )
-def test_what_cannot_be_configured_is_said(
+def test_the_node_reports_why_it_cannot_be_configured(
     make: Any, values: dict[str, Any], texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "cv_bridge", None)
@@ -427,7 +427,7 @@ def test_tracks_can_be_reset(make: Any) -> None:
 
 
 @pytest.mark.parametrize(("service", "data"), [("enable", True), ("reset_tracks", None)])
-def test_services_say_that_the_node_is_inactive(make: Any, service: str, data: Any) -> None:
+def test_services_answer_that_the_node_is_inactive(make: Any, service: str, data: Any) -> None:
     answer = make().call(service, data)
     assert not answer.success
     assert "inactive" in answer.message
@@ -460,7 +460,7 @@ def test_a_live_parameter_that_does_not_fit_the_others_is_refused(make: Any) -> 
 
 
 @pytest.mark.parametrize("reliability", [RELIABLE, BEST_EFFORT])
-def test_auto_hears_every_publisher(make: Any, reliability: Any) -> None:
+def test_auto_receives_from_every_publisher(make: Any, reliability: Any) -> None:
     line = make(image_reliability="auto")
     line.publisher(reliability=reliability, wait=False)
     line.activate()
@@ -488,7 +488,7 @@ def test_auto_follows_publishers_that_come_late(make: Any) -> None:
     until(lambda: len(line.arrays) == 2)
 
 
-def test_a_mismatch_names_both_sides(make: Any, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_qos_mismatch_names_both_sides(make: Any, capfd: pytest.CaptureFixture[str]) -> None:
     line = make().activate()
     line.publisher(reliability=BEST_EFFORT, wait=False)
     status = line.await_status("does not match", DiagnosticStatus.ERROR)
@@ -501,7 +501,7 @@ def test_a_mismatch_names_both_sides(make: Any, capfd: pytest.CaptureFixture[str
 # ---- diagnostics
 
 
-def test_diagnostics_tell_the_state_of_every_camera(make: Any) -> None:
+def test_diagnostics_report_the_state_of_every_camera(make: Any) -> None:
     line = make(cameras=["front", "rear"], stale_after=0.5)
     line.await_status("inactive", DiagnosticStatus.WARN)
     line.activate()
@@ -531,7 +531,7 @@ def test_diagnostics_tell_the_state_of_every_camera(make: Any) -> None:
     assert 50 < float(values["memory_mb"]) < 5000
 
 
-def test_diagnostics_tell_that_no_image_can_be_used(make: Any) -> None:
+def test_diagnostics_report_that_no_image_can_be_used(make: Any) -> None:
     line = make().activate()
     publisher = line.publisher()
     for _ in range(15):
@@ -564,22 +564,24 @@ def test_only_these_topics_leave_the_node(make: Any) -> None:
 
 
 @pytest.mark.parametrize("reliability", [RELIABLE, BEST_EFFORT])
-def test_a_debug_image_is_made_when_asked_for_and_listened_to(make: Any, reliability: Any) -> None:
+def test_a_debug_image_is_made_when_it_is_subscribed_to(make: Any, reliability: Any) -> None:
     line = make(debug_image=True, debug_width=64).activate()
     line.ask(image(0))
-    heard: list[CompressedImage] = []
+    received: list[CompressedImage] = []
     qos = QoSProfile(depth=50, reliability=reliability)
-    subscription = line.hear(CompressedImage, "face_attributes/debug_image/compressed", heard, qos)
+    subscription = line.subscribe(
+        CompressedImage, "face_attributes/debug_image/compressed", received, qos
+    )
     until(lambda: line.node.count_subscribers(subscription.topic_name))
     for number in range(1, 20):
         line.ask(image(number))
         time.sleep(0.05)
-        if heard:
+        if received:
             break
-    assert heard, "no debug image"
-    picture = cv2.imdecode(np.frombuffer(heard[0].data, np.uint8), cv2.IMREAD_COLOR)
+    assert received, "no debug image"
+    picture = cv2.imdecode(np.frombuffer(received[0].data, np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == (48, 64, 3)
-    assert stamp_of(heard[0]) == stamp_of(line.arrays[-1])
+    assert stamp_of(received[0]) == stamp_of(line.arrays[-1])
 
 
 def test_nothing_is_written_to_disk(

@@ -29,7 +29,7 @@ OPTIONS = {item.name: item for item in walk(NodeConfig)}
 
 @contextmanager
 def made(*words: str, name: str = NAME) -> Iterator[Node]:
-    """A node that was given ``words`` after ``--ros-args`` on its command line."""
+    """Make a node that gets ``words`` after ``--ros-args`` on its command line."""
     os.environ.update(environment.prefixes(os.environ))
     context = rclpy.Context()
     rclpy.init(args=["--ros-args", *words], context=context)

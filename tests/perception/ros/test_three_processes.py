@@ -76,7 +76,7 @@ def test_attributes_cross_three_processes(bundle: str) -> None:
     )
     with NodeProcesses([camera, node(bundle)], environ()) as processes:
         try:
-            heard = subprocess.run(
+            subscriber = subprocess.run(
                 [sys.executable, "-c", SUBSCRIBER],
                 env=environ(),
                 capture_output=True,
@@ -87,23 +87,23 @@ def test_attributes_cross_three_processes(bundle: str) -> None:
         except subprocess.SubprocessError as error:
             words = [processes[name].last_lines(12) for name in ("camera", "face_attributes")]
             pytest.fail(f"{error}\n{getattr(error, 'stderr', '')}\n{words}")
-    told = json.loads(heard.stdout)
-    assert told["modules"] == []
-    assert told["frame_ids"] == ["eye"]
-    assert told["size"] == [640, 480]
-    assert told["stamps"] == sorted(set(told["stamps"]))
-    first = told["sequence"][0]
-    assert told["sequence"] == [*range(first, first + len(told["sequence"]))]
-    assert told["bundle_id"].startswith("random@")
-    assert len({face["id"] for face in told["faces"]}) == 3
-    for face in told["faces"]:
+    received = json.loads(subscriber.stdout)
+    assert received["modules"] == []
+    assert received["frame_ids"] == ["eye"]
+    assert received["size"] == [640, 480]
+    assert received["stamps"] == sorted(set(received["stamps"]))
+    first = received["sequence"][0]
+    assert received["sequence"] == [*range(first, first + len(received["sequence"]))]
+    assert received["bundle_id"].startswith("random@")
+    assert len({face["id"] for face in received["faces"]}) == 3
+    for face in received["faces"]:
         assert face["estimates"].keys() == TASKS.keys()
         for task, (label, total) in face["estimates"].items():
             assert label in TASKS[task].labels
             assert total == pytest.approx(1.0, abs=1e-4)
 
 
-def has_said(process: NodeProcess, text: str) -> Any:
+def has_logged(process: NodeProcess, text: str) -> Any:
     return lambda: text in "\n".join(process.last_lines(50))
 
 
@@ -112,10 +112,12 @@ def has_said(process: NodeProcess, text: str) -> Any:
     [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)],
     ids=["ctrl-c twice, as under launch", "terminate"],
 )
-def test_it_ends_in_good_order(bundle: str, signals: tuple[signal.Signals, ...]) -> None:
+def test_a_signal_ends_the_node_with_status_0(
+    bundle: str, signals: tuple[signal.Signals, ...]
+) -> None:
     with NodeProcesses([node(bundle)], environ()) as processes:
         process = processes["face_attributes"]
-        until(has_said(process, "active:"), 60, lambda: process.last_lines(20))
+        until(has_logged(process, "active:"), 60, lambda: process.last_lines(20))
         for number in signals:
             process.send(number)
             time.sleep(0.05)
@@ -124,10 +126,10 @@ def test_it_ends_in_good_order(bundle: str, signals: tuple[signal.Signals, ...])
         assert "Traceback" not in "\n".join(process.last_lines(50))
 
 
-def test_it_ends_in_good_order_while_it_starts(bundle: str) -> None:
+def test_a_signal_ends_a_starting_node_with_status_0(bundle: str) -> None:
     with NodeProcesses([node(bundle)], environ()) as processes:
         process = processes["face_attributes"]
-        until(has_said(process, "loading bundle"), 60, lambda: process.last_lines(20))
+        until(has_logged(process, "loading bundle"), 60, lambda: process.last_lines(20))
         process.send(signal.SIGTERM)
         assert process.wait_until(time.monotonic() + 30), process.last_lines(20)
         assert process.status == 0, process.last_lines(20)
@@ -143,7 +145,7 @@ def test_it_ends_in_good_order_while_it_starts(bundle: str) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_it_says_why_it_cannot_start(words: list[str], text: str) -> None:
+def test_the_log_tells_why_the_node_cannot_start(words: list[str], text: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "fsb_perception.ros.node", "--ros-args", *words],
         env=environ(),

@@ -82,22 +82,22 @@ def test_a_short_run_measures_reports_and_draws(bundle: Path, tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("left_behind")
-def test_ctrl_c_ends_it_in_good_order(bundle: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_demo_with_status_0(bundle: Path, tmp_path: Path) -> None:
     demo = start(tmp_path, "--bundle", str(bundle), "--no-view", "--source", "sample:steady")
     assert demo.stdout is not None
-    heard: list[str] = []
+    lines: list[str] = []
     for line in demo.stdout:
-        heard.append(line)
+        lines.append(line)
         if "frames/s" in line:  # the line stands
             break
     demo.send_signal(signal.SIGINT)
     text, _ = demo.communicate(timeout=60)
-    assert demo.returncode == 0, "".join(heard) + text
+    assert demo.returncode == 0, "".join(lines) + text
     assert "Annotated picture" in text
 
 
 @pytest.mark.usefixtures("left_behind")
-def test_a_killed_demo_takes_its_nodes_along(bundle: Path, tmp_path: Path) -> None:
+def test_the_nodes_end_when_the_demo_is_killed(bundle: Path, tmp_path: Path) -> None:
     demo = start(tmp_path, "--bundle", str(bundle), "--no-view")
     until(lambda: len(node_processes()) == 2, what="the nodes did not start")
     demo.kill()
@@ -113,11 +113,11 @@ def test_a_killed_demo_takes_its_nodes_along(bundle: Path, tmp_path: Path) -> No
         (("--bundle", "no/such/bundle"), "face_attributes", "no/such/bundle"),
     ],
 )
-def test_a_node_that_fails_is_named_with_its_last_words(
+def test_a_node_that_fails_is_named_with_its_last_log_lines(
     bundle: Path, tmp_path: Path, words: tuple[str, str], name: str, text: str
 ) -> None:
     demo = start(tmp_path, "--bundle", str(bundle), "--no-view", *words)
-    said, _ = demo.communicate(timeout=100)
+    output, _ = demo.communicate(timeout=100)
     assert demo.returncode == 1
-    assert f"The demo ended: {name}: ended with status 1" in said
-    assert text in said.partition("Its last log lines:")[2]
+    assert f"The demo ended: {name}: ended with status 1" in output
+    assert text in output.partition("Its last log lines:")[2]

@@ -1,4 +1,4 @@
-"""What the demo counts and reports, from real messages."""
+"""Counts, report and table of the demo, from real messages."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def tally_of(*answers: FaceAttributesArray, latency_ms: float = 20.0) -> Tally:
     return tally
 
 
-def test_the_report_has_the_agreed_form(tmp_path: Path) -> None:
+def test_the_report_has_these_fields(tmp_path: Path) -> None:
     tally = tally_of(
         answer(1, face("a1", "female")),
         answer(2, face("a1", "unknown"), dropped=3),
@@ -54,14 +54,14 @@ def test_the_report_has_the_agreed_form(tmp_path: Path) -> None:
         "frames": {"received": 5, "processed": 2, "dropped": 3},
         "latency_ms": {"p50": 12.5, "p95": 12.5},
         "faces": [
-            # The last confident word stays, after the face became unknown again.
+            # The last known label stays after the face has become unknown again.
             {"face_id": "a1", "estimates": {"gender": {"label": "female", "confidence": 0.75}}}
         ],
         "bundle_id": "nano@0123456789ab",
     }
 
 
-def test_a_run_without_answers_reports_nothing_it_has_not_measured() -> None:
+def test_a_run_without_answers_reports_no_latency() -> None:
     report = Tally().summary().to_json()
     assert report["latency_ms"] == {"p50": None, "p95": None}
     assert report["frames"] == {"received": 0, "processed": 0, "dropped": 0}
@@ -81,8 +81,8 @@ def test_only_confirmed_faces_are_reported(
     label: str, state: int, reported: dict[str, str] | None
 ) -> None:
     seen = tally_of(answer(1, face("a1", label, state))).summary().seen
-    words = {task: word.label for task, word in seen["a1"].items()} if seen else None
-    assert words == reported
+    labels = {task: estimate.label for task, estimate in seen["a1"].items()} if seen else None
+    assert labels == reported
 
 
 def test_memory_stays_bounded() -> None:
@@ -93,34 +93,34 @@ def test_memory_stays_bounded() -> None:
     assert "a1" not in seen
 
 
-def shown(renderable: Any) -> str:
+def text_of(renderable: Any) -> str:
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(renderable)
     return console.export_text()
 
 
-def test_the_table_shows_every_face_with_its_words() -> None:
+def test_the_table_shows_every_face_with_its_labels() -> None:
     summary = tally_of(
         answer(1, face("a1", "female")), answer(2, face("a1", "female"), face("a2", "unknown", 1))
     ).summary()
-    text = shown(current_table(summary))
+    text = text_of(current_table(summary))
     for expected in ("gender", "a1", "confirmed", "female", "0.75", "a2", "tentative", "unknown"):
         assert expected in text
     assert "1.0 frames/s" in text
-    assert "a2" not in shown(closing_table(summary))
+    assert "a2" not in text_of(closing_table(summary))
 
 
-def test_no_face_is_said_too() -> None:
+def test_a_frame_without_a_face_has_its_line() -> None:
     summary = tally_of(answer(1)).summary()
-    assert "no face in view" in shown(current_table(summary))
-    assert "no face was seen" in shown(closing_table(summary))
+    assert "no face in view" in text_of(current_table(summary))
+    assert "no face was seen" in text_of(closing_table(summary))
 
 
 def stamped(second: int) -> Any:
     return SimpleNamespace(header=SimpleNamespace(stamp=SimpleNamespace(sec=second, nanosec=0)))
 
 
-def test_an_answer_meets_its_image_whichever_comes_first() -> None:
+def test_an_answer_and_its_image_are_paired_in_any_order() -> None:
     pairing = Pairing()
     images, answers = [stamped(n) for n in range(3)], [stamped(n) for n in range(3)]
     assert pairing.add_image(images[0]) is None

@@ -54,7 +54,7 @@ def stand_in_actions(name: str, values: dict[str, str]) -> list[Any]:
 
 
 def plain(value: Any) -> Any:
-    """A parameter as the node gets it: a text stays one only if its type is given."""
+    """Return a parameter as the node gets it: a string stays one only if its type is given."""
     if isinstance(value, launch_stand_in.ParameterValue):
         assert value.kwargs == {"value_type": type(value.args[0])}
         return value.args[0]
@@ -72,16 +72,16 @@ def test_a_launch_file_yields_the_table(
     specs = GRAPHS[name].nodes(**values)
     assert len(actions) == len(specs)
     for action, spec in zip(actions, specs, strict=True):
-        said = action.kwargs
-        assert said["package"] == "fsb_perception"
-        assert (said["executable"], said["name"]) == (spec.executable, spec.name)
-        assert said["namespace"] == spec.namespace
-        assert tuple(said["remappings"]) == spec.remappings
-        *files, typed = said["parameters"]
+        given = action.kwargs
+        assert given["package"] == "fsb_perception"
+        assert (given["executable"], given["name"]) == (spec.executable, spec.name)
+        assert given["namespace"] == spec.namespace
+        assert tuple(given["remappings"]) == spec.remappings
+        *files, typed = given["parameters"]
         assert files == [spec.params_file] * bool(spec.params_file)
         assert {key: plain(value) for key, value in typed.items()} == spec.parameters
         assert isinstance(action, launch_stand_in.LifecycleNode) == spec.lifecycle
-        assert ("on_exit" in said) == spec.ends_all
+        assert ("on_exit" in given) == spec.ends_all
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_the_replay_launch_file_runs_the_program(
     (action,) = stand_in_actions("replay", values)
     assert action.kwargs["cmd"] == ["/lib/fsb", "replay", "run", *words]
     assert "on_exit" in action.kwargs
-    # What it runs is a command line that the program takes.
+    # The program accepts this command line.
     command = typer.main.get_command(app).commands["run"]  # type: ignore[attr-defined]
     command.make_context("run", action.kwargs["cmd"][3:])
 
@@ -129,7 +129,7 @@ def test_without_a_bag_there_is_nothing_to_replay(monkeypatch: pytest.MonkeyPatc
 
 
 def test_without_a_display_the_others_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The viewer's end would end them all."""
+    """Without this, the end of the viewer would end all nodes."""
     launch_stand_in.install(monkeypatch)
     monkeypatch.setattr(launching, "display_shortage", lambda: "there is no display")
     names = [action.kwargs["name"] for action in stand_in_nodes("demo", {})]
@@ -141,14 +141,14 @@ def test_the_launch_file_runs_on_the_real_launch(name: str) -> None:
     pytest.importorskip("launch_ros", reason="needs launch_ros of a ROS 2 installation")
     launch = importlib.import_module("launch")
     context = launch.LaunchContext()
-    pending, found = [launch_file(name)], []
+    pending, nodes = [launch_file(name)], []
     while pending:
         entity = pending.pop(0)
         if hasattr(entity, "node_executable"):
-            found.append(entity)
+            nodes.append(entity)
         else:
             pending += entity.visit(context) or []
-    assert len(found) == len(GRAPHS[name].nodes())
+    assert len(nodes) == len(GRAPHS[name].nodes())
 
 
 @pytest.mark.parametrize("name", GRAPHS)
@@ -180,7 +180,7 @@ def test_a_command_line_carries_the_whole_node() -> None:
         '-p names:=["a", "b"]',
     ):
         assert expected in words
-    assert words.index("--params-file") < words.index(" -p ")  # what is said last, wins
+    assert words.index("--params-file") < words.index(" -p ")  # the last value wins
     assert spec.full_name == "/robot/head/camera"
 
 

@@ -100,8 +100,10 @@ def test_attributes_come_from_every_camera(
         per_camera = {name: [a for a in answers if a.camera == name] for name in frames}
         return all(len(some) >= 8 and len(some[-1].faces) >= 3 for some in per_camera.values())
 
-    with spinning_node("perception_test") as ears:
-        ears.create_subscription(FaceAttributesArray, f"{spec.full_name}/faces", answers.append, 10)
+    with spinning_node("perception_test") as subscriber:
+        subscriber.create_subscription(
+            FaceAttributesArray, f"{spec.full_name}/faces", answers.append, 10
+        )
         with (
             NodeProcesses(robot, environment.children(plain)[0] | unprofiled()),
             NodeProcesses([spec], environment.children(plain)[0]) as node,

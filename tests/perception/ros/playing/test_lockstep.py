@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(240)
 
 
 def fsb(*arguments: object) -> str:
-    """In a process of its own: the transport reads its variables once."""
+    """Run ``fsb replay`` in a process of its own: ROS reads its variables only once."""
     command = [sys.executable, "-m", "fsb_perception.cli", "replay", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=os.environ)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -47,13 +47,13 @@ def test_lockstep_answers_every_image_as_offline_does(tmp_path: Path) -> None:
             assert (face["face_id"], face["state"]) == (again["face_id"], again["state"])
             labels = [e["label"] for e in face["estimates"]]
             assert labels == [e["label"] for e in again["estimates"]]
-    said = json.loads((tmp_path / "lockstep/bag/summary.json").read_text())
-    assert said["mode"] == "lockstep"
-    assert said["problems"] == {}
-    assert said["timing"]["wait"]["p50_ms"] >= said["timing"]["process"]["p50_ms"]
+    summary = json.loads((tmp_path / "lockstep/bag/summary.json").read_text())
+    assert summary["mode"] == "lockstep"
+    assert summary["problems"] == {}
+    assert summary["timing"]["wait"]["p50_ms"] >= summary["timing"]["process"]["p50_ms"]
 
 
-def test_of_two_recordings_an_image_that_cannot_be_decoded_is_not_waited_for(
+def test_an_image_that_cannot_be_decoded_is_not_waited_for(
     tmp_path: Path,
 ) -> None:
     other = made_bags.write(tmp_path / "other", {"/image": stamps(2)}, made_bags.RAW)
@@ -68,7 +68,7 @@ def test_of_two_recordings_an_image_that_cannot_be_decoded_is_not_waited_for(
 FRONT, SIDE = ImageTopic("/front/image", RAW), ImageTopic("/side/image", RAW)
 
 
-def test_the_node_gets_what_differs_from_its_defaults() -> None:
+def test_the_node_gets_the_parameters_that_differ_from_defaults() -> None:
     config = build(PerceptionConfig, {"tracker.max_coast": 0.5, "tasks": ("gender",)})
     assert node_parameters(config, [FRONT, SIDE]) == {
         "tracker.max_coast": 0.5,
@@ -90,6 +90,6 @@ def test_the_node_gets_what_differs_from_its_defaults() -> None:
         ([FRONT, ImageTopic("/side/image/compressed", COMPRESSED)], "cannot be mixed"),
     ],
 )
-def test_what_the_node_cannot_do_is_refused(topics: list[ImageTopic], why: str) -> None:
+def test_topics_that_one_node_cannot_take_are_refused(topics: list[ImageTopic], why: str) -> None:
     with pytest.raises(BagError, match=why):
         node_parameters(PerceptionConfig(), topics)

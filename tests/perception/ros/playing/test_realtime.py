@@ -1,4 +1,4 @@
-"""A recording played to the running node in real time: the clock, and drops that are the truth."""
+"""A recording played to the running node in real time: the clock, and the count of drops."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def replaying(bag: Path, out: Path, *more: object) -> Iterator[subprocess.Popen[
 
 
 def finished(process: subprocess.Popen[str], status: int = 0) -> str:
-    said, _ = process.communicate(timeout=START_LIMIT)
-    assert process.returncode == status, said
-    return said
+    output, _ = process.communicate(timeout=START_LIMIT)
+    assert process.returncode == status, output
+    return output
 
 
 def read(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -50,15 +50,17 @@ def read(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return rows, json.loads((folder / "summary.json").read_text())
 
 
-def test_a_slow_play_is_answered_whole_and_tells_the_time_of_the_recording(tmp_path: Path) -> None:
+def test_a_slow_play_is_answered_whole_by_the_clock_of_the_recording(tmp_path: Path) -> None:
     bag = made_bags.write(tmp_path / "bag", {"/front/image": stamps(40), "/side/image": stamps(40)})
     (tmp_path / "c.yaml").write_text("- play.drop_rate < 0.01\n- load.cpu_mean < 0\n")
-    told: list[int] = []
+    times: list[int] = []
     with spinning_node("listener") as node:
-        node.create_subscription(Clock, "/clock", lambda m: told.append(to_nanoseconds(m.clock)), 5)
+        node.create_subscription(
+            Clock, "/clock", lambda m: times.append(to_nanoseconds(m.clock)), 5
+        )
         criteria = ("--criteria", tmp_path / "c.yaml")
         with replaying(bag, tmp_path, "--rate", 0.25, *criteria) as process:
-            said = finished(process, status=1)
+            output = finished(process, status=1)
     rows, summary = read(tmp_path / "bag")
     assert [row["stamp"] for row in rows] == [s for s in stamps(40) for _ in range(2)]
     assert summary["mode"] == "realtime x 0.25"
@@ -67,35 +69,35 @@ def test_a_slow_play_is_answered_whole_and_tells_the_time_of_the_recording(tmp_p
     assert play["dropped"] == summary["dropped"] == sum("dropped" in row for row in rows) <= 8
     assert summary["timing"]["wait"]["p50_ms"] > 0
     # The clock is that of the recording: it never goes back, and runs from its start to its end.
-    assert told == sorted(told)
-    assert told[0] < stamps(1)[0] + 20 * FRAME
-    assert told[-1] == stamps(40)[-1]
-    assert len(told) > 100
+    assert times == sorted(times)
+    assert times[0] < stamps(1)[0] + 20 * FRAME
+    assert times[-1] == stamps(40)[-1]
+    assert len(times) > 100
     assert [c["met"] for c in summary["criteria"]][1] is False
-    assert "Not met: load.cpu_mean < 0" in said
+    assert "Not met: load.cpu_mean < 0" in output
 
 
 def test_a_node_that_is_held_up_is_said_to_drop_what_it_does_not_answer(tmp_path: Path) -> None:
     bag = made_bags.write(tmp_path / "bag", {"/front/image": stamps(150)})
-    told: list[Any] = []
+    times: list[Any] = []
     with spinning_node("listener") as node, replaying(bag, tmp_path) as process:
-        node.create_subscription(Clock, "/clock", told.append, 5)
-        until(lambda: len(told) > 30, START_LIMIT, "it did not begin")
+        node.create_subscription(Clock, "/clock", times.append, 5)
+        until(lambda: len(times) > 30, START_LIMIT, "no time was published")
         slowed = face_attributes(process.pid)
         slowed.suspend()
         time.sleep(2.0)
         slowed.resume()
-        said = finished(process)
+        output = finished(process)
     rows, summary = read(tmp_path / "bag")
     dropped = [row for row in rows if "dropped" in row]
     assert len(rows) == summary["play"]["published"] == 150
     assert 40 < len(dropped) == summary["play"]["dropped"] < 120
     assert summary["play"]["answered"] == 150 - len(dropped)
-    assert f"{len(dropped)} of 150 images dropped" in said
+    assert f"{len(dropped)} of 150 images dropped" in output
 
 
 def face_attributes(parent: int) -> psutil.Process:
-    """The node that a replay has started."""
+    """Return the process of the node that a replay has started."""
     children = psutil.Process(parent).children(recursive=True)
     return next(c for c in children if "fsb_perception.ros.node" in c.cmdline())
 
@@ -112,7 +114,7 @@ def test_the_highest_rate_is_searched(tmp_path: Path) -> None:
     assert len(play["trials"]) >= 2
     held = [t["rate"] for t in play["trials"] if t["kept_pace"] and t["drop_rate"] < 0.01]
     assert play["highest_rate"] == max(held, default=0)
-    assert "error" in rows[0]  # what cannot be decoded is no drop
+    assert "error" in rows[0]  # an image that cannot be decoded is no drop
     assert summary["failed"] == 1
 
 
