@@ -31,6 +31,11 @@ class MessageLibrary:
         point: makes a ``geometry_msgs/Point`` from x, y and z.
         time: makes a ``builtin_interfaces/Time`` from nanoseconds.
         floats: makes the value of a field that is an array of float32.
+
+    >>> from types import SimpleNamespace as Message
+    >>> library = MessageLibrary(Message, Message, Message, time=lambda stamp: f"{stamp} ns")
+    >>> STAMP.write(library, 5)
+    '5 ns'
     """
 
     face: Callable[..., Any]

@@ -36,7 +36,7 @@ import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 
 from fsb_perception.options import Options, option
-from fsb_perception.tasks import TASKS, task
+from fsb_perception.tasks import TASKS
 from fsb_perception.types import UNKNOWN, AttributeEstimate, Floats
 
 _SECOND = 1e9
@@ -108,9 +108,7 @@ class FusionConfig(Options):
     def _fill_groups(cls, values: Mapping[str, object]) -> dict[str, object]:
         """Give each task its group, in the order of the table, with its defaults for the rest."""
         own = {name: value for name, value in values.items() if name not in TASKS}
-        for name in own:
-            if name not in cls.model_fields:
-                task(name)  # raises UnknownNameError
+        TASKS.check(name for name in own if name not in cls.model_fields)
         return own | {name: _group(name, values.get(name, {})) for name in TASKS}
 
     def for_task(self, name: str) -> TaskFusionConfig:

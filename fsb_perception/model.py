@@ -68,7 +68,7 @@ class MultitaskEncoder(nn.Module):
         features = {task: feature.to(self._precision) for task, feature in features.items()}
         if labelled is None:
             return {task: self.heads[task](features[task]) for task in tasks}
-        return {task: self._of_some(task, features[task], labelled[task]) for task in tasks}
+        return {task: self._sparse_logits(task, features[task], labelled[task]) for task in tasks}
 
     @property
     def _precision(self) -> torch.dtype:
@@ -85,7 +85,7 @@ class MultitaskEncoder(nn.Module):
         self.tower.to(dtype)
         return self
 
-    def _of_some(self, task: str, feature: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def _sparse_logits(self, task: str, feature: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         rows = self.heads[task](feature[mask])
         return rows.new_zeros(len(mask), rows.shape[1]).masked_scatter(mask[:, None], rows)
 

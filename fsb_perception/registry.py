@@ -51,6 +51,11 @@ circle, square.
             raise UnknownNameError(self.kind, name, self._parts)
         return self._parts[name]
 
+    def check(self, names: Iterable[str]) -> None:
+        """Raise `UnknownNameError` for the first of ``names`` that the table lacks."""
+        for name in names:
+            self[name]
+
     def __contains__(self, name: object) -> bool:
         return name in self._parts  # without the search for near names of an UnknownNameError
 

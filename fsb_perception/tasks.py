@@ -113,16 +113,7 @@ _TASKS = (
     ),
 )
 
-TASKS = Registry("task", {row.name: row for row in _TASKS})
-
-
-def task(name: str) -> Task:
-    """Return the task called ``name``.
-
-    Raises:
-        UnknownNameError: there is none; the message lists the known ones.
-    """
-    return TASKS[name]
+TASKS = Registry("task", {task.name: task for task in _TASKS})
 
 
 def age_group(years: int) -> int:

@@ -21,7 +21,7 @@ from fsb_perception.bundles.manifest import NAME_PATTERN
 from fsb_perception.bundles.preprocessing import MAX_SIDE, MIN_SIDE
 from fsb_perception.heads import HEADS
 from fsb_perception.options import OptionError, Options, build, option, walk
-from fsb_perception.tasks import TASKS, task
+from fsb_perception.tasks import TASKS
 from fsb_perception.towers.backbones import BACKBONES, Backbone
 from fsb_perception.towers.parts import inner_tower
 from fsb_training.datasets import DATASETS
@@ -205,7 +205,6 @@ def _rehearse(row: Backbone, recipe: Recipe) -> nn.Module:
 
 def check_tasks(names: Sequence[str]) -> None:
     """Refuse unknown tasks, an empty list, and a task that is named twice."""
-    for name in names:
-        task(name)
+    TASKS.check(names)
     if not names or len(set(names)) < len(names):
         raise OptionError(f"tasks: got {list(names)}, name each task once, from {', '.join(TASKS)}")

@@ -7,7 +7,7 @@ from math import inf
 from pydantic import field_validator
 
 from fsb_perception.options import Options, option
-from fsb_perception.tasks import task
+from fsb_perception.tasks import TASKS
 from fsb_training.filters import FilterOptions
 
 
@@ -69,15 +69,14 @@ class DataOptions(Options):
     @field_validator("balanced_tasks")
     @classmethod
     def _check_balanced(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
-        for name in tasks:
-            task(name)
+        TASKS.check(tasks)
         return tasks
 
     @field_validator("duplicate")
     @classmethod
     def _check_duplicate(cls, fractions: dict[str, float]) -> dict[str, float]:
+        TASKS.check(fractions)
         for name, fraction in fractions.items():
-            task(name)
             if not 0 < fraction < 1:
                 raise ValueError(f"got {fraction} for {name}, must be above 0 and below 1")
         if sum(fractions.values()) >= 1:

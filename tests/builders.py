@@ -1,4 +1,4 @@
-"""Small builders: each makes one valid thing, and a test says only what matters to it."""
+"""Builders: each makes one valid value, and a test names only the parts that matter to it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ START = 1_700_000_000 * SECOND  # a stamp as live clocks give it
 
 
 def stamps(fps: float, seconds: float, start: int = START) -> list[int]:
-    """Stamps of a steady camera, in nanoseconds, the first at ``start``."""
+    """Return the stamps of a steady camera, in nanoseconds, the first at ``start``."""
     return [start + round(i * SECOND / fps) for i in range(round(fps * seconds))]
 
 
 def frame(width: int = 640, height: int = 480, level: int | None = None) -> Image:
-    """A uint8 BGR picture: of one grey level, or textured so that faces in it are sharp."""
+    """Make a uint8 BGR picture of one grey level, or textured so that faces in it are sharp."""
     if level is not None:
         return np.full((height, width, 3), level, np.uint8)
     return np.random.default_rng(0).integers(60, 200, (height, width, 3), np.uint8)
@@ -42,7 +42,7 @@ def face(
     score: float = 0.9,
     landmarks: bool = True,
 ) -> Face:
-    """A frontal face centred at (x, y), ``size`` px wide and 1.3 times as high."""
+    """Make a frontal face centred at (x, y), ``size`` px wide and 1.3 times as high."""
     box = np.array([x - size / 2, y - 0.65 * size, x + size / 2, y + 0.65 * size], np.float32)
     if not landmarks:
         return Face(box, score)
@@ -52,7 +52,7 @@ def face(
 
 
 def probabilities(task: str | Task, best: int = 0, confidence: float = 0.9) -> Floats:
-    """One look: ``confidence`` for the class with index ``best``, the rest shared evenly."""
+    """Make one look: ``confidence`` for the class with index ``best``, the rest shared evenly."""
     classes = len((TASKS[task] if isinstance(task, str) else task).labels)
     row = np.full(classes, (1 - confidence) / (classes - 1), np.float32)
     row[best] = confidence
@@ -60,12 +60,12 @@ def probabilities(task: str | Task, best: int = 0, confidence: float = 0.9) -> F
 
 
 def look(best: int = 0, confidence: float = 0.9, tasks: Iterable[str] = TASKS) -> dict[str, Floats]:
-    """One look at each task."""
+    """Make one look at each task."""
     return {task: probabilities(task, best, confidence) for task in tasks}
 
 
 def estimate(task: str = "gender", best: int = 0, confidence: float = 0.9) -> AttributeEstimate:
-    """A settled estimate."""
+    """Make a settled estimate."""
     labels = TASKS[task].labels
     return AttributeEstimate(
         task,
@@ -89,7 +89,7 @@ def attributes(
     estimates: Sequence[AttributeEstimate] | None = None,
     quality: Quality | None = None,
 ) -> FaceAttributes:
-    """What the pipeline says of one face, with an estimate of each task."""
+    """Make the pipeline's report of one face, with an estimate of each task."""
     return FaceAttributes(
         face_id,
         state,
@@ -103,7 +103,7 @@ def attributes(
 
 @dataclass
 class FakeDetector:
-    """Finds in frame after frame what it was told to, the last of it for ever."""
+    """Detects the faces of its script, a list a frame; the last list repeats."""
 
     script: list[list[Face]]
     calls: int = 0
@@ -124,9 +124,9 @@ class FakeBundle:
 
 @dataclass
 class FakeEngine:
-    """Says of every face what ``said`` holds, and remembers the shapes of what it was shown."""
+    """Gives every face the same probabilities, and records the shapes of its batches."""
 
-    said: dict[str, Floats] = field(default_factory=look)
+    probabilities: dict[str, Floats] = field(default_factory=look)
     bundle: FakeBundle = field(default_factory=FakeBundle)
     aligner: Aligner = field(default_factory=lambda: Aligner(64))
     batches: list[list[tuple[int, ...]]] = field(default_factory=list)
@@ -138,5 +138,5 @@ class FakeEngine:
         self.batches.append([cut.shape for cut in aligned])
         return {
             task: np.tile(row, (len(aligned), 1)) if len(aligned) else np.zeros((0, row.size), "f4")
-            for task, row in self.said.items()
+            for task, row in self.probabilities.items()
         }

@@ -10,7 +10,7 @@ from torch import nn
 
 from fsb_perception.adapters.base import freeze
 from fsb_perception.heads import CosineHead, cosine_logits
-from fsb_perception.tasks import task
+from fsb_perception.tasks import TASKS
 from fsb_perception.towers.prompts import text_start
 from fsb_perception.towers.text import Tokenizer, encode_embeddings
 
@@ -72,7 +72,7 @@ class SoftPrompts(nn.Module):
         hidden: int,
     ) -> None:
         super().__init__()
-        rows = [task(name) for name in tasks]
+        rows = [TASKS[name] for name in tasks]
         self.tower = cast("TextTower", freeze(tower).eval())
         self.descriptions = nn.ModuleDict(
             {row.name: PrefixedTexts(tokenize, [row.description], task_context) for row in rows}

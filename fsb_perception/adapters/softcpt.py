@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fsb_perception.adapters.zero_shot import TextAdapter
 from fsb_perception.options import option
-from fsb_perception.tasks import task
+from fsb_perception.tasks import TASKS
 from fsb_perception.towers.prompts import check_lengths, check_phrases
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class SoftCpt(TextAdapter):
         Raises:
             OptionError: names task, label, text, its tokens and how many there may be.
         """
-        for row in map(task, tasks):
+        for row in (TASKS[name] for name in tasks):
             check_phrases(row)
             check_lengths(tokenize, {"description": [row.description]}, row, self.task_context)
             phrases = zip(row.labels, row.phrases, strict=True)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fsb_perception.options import OptionError
-from fsb_perception.tasks import Task, task
+from fsb_perception.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -39,7 +39,7 @@ _BATCH = 64  # prompts in one forward of a text tower
 def label_prompts(row: Task, templates: Sequence[str] = TEMPLATES) -> dict[str, list[str]]:
     """Return every template with every phrase, by label in the task's order.
 
-    >>> label_prompts(task("gender"), ("a photo of {}",))["female"][0]
+    >>> label_prompts(TASKS["gender"], ("a photo of {}",))["female"][0]
     'a photo of a woman'
 
     Raises:
@@ -135,7 +135,7 @@ def text_features(tower: nn.Module, tokenize: Tokenizer, tasks: Sequence[str]) -
         UnknownNameError: an unknown task.
         OptionError: a label has no phrase, or a prompt is too long for the tower.
     """
-    rows = [task(name) for name in tasks]
+    rows = [TASKS[name] for name in tasks]
     prompts = {row.name: label_prompts(row) for row in rows}
     for row in rows:
         check_lengths(tokenize, prompts[row.name], row)

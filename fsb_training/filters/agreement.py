@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsb_perception.options import option
-from fsb_perception.tasks import TASKS, task
+from fsb_perception.tasks import TASKS
 from fsb_training.datasets import DATASETS
 from fsb_training.datasets.faceset import MISSING, DatasetError, FaceSet
 from fsb_training.datasets.tables import known_label, read_csv
@@ -48,10 +48,8 @@ class AgreementOptions(FilterConfig):
     def open(self, root: Path, datasets: Collection[str]) -> Agreement | None:
         """Read the second opinion; see `FilterConfig.open`."""
         del root, datasets
-        for name in self.datasets:
-            DATASETS[name]
-        for name in self.tasks:
-            task(name)
+        DATASETS.check(self.datasets)
+        TASKS.check(self.tasks)
         if not self.predictions:
             return None
         table = Path(self.predictions)

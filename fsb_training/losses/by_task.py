@@ -23,7 +23,7 @@ from torch import nn
 
 from fsb_perception.options import OptionError
 from fsb_perception.registry import Registry
-from fsb_perception.tasks import TASKS, task
+from fsb_perception.tasks import TASKS
 from fsb_training.recipe_options import DataOptions, LossOptions
 
 DEFAULT = "cross-entropy"
@@ -195,7 +195,7 @@ def check_losses(loss: LossOptions, data: DataOptions) -> None:
         UnknownNameError, OptionError: names the task, the value seen and what to do.
     """
     for name, chosen in loss.by_task.items():
-        row, kind = task(name), LOSSES[chosen]
+        row, kind = TASKS[name], LOSSES[chosen]
         if kind.ordered_only and not row.ordered:
             ordered = ", ".join(row.name for row in TASKS.values() if row.ordered)
             raise OptionError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib
 import re
@@ -10,6 +11,16 @@ from collections.abc import Iterator
 import pytest
 
 from tests.paths import ROOT
+
+# Errors, and types that need a model, a terminal or a running program.
+NEEDS_NONE = {
+    "files.FileError",
+    "options.OptionError",
+    "pipeline.FacePipeline",
+    "problems.Tally",
+    "progress.Bar",
+    "progress.TerminalProgress",
+}
 
 _PROMPT = re.compile(r"^ *>>> ", re.MULTILINE)
 
@@ -21,6 +32,19 @@ def modules_with_examples() -> Iterator[str]:
             if _PROMPT.search(path.read_text(encoding="utf-8")):
                 parts = path.relative_to(ROOT).with_suffix("").parts
                 yield ".".join(parts).removesuffix(".__init__")
+
+
+def types_without_example() -> Iterator[str]:
+    """Yield the public types of the core's ground floor that show no example."""
+    for path in sorted((ROOT / "fsb_perception").glob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            public = isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+            if public and ">>> " not in (ast.get_docstring(node) or ""):
+                yield f"{path.stem}.{node.name}"
+
+
+def test_every_type_of_the_ground_floor_has_an_example() -> None:
+    assert set(types_without_example()) <= NEEDS_NONE
 
 
 @pytest.mark.parametrize("name", list(modules_with_examples()))

@@ -11,7 +11,7 @@ from fsb_perception.types import Face
 
 
 def placed(scale: float, angle: float, shift: tuple[float, float]) -> Face:
-    """A face whose landmarks are the template, turned by ``angle`` (rad), scaled and moved."""
+    """Make a face whose landmarks are the template, turned by ``angle`` (rad), scaled and moved."""
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     points = (TEMPLATE_XY @ turn.T * scale + shift).astype(np.float32)
     return Face(np.concatenate([points.min(axis=0) - 1, points.max(axis=0) + 1]), 0.9, points)
@@ -35,7 +35,7 @@ def test_landmarks_land_on_the_template(
 
 @pytest.mark.parametrize("side", [40, 90, 200, 700])
 def test_a_large_face_is_averaged_not_sampled(side: int) -> None:
-    """A checkerboard of single pixels has no fine structure left once it is shrunk: plain grey."""
+    """Check that a shrunk checkerboard of single pixels is plain grey."""
     image = np.indices((800, 800)).sum(axis=0)[..., None].repeat(3, axis=2) % 2 * 255
     face = Face(np.array([50, 50, 50 + side, 50 + side], np.float32), 0.9)
     aligned = Aligner(32, "box").align(image.astype(np.uint8), face)

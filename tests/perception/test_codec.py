@@ -44,14 +44,14 @@ any_face = settings(max_examples=60, deadline=None, suppress_health_check=[Healt
 
 
 def fields_of_msg(name: str) -> list[str]:
-    """Names of the fields in a .msg file, without its constants."""
+    """Return the names of the fields in a .msg file, without its constants."""
     lines = (ROOT / "msg" / f"{name}.msg").read_text().splitlines()
     declared = [text for text in lines if text and not text.startswith("#") and "=" not in text]
     return [text.split()[1] for text in declared]
 
 
 def attribute_paths(kind: type, prefix: str = "") -> list[str]:
-    """Dotted names of the attributes of a type of the core."""
+    """List the dotted names of the attributes of a type of the core."""
     return [prefix + item.name for item in dataclasses.fields(kind)]
 
 
@@ -160,7 +160,7 @@ def test_the_json_of_a_picture() -> None:
 
 
 def numpy_scalars(owner: Any) -> Any:
-    """The same value of the core, each number in it a NumPy scalar."""
+    """Return the same value of the core, with each number as a NumPy scalar."""
     changes = {}
     for item in dataclasses.fields(owner):
         value = getattr(owner, item.name)

@@ -21,7 +21,7 @@ WIDTH, CLASSES = 16, 9
 
 
 def shaken(seed: int, scale: float) -> Ordinal:
-    """A head with weights far from where they began."""
+    """Make a head with weights far from their start."""
     generator = torch.Generator().manual_seed(seed)
     head = Ordinal(WIDTH, CLASSES)
     with torch.no_grad():
@@ -56,13 +56,15 @@ def test_its_probabilities_are_differences_of_sigmoids() -> None:
 
 
 def test_a_fresh_one_prefers_no_class_at_a_score_of_zero() -> None:
-    said = Ordinal(WIDTH, CLASSES)(torch.zeros(1, WIDTH)).exp()
-    torch.testing.assert_close(said, torch.full((1, CLASSES), 1 / CLASSES), atol=1e-3, rtol=0)
+    probabilities = Ordinal(WIDTH, CLASSES)(torch.zeros(1, WIDTH)).exp()
+    torch.testing.assert_close(
+        probabilities, torch.full((1, CLASSES), 1 / CLASSES), atol=1e-3, rtol=0
+    )
 
 
 def test_two_classes_are_one_sigmoid() -> None:
-    said = Ordinal(WIDTH, 2)(torch.zeros(1, WIDTH)).exp()
-    torch.testing.assert_close(said, torch.full((1, 2), 0.5))
+    probabilities = Ordinal(WIDTH, 2)(torch.zeros(1, WIDTH)).exp()
+    torch.testing.assert_close(probabilities, torch.full((1, 2), 0.5))
 
 
 def test_it_learns_an_order() -> None:
@@ -96,7 +98,7 @@ def test_a_bundle_with_it_is_saved_run_and_exported(tmp_path: Path) -> None:
     assert not any(isinstance(part, Ordinal) for part in heads["emotion"].modules())
     picture = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
     for precision in ("fp32", "bf16"):
-        said = Engine(bundle, EngineConfig(precision=precision)).encode([picture])["age_group"]
-        np.testing.assert_allclose(said.sum(axis=1), 1, atol=1e-5)
+        rows = Engine(bundle, EngineConfig(precision=precision)).encode([picture])["age_group"]
+        np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
     file = export_onnx(bundle, tmp_path / "coral.onnx")
     assert file.difference <= 1e-4

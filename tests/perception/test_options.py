@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from fsb_perception.config import PerceptionConfig
+from fsb_perception.fusion import FusionConfig, TaskFusionConfig
+from fsb_perception.inference.engine import EngineConfig
 from fsb_perception.options import (
     Option,
     OptionError,
@@ -76,6 +78,24 @@ def test_every_task_has_options_of_its_own() -> None:
     assert {f"fusion.{task}.enter" for task in TASKS} <= names
 
 
+@pytest.mark.parametrize("device", ["gpu", 5, None])
+def test_a_choice_is_checked_in_a_tree_and_alone(device: object) -> None:
+    message = f"got {device!r}, must be one of auto, cuda, cpu"
+    with pytest.raises(OptionError, match=f"^engine.device: {message}$"):
+        build(PerceptionConfig, {"engine.device": device})
+    with pytest.raises(ValueError, match=message):
+        EngineConfig(device=device)  # type: ignore[arg-type]
+
+
+def test_options_of_an_unknown_task_are_refused() -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown task 'emotoin'. Did you mean 'emotion'"):
+        FusionConfig.model_validate({"emotoin": {"enter": 0.9}})
+
+
+def test_a_task_of_the_bundle_alone_has_the_general_defaults() -> None:
+    assert FusionConfig().for_task("glasses") == TaskFusionConfig()
+
+
 def test_thresholds_that_cross_are_refused() -> None:
     with pytest.raises(OptionError, match=r"exit \(0.9\) must not be above enter \(0.5\)"):
         build(PerceptionConfig, {"fusion.emotion.exit": 0.9})
@@ -87,11 +107,11 @@ def test_options_are_immutable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
-    [("device", "NAME=VALUE"), ("", "NAME=VALUE")],
+    ("text", "message"),
+    [("device", "must be NAME=VALUE, got 'device'"), ("", "must be NAME=VALUE, got ''")],
 )
-def test_a_setting_without_a_value_is_shown(text: str, said: str) -> None:
-    with pytest.raises(OptionError, match=said):
+def test_a_setting_without_a_value_is_shown(text: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
         parse_settings([text])
 
 

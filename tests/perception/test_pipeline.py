@@ -80,15 +80,15 @@ def test_a_face_too_bad_to_read_is_reported_with_the_reason() -> None:
 def test_looks_go_to_the_faces_they_were_made_of() -> None:
     class Shy(FakeEngine):
         def encode(self, aligned: list[Image]) -> dict[str, np.ndarray]:
-            said = super().encode(aligned)
-            for row, cut in enumerate(aligned):  # dark faces are said to be female
-                said["gender"][row] = [0.9, 0.1] if cut.mean() > 128 else [0.1, 0.9]
-            return said
+            probabilities = super().encode(aligned)
+            for row, cut in enumerate(aligned):  # dark faces are female here
+                probabilities["gender"][row] = [0.9, 0.1] if cut.mean() > 128 else [0.1, 0.9]
+            return probabilities
 
     image = frame()
     image[:, 320:] //= 2
-    found = [face(480), face(600, size=3), face(160)]
-    reports = pipeline(found, engine=Shy()).process(image, START)
+    faces = [face(480), face(600, size=3), face(160)]
+    reports = pipeline(faces, engine=Shy()).process(image, START)
     assert [r.estimates[0].label for r in reports] == ["female", UNKNOWN, "male"]
 
 
@@ -115,8 +115,8 @@ def test_a_task_that_the_bundle_lacks_is_named_before_anything_runs(
     bundle = random_bundle(tmp_path, tasks=tasks)
     monkeypatch.setattr(Engine, "warm_up", lambda _: pytest.fail("it ran"))
     config = PerceptionConfig(bundle=str(tmp_path), tasks=("gender", task))
-    said = f"^unknown task of {bundle.bundle_id} '{task}'\\. {hint}"
-    with pytest.raises(UnknownNameError, match=said):
+    message = f"^unknown task of {bundle.bundle_id} '{task}'\\. {hint}"
+    with pytest.raises(UnknownNameError, match=message):
         FacePipeline.from_config(config)
 
 
@@ -127,7 +127,7 @@ def test_detectors_without_landmarks_do() -> None:
 
 
 @pytest.mark.parametrize(
-    "found",
+    "seen",
     [
         face(x=0),
         face(x=-30),
@@ -138,8 +138,8 @@ def test_detectors_without_landmarks_do() -> None:
     ],
     ids=["left", "beyond", "corner", "larger than the image", "outside", "far and tiny"],
 )
-def test_boxes_may_pass_the_border(found: Face) -> None:
-    (report,) = pipeline([found]).process(FRAME, START)
+def test_boxes_may_pass_the_border(seen: Face) -> None:
+    (report,) = pipeline([seen]).process(FRAME, START)
     assert QualityFlag.TRUNCATED in report.quality.flags
     assert 0.0 <= report.quality.score < 1.0
 
@@ -173,7 +173,7 @@ def test_what_is_no_image_is_refused_and_changes_nothing(image: Image) -> None:
 
 
 @pytest.mark.parametrize("stamp", [0, START - SECOND, START + 100 * SECOND])
-def test_a_clock_that_jumps_begins_anew(stamp: int) -> None:
+def test_a_clock_that_jumps_starts_new_tracks(stamp: int) -> None:
     line = pipeline([face()])
     line.process(FRAME, START)
     reports = by_id(line.process(FRAME, stamp))
@@ -184,10 +184,10 @@ def test_a_clock_that_jumps_begins_anew(stamp: int) -> None:
 def test_a_detector_that_fails_raises_and_the_next_frame_goes_on() -> None:
     class Failing(FakeDetector):
         def detect(self, image: Image) -> list[Face]:
-            found = super().detect(image)
+            faces = super().detect(image)
             if self.calls == 2:
                 raise RuntimeError("the detector has had enough")
-            return found
+            return faces
 
     line = FacePipeline(PerceptionConfig(), FakeEngine(), Failing([[face()]]), "face")  # type: ignore[arg-type]
     line.process(FRAME, START)

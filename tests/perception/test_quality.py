@@ -82,7 +82,7 @@ def test_the_share_outside(box: list[int], share: float) -> None:
 
 
 def posed(roll: float, pitch: float, yaw: float, x: float = 0.0) -> Face:
-    """The generic face 60 cm away, turned as REP 103 says, ``x`` cm to the right."""
+    """Make the generic face 60 cm away, turned as REP 103 says, ``x`` cm to the right."""
     (cr, sr), (cp, sp), (cy, sy) = ((math.cos(a), math.sin(a)) for a in (roll, pitch, yaw))
     turn = (
         np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from fsb_perception.registry import UnknownNameError
-from fsb_perception.tasks import TASKS, Task, age_group, task
+from fsb_perception.tasks import TASKS, Task, age_group
 
 
 def test_the_order_of_labels_is_frozen() -> None:
@@ -31,7 +31,7 @@ def test_each_label_has_phrases_of_its_own(row: Task) -> None:
     assert all(row.phrases)
     spoken = [phrase for phrases in row.phrases for phrase in phrases]
     assert len(set(spoken)) == len(spoken)
-    # What SigLIP2's tokenizer would drop may not carry meaning.
+    # SigLIP2's tokenizer drops other characters, so they may not carry meaning.
     assert all(re.fullmatch(r"[a-zA-Z0-9]+( [a-zA-Z0-9]+)*", text) for text in spoken)
     assert re.fullmatch(r"[a-z]+( [a-z]+)*", row.description)
 
@@ -57,4 +57,4 @@ def test_what_cannot_be_is_named() -> None:
     with pytest.raises(ValueError, match="-1"):
         age_group(-1)
     with pytest.raises(UnknownNameError, match="Did you mean 'emotion'"):
-        task("emotoin")
+        TASKS["emotoin"]

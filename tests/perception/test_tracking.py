@@ -30,17 +30,17 @@ def _approaching(t: float) -> list[tuple[float, float, float]]:
 
 
 def _follow(scene: Scene, fps: float, misses: float, jitter: float) -> list[list[str | None]]:
-    """The face_id under which each of the scene's faces went, frame by frame; None if missed."""
+    """Return the face_id of each of the scene's faces, frame by frame; None if missed."""
     rng = np.random.default_rng(3)
     tracker = FaceTracker()
     names = []
     for stamp in stamps(fps, 5.0):
         stamp += int(rng.uniform(-jitter, jitter) * SECOND / fps)
         places = scene((stamp - START) / SECOND)
-        found = [None if rng.random() < misses else face(*place) for place in places]
-        tracks = tracker.update([one for one in found if one is not None], stamp)
+        seen = [None if rng.random() < misses else face(*place) for place in places]
+        tracks = tracker.update([one for one in seen if one is not None], stamp)
         ids = {id(track.face): track.face_id for track in tracks}
-        names.append([ids.get(id(one)) for one in found])
+        names.append([ids.get(id(one)) for one in seen])
     return names
 
 
@@ -106,7 +106,7 @@ def test_a_face_that_appears_elsewhere_is_another_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("then", "said"),
+    ("then", "message"),
     [
         (START - 1, "the stamp went back"),
         (1, "the stamp went back"),
@@ -116,7 +116,7 @@ def test_a_face_that_appears_elsewhere_is_another_one() -> None:
     ],
 )
 def test_a_clock_that_jumps_ends_all_tracks_and_says_so(
-    then: int, said: str, caplog: pytest.LogCaptureFixture
+    then: int, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     tracker = FaceTracker()
     tracker.update([face()], START)
@@ -124,7 +124,7 @@ def test_a_clock_that_jumps_ends_all_tracks_and_says_so(
         tracks = tracker.update([face()], then)
     assert {t.face_id: t.state.name for t in tracks} == {"face_1": "ENDED", "face_2": "TENTATIVE"}
     (record,) = caplog.records
-    assert said in record.getMessage()
+    assert message in record.getMessage()
     assert str(START) in record.getMessage()
     assert str(then) in record.getMessage()
 

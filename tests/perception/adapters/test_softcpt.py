@@ -197,7 +197,7 @@ def test_overflow_is_named_before_the_text_tower_runs(side, monkeypatch):
     name, tower, tokenize = side
     phrases = (("a face",), ("a " * (context_room(name) - 4),))
     long = Task("shades", ("no", "yes"), description="glasses", phrases=phrases)
-    monkeypatch.setattr("fsb_perception.tasks.TASKS", {"shades": long})
+    monkeypatch.setattr("fsb_perception.adapters.softcpt.TASKS", {"shades": long})
     monkeypatch.setattr(tower, "forward", lambda *_: pytest.fail("the tower has run"))
     with pytest.raises(
         OptionError, match=r"task shades, yes: .* beside 5 learned ones, .*: learn 4"

@@ -95,7 +95,7 @@ def test_text_that_just_fits_is_taken_and_one_word_more_is_refused(side):
 def test_too_long_a_prompt_stops_before_the_text_tower_runs(side, monkeypatch):
     tower, tokenize = side
     long = Task("shades", ("no", "yes"), description="x", phrases=(("a",), ("a " * 70,)))
-    monkeypatch.setattr("fsb_perception.tasks.TASKS", {"shades": long})
+    monkeypatch.setattr("fsb_perception.towers.prompts.TASKS", {"shades": long})
     monkeypatch.setattr(tower, "forward", lambda *_: pytest.fail("the tower has run"))
     with pytest.raises(OptionError, match="task shades, yes: 'a photo of a a"):
         text_features(tower, tokenize, ["shades"])
