@@ -166,20 +166,28 @@ def check_recipe(recipe: Recipe) -> None:
     for name in recipe.data.shares:
         DATASETS[name]
     check_losses(recipe.loss, recipe.data)
-    recipe.adapter.check(row, recipe.tasks)
-    stem = inner_tower(_rehearse(row, recipe)).patch_embed
-    if recipe.adapter.needs_text and recipe.head != "text":
-        raise OptionError(f"head: got {recipe.head!r}, but this adapter needs head=text")
-    check_head(recipe.backbone, recipe.head)
+    _check_adapter(recipe, row)
     if recipe.augment.mixup and recipe.data.views:
         raise OptionError(
             f"augment.mixup: got {recipe.augment.mixup}, but fixed views cannot be mixed; set it "
             "or data.views to 0"
         )
+    _check_sizes(recipe, row)
+
+
+def _check_adapter(recipe: Recipe, row: Backbone) -> None:
+    recipe.adapter.check(row, recipe.tasks)
+    stem = inner_tower(_rehearse(row, recipe)).patch_embed
+    if recipe.adapter.needs_text and recipe.head != "text":
+        raise OptionError(f"head: got {recipe.head!r}, but this adapter needs head=text")
+    check_head(recipe.backbone, recipe.head)
     if recipe.loss.stem and not recipe.adapter.changes(stem):
         raise OptionError(
             f"loss.stem: got {recipe.loss.stem}, but this adapter freezes the stem; set 0"
         )
+
+
+def _check_sizes(recipe: Recipe, row: Backbone) -> None:
     for size in recipe.sizes:
         if row.family != "nano" and size != row.size:
             raise OptionError(f"sizes: got {size}, but {recipe.backbone} takes {row.size} px alone")

@@ -33,9 +33,9 @@ from fsb_training.data.batches import Batch, loader
 from fsb_training.data.faces import Source
 from fsb_training.data.store import FaceStore
 from fsb_training.datasets.faceset import FaceSet
-from fsb_training.learning.checkpoints import start
 from fsb_training.learning.objectives import build_batches
-from fsb_training.learning.trainer import train_step
+from fsb_training.learning.state import start
+from fsb_training.learning.step import train_step
 from fsb_training.recipe import Recipe
 from fsb_training.systems import SYSTEMS
 

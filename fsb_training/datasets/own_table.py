@@ -27,6 +27,9 @@ from fsb_training.datasets.tables import data_folder, known_label, own_names, re
 
 _ALIASES = {"age": "age_group"}
 
+Cell = tuple[str, str]
+"""Path and line of a field, and its text."""
+
 
 class OwnTable:
     """Loader of a CSV file with a column for each task.
@@ -48,30 +51,25 @@ class OwnTable:
         folder = data_folder(root, self.name)
         table = folder / f"{part}.csv"
         files: list[str] = []
-        texts: dict[str, list[tuple[str, str]]] = {}
+        cells: dict[str, list[Cell]] = {}
         problems = Problems()
         for where, row in read_csv(table, ("file",)):
             columns = _columns(row, table)
-            texts = texts or {task: [] for task in columns.values()}
-            reason = _reason(row, folder, columns)
-            if reason:
+            cells = cells or {task: [] for task in columns.values()}
+            if reason := _reason(row, folder, columns):
                 problems.note(reason, where)
-            else:
-                files.append(row["file"])
-                for column, task in columns.items():
-                    texts[task].append((where, row[column]))
-        labels, values = {}, {}
-        for task, cells in texts.items():
-            labels[task], numbers = _read(task, cells)
-            if TASKS[task].edges:
-                values[task] = numbers
+                continue
+            files.append(row["file"])
+            for column, task in columns.items():
+                cells[task].append((where, row[column]))
+        read = {task: _read(task, column) for task, column in cells.items()}
         return FaceSet(
             name=self.name,
             part=part,
             root=folder,
             files=tuple(files),
-            labels=labels,
-            values=values,
+            labels={task: labels for task, (labels, _) in read.items()},
+            values={task: numbers for task, (_, numbers) in read.items() if TASKS[task].edges},
             problems=problems,
         )
 
@@ -101,7 +99,7 @@ def _reason(row: dict[str, str], folder: Path, columns: dict[str, str]) -> str:
     return "" if row["file"] and (folder / row["file"]).is_file() else "picture is not there"
 
 
-def _read(task: str, cells: list[tuple[str, str]]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _read(task: str, cells: list[Cell]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return label indexes (n,), and the numbers behind them (n,), NaN where there is none."""
     names = own_names(task)
     numbers = [

@@ -39,14 +39,11 @@ class VGGFace2:
         pictures = _pictures(folder / part)
         problems = Problems()
         ages = _ages(folder / f"{part}.age_detected.csv", set(pictures), problems)
-        files = []
-        for picture in pictures:
-            if picture[: picture.index("/")] in known or picture in ages:
-                files.append(picture)
-            else:
-                problems.note("person is not in identity_meta.csv", folder / part / picture)
+        files = [p for p in pictures if _person(p) in known or p in ages]
+        for picture in sorted(set(pictures) - set(files)):
+            problems.note("person is not in identity_meta.csv", folder / part / picture)
         groups, values = age_columns([ages.get(file) for file in files])
-        people = [file[: file.index("/")] for file in files]
+        people = [_person(file) for file in files]
         return FaceSet(
             name="VGGFace2",
             part=part,
@@ -64,18 +61,23 @@ class VGGFace2:
         )
 
 
-class _Person(NamedTuple):
+def _person(picture: str) -> str:
+    """Return the Class_ID of n000001/0001_01.jpg."""
+    return picture[: picture.index("/")]
+
+
+class _Identity(NamedTuple):
     name: str
     gender: str
 
 
-def _people(folder: Path) -> dict[str, _Person]:
+def _people(folder: Path) -> dict[str, _Identity]:
     """Return the people by Class_ID."""
     tables = [folder / "identity_meta.csv", folder / "meta" / "identity_meta.csv"]
     table = next((path for path in tables if path.is_file()), tables[0])
     rows = read_csv(table, ("Class_ID", "Name", "Gender"), spaced=True)
     return {
-        row["Class_ID"]: _Person(row["Name"], known_label(row["Gender"].lower(), _GENDERS, where))
+        row["Class_ID"]: _Identity(row["Name"], known_label(row["Gender"].lower(), _GENDERS, where))
         for where, row in rows
     }
 

@@ -5,8 +5,8 @@
         plugins    autocast to bfloat16 or half precision, or none
 
 Three things do not come from Fabric: checkpoints (Fabric's are pickles that a kill may leave half
-written), the averaging of batch norms, and the wait for work that one process does alone
-(`fsb_training.learning.distributed`).
+written), the averaging of batch norms (`fsb_training.learning.batch_norms`), and the wait for work
+that one process does alone (`fsb_training.learning.distributed`).
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _many(device: torch.device, size: int) -> dict[str, Any]:
         # Those that no process uses keep a gradient of None, so the optimiser leaves them alone.
         find_unused_parameters=True,
         # Rank 0's batch norms would overwrite the others' before each step, even for a task that
-        # rank 0 has not seen: see `fsb_training.learning.distributed.average_buffers`.
+        # rank 0 has not seen: see `fsb_training.learning.batch_norms`.
         forward_sync_buffers=False,
         timeout=STEP_LIMIT,
     )

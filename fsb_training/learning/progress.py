@@ -17,7 +17,7 @@ from fsb_training.judging import evaluate
 from fsb_training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from fsb_training.learning.checkpoints import State
+    from fsb_training.learning.state import State
 
 _log = logging.getLogger(__name__)
 LOG, BOARD = "log.jsonl", "tensorboard"

@@ -15,7 +15,7 @@ from fsb_training.recipe import Recipe
 from fsb_training.recipe_options import OptimiserOptions
 from fsb_training.systems import SYSTEMS
 
-# What is too large for towers of four blocks and 64 channels.
+# Smaller settings, for towers of four blocks and 64 channels.
 _SMALL = {"partial": {"blocks": 2}, "mtlora": {"blocks": 2}, "softcpt": {"context": 5}}
 _RATES = {"V2PT": 5e-3, "VPT, text": 3e-2}
 
@@ -23,7 +23,7 @@ _RATES = {"V2PT": 5e-3, "VPT, text": 3e-2}
 def recipe(
     system: str, backbone: str, tokenizer: Path, tasks: Sequence[str] = tuple(TASKS), **rest: object
 ) -> Recipe:
-    """A recipe of a system on random weights, of rank 4, without anything that blurs a label."""
+    """Return a recipe of a system on random weights, of rank 4, with unchanged labels."""
     row = SYSTEMS[system]
     adapter = row.adapter(4).model_copy(update=_SMALL.get(row.settings["method"], {}))
     values: dict[str, object] = {
@@ -52,19 +52,19 @@ def recipe(
 
 
 def learner(chosen: Recipe, seed: int = 0) -> Learner:
-    """What a run of the recipe begins with."""
+    """Return the learner that a run of the recipe begins with."""
     torch.manual_seed(seed)
     return Learner(chosen)
 
 
 def optimiser_of(model: Learner, chosen: Recipe) -> torch.optim.Optimizer:
-    """The optimiser that the trainer uses."""
+    """Return the optimiser that the trainer uses."""
     groups = parameter_groups(model.named_parameters(), chosen.optimiser, chosen.adapter)
     return torch.optim.AdamW(groups)
 
 
 def faces(backbone: str, count: int = 8, seed: int = 0, size: int = 0) -> torch.Tensor:
-    """Pictures of noise, float32 (n, 3, s, s); of the backbone's size if none is said."""
+    """Return pictures of noise, float32 (n, 3, s, s); by default of the backbone's size."""
     size = size or BACKBONES[backbone].size
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
@@ -72,7 +72,7 @@ def faces(backbone: str, count: int = 8, seed: int = 0, size: int = 0) -> torch.
 def labels(
     tasks: Sequence[str], count: int = 8, without: str = "", classes: int = 2
 ) -> dict[str, torch.Tensor]:
-    """One-hot rows that take turns among the first ``classes``; zeros for the task ``without``."""
+    """Return one-hot rows of the first ``classes`` in turn; zeros for the task ``without``."""
     rows = {
         name: torch.eye(len(TASKS[name].labels))[torch.arange(count) % classes] for name in tasks
     }

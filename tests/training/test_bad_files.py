@@ -95,7 +95,7 @@ def recipe_of_the_run_damaged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return words
 
 
-# How the file is spoiled, and what the line must say.
+# The function that spoils a file, and what the line must contain.
 BAD: dict[Callable[[Path, pytest.MonkeyPatch], Words], tuple[str, ...]] = {
     long_name: ("rrr", "File name too long", "choose a shorter name"),
     run_below_a_file: ("file/run", "Not a directory", "name a folder"),

@@ -1,4 +1,4 @@
-"""What a recipe gets wrong is said at once, in one line; and one that is right, from its file."""
+"""An error in a recipe is one line, before any long work; a correct recipe trains."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NANO = ("backbone=nano-vit-80", "sizes=[80]")
 PROBE = ("adapter.method=linear",)
 BIG = ("backbone=PE-Core-B-16", "sizes=[224]", "weights.tower=", "weights.text=")
 
-# What is set, and what the line must say: the option or file, the value seen, what would do.
+# The settings, and what the line must contain: the option or file, the value seen, the mend.
 BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "unknown backbone": (
         ("backbone=PE-Core-B-61",),
@@ -169,11 +169,11 @@ def test_a_bad_recipe_is_refused_before_the_data_are_opened(
             setting = setting.replace(place, file)
         words += ["--set", setting]
     monkeypatch.setattr(sources, "load_training", lambda *_: pytest.fail("looked for data first"))
-    said = refusal(capsys, monkeypatch, "fit", str(path), "--run", str(tmp_path / "run"), *words)
-    assert said.count("\n") == 1, said
-    assert said.startswith("fsb-train: ")
+    output = refusal(capsys, monkeypatch, "fit", str(path), "--run", str(tmp_path / "run"), *words)
+    assert output.count("\n") == 1, output
+    assert output.startswith("fsb-train: ")
     for text in texts:
-        assert text in said
+        assert text in output
 
 
 @pytest.mark.parametrize(
@@ -193,9 +193,9 @@ def test_missing_data_are_named_before_a_picture_is_read(
     layouts.fairface(tmp_path / "data", "train")
     words = ["--set", f"data.root={tmp_path}/data", "--set", f"data.shares={shares}"]
     monkeypatch.setattr(sources, "open_faces", lambda *_: pytest.fail("read pictures first"))
-    said = refusal(capsys, monkeypatch, "fit", str(written(tmp_path)), *words)
+    output = refusal(capsys, monkeypatch, "fit", str(written(tmp_path)), *words)
     for text in texts:
-        assert text in said
+        assert text in output
 
 
 def test_a_mapping_that_is_set_takes_the_place_of_the_recipes(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_lora_is_trained_and_shown_from_the_command_line(tmp_path: Path) -> None
 
 
 def command(module: str, *words: str) -> str:
-    """What one of our commands prints, in a process of its own."""
+    """Run one of our commands in a process of its own; return its output."""
     done = subprocess.run(
         [sys.executable, "-m", module, *words],
         env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"},

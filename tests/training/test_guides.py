@@ -33,7 +33,7 @@ TINY = {
 SERVES_FOR_EVER = ("demo",)
 
 
-# One process a guide: torch is imported once. What a guide adds to the code comes first.
+# One process for each guide, so torch is imported once. First comes the code that a guide adds.
 RUN = r"""
 import importlib, json, sys
 code, typed = json.loads(sys.argv[1])
@@ -78,7 +78,7 @@ def tiny(words: list[str]) -> list[str]:
 
 
 def follow(guide: str, folder: Path, code: str = "") -> str:
-    """What all commands of a guide print, run in ``folder``."""
+    """Run all commands of a guide in ``folder``; return their output."""
     shutil.copy(PHOTO, folder / "PHOTO.jpg")
     commands = [tiny(words) for words in typed(guide) if words[1] not in SERVES_FOR_EVER]
     done = subprocess.run(
@@ -105,12 +105,12 @@ def test_training_ones_own_bundle(tmp_path: Path) -> None:
     (mine,) = blocks("train.md", "yaml")
     (tmp_path / "mine.yaml").write_text(mine, encoding="utf-8")
     assert set(load_recipe(tmp_path / "mine.yaml").data.shares) == {"CSV", "UTKFace"}
-    said = follow("train.md", tmp_path)
+    output = follow("train.md", tmp_path)
     assert (tmp_path / "spread.png").is_file()
     assert (tmp_path / "PHOTO_fsb.jpg").is_file()
-    assert "yours@" in said
-    before, after = re.search(r"CSV +│ agreement +│ +(\d+) │ +(\d+) │", said).groups()
-    assert int(before) == 16 > int(after)  # nano does not agree with labels that nobody meant
+    assert "yours@" in output
+    before, after = re.search(r"CSV +│ agreement +│ +(\d+) │ +(\d+) │", output).groups()
+    assert int(before) == 16 > int(after)  # nano does not agree with random labels
     manifest = load_bundle(tmp_path / "runs/yours/bundle").manifest
     # Of its own pictures, and of those that nano had learned from before.
     known = {entry.name: entry.licence for entry in manifest.training_data}
@@ -127,8 +127,8 @@ def test_adding_a_data_set(tmp_path: Path) -> None:
         for n, emotion in enumerate(("happiness", "sadness") * 6):
             layouts.picture(tmp_path / f"data/Moods/{part}/{emotion}/{n}.jpg", seed=n)
     code = "\0".join(blocks("add-a-dataset.md", "python"))
-    said = follow("add-a-dataset.md", tmp_path, code)
-    assert re.search(r"Moods +│ train +│ +12 │ +0 │ emotion", said)
+    output = follow("add-a-dataset.md", tmp_path, code)
+    assert re.search(r"Moods +│ train +│ +12 │ +0 │ emotion", output)
     entries = load_bundle(tmp_path / "runs/yours/bundle").manifest.training_data
     assert ("Moods", "CC BY 4.0") in [(entry.name, entry.licence) for entry in entries]
 
@@ -140,8 +140,8 @@ def test_adding_a_task(tmp_path: Path) -> None:
     rows = [f"{n}.jpg,{('male', 'female')[n % 2]},{kinds[n % 3]}\n" for n in range(16)]
     layouts.own_table(tmp_path / "data", "".join(["file,gender,glasses\n", *rows]), pictures=16)
     (code,) = blocks("add-a-task.md", "python")
-    said = follow("add-a-task.md", tmp_path, code)
-    assert re.search(r"sunglasses +│ +5 ", said)
+    output = follow("add-a-task.md", tmp_path, code)
+    assert re.search(r"sunglasses +│ +5 ", output)
     # This process has never heard of glasses: the bundle runs all the same.
     bundle = load_bundle(tmp_path / "runs/yours/bundle")
     assert {task.name: task.labels for task in bundle.manifest.tasks}["glasses"] == kinds
@@ -162,7 +162,7 @@ def test_every_recipe_is_listed() -> None:
 
 
 def test_combinations_of_the_table_are_accepted() -> None:
-    """That their recipes are sound, test_recipes.py says."""
+    """Check the table alone; test_recipes.py loads the recipes."""
     import typer
 
     fit = typer.main.get_command(app).commands["fit"]

@@ -25,7 +25,7 @@ TOWERS = ("PE-Core-B-16", "ViT-B-16-SigLIP2")
 
 
 def recipe_of(system: str) -> str:
-    """The recipe that is named as its system: "VPT, text" is mission/vpt-text."""
+    """Return the recipe with the name of its system: "VPT, text" is mission/vpt-text."""
     return f"mission/{re.sub('[ ,]+', '-', system.lower())}"
 
 
@@ -44,7 +44,7 @@ def test_every_system_has_its_recipe_and_every_recipe_its_system() -> None:
 
 
 def combination(system: str, tower: str, tasks: Sequence[str]) -> Recipe:
-    """As documented: a system's recipe, a tower and tasks by two settings."""
+    """Load a system's recipe with tower and tasks by two settings, as documented."""
     return load_recipe(recipe_of(system), [f"backbone={tower}", f"tasks={list(tasks)}"])
 
 
@@ -81,10 +81,10 @@ def test_words_on_use_are_not_copied() -> None:
 
 def test_recipes_are_listed_with_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CONSOLE, "width", 160)
-    said = CliRunner().invoke(app, ["recipes"])
-    assert said.exit_code == 0
+    listing = CliRunner().invoke(app, ["recipes"])
+    assert listing.exit_code == 0
     for name, words in shipped_recipes().items():
-        assert re.search(rf"{re.escape(name)} +│ {re.escape(words[:40])}", said.output)
+        assert re.search(rf"{re.escape(name)} +│ {re.escape(words[:40])}", listing.output)
 
 
 # One recipe over another.

@@ -1,4 +1,4 @@
-"""Who is drawn how often: class balance, duplication, and what comes of both."""
+"""Chances of the faces: class balance, duplication, and both together."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ WEIGHTS: dict[str, tuple[Mapping[str, list[int]], float, list[float]]] = {
 @pytest.mark.parametrize("case", WEIGHTS)
 def test_rare_classes_are_drawn_more_often(case: str) -> None:
     labels, power, expected = WEIGHTS[case]
-    found = class_chances(faces(**labels), tuple(TASKS), power)
-    np.testing.assert_allclose(found, np.array(expected) / sum(expected))
+    result = class_chances(faces(**labels), tuple(TASKS), power)
+    np.testing.assert_allclose(result, np.array(expected) / sum(expected))
 
 
 @settings(max_examples=60, deadline=None)
@@ -85,14 +85,14 @@ def test_whatever_is_absent_chances_are_finite_and_rarer_is_likelier(
 
 
 def test_by_default_emotions_alone_are_balanced_by_their_square_root() -> None:
-    """What `nano` was trained with, to the bit: resumed and repeated runs draw the same faces."""
+    """Keep the chances of `nano` to the bit, so that repeated runs draw the same faces."""
     labels = np.array([0, 3, 3, 3, 6, 6, MISSING])
     weight, known = np.ones(7), labels != MISSING
     counts = np.bincount(labels[known])[labels[known]].astype(np.float64)
     weight[known] = counts**-0.5 / (counts**-0.5).mean()
     some = faces(emotion=labels, gender=[0, 0, 0, 0, 0, 0, 1])
-    found = draw_chances([some], DataOptions(shares={"A": 1.0})).chances[0]
-    np.testing.assert_array_equal(found, weight / weight.sum())
+    result = draw_chances([some], DataOptions(shares={"A": 1.0})).chances[0]
+    np.testing.assert_array_equal(result, weight / weight.sum())
 
 
 def test_a_share_is_of_the_batch_or_of_the_faces() -> None:
@@ -108,10 +108,10 @@ def test_copies_are_those_of_the_formula(caplog: pytest.LogCaptureFixture) -> No
     ]
     options = natural(share_of="faces", duplicate={"emotion": 0.333})
     with caplog.at_level(logging.INFO):
-        found = draw_chances(sets, options)
+        result = draw_chances(sets, options)
     added = (0.333 * 90 - 10) / (1 - 0.333)
-    assert found.shares[1] == pytest.approx((10 + added) / (90 + added)) == pytest.approx(0.333)
-    np.testing.assert_allclose(found.chances[1], np.full(10, 0.1))
+    assert result.shares[1] == pytest.approx((10 + added) / (90 + added)) == pytest.approx(0.333)
+    np.testing.assert_allclose(result.chances[1], np.full(10, 0.1))
     assert f"{round(added)} more of the 10 faces with a label of emotion" in caplog.text
     assert "0.111 of all became 0.333" in caplog.text
 
@@ -125,8 +125,8 @@ def test_what_is_there_in_plenty_is_not_repeated() -> None:
 
 def test_copies_go_to_the_faces_and_not_to_their_data_set() -> None:
     mixed = faces("A", gender=[0] * 8, emotion=[1] * 2 + [MISSING] * 6)
-    found = draw_chances([mixed], natural(duplicate={"emotion": 0.5}))
-    np.testing.assert_allclose(found.chances[0], [0.25] * 2 + [0.5 / 6] * 6)
+    result = draw_chances([mixed], natural(duplicate={"emotion": 0.5}))
+    np.testing.assert_allclose(result.chances[0], [0.25] * 2 + [0.5 / 6] * 6)
 
 
 @settings(max_examples=60, deadline=None)

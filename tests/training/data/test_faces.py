@@ -1,4 +1,4 @@
-"""What is kept of pictures: unreadable ones are counted, aligned ones are left as they are."""
+"""Stores of pictures: unreadable ones are counted, aligned ones stay as they are."""
 
 from __future__ import annotations
 

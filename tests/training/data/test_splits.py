@@ -74,15 +74,15 @@ def manifest(name: str, **data: object) -> Manifest:
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("settings", "expected"),
     [
         pytest.param({}, (0.06, 0), id="a bundle that does not say"),
-        pytest.param({"dev_share": 0.15, "split_seed": 3}, (0.15, 3), id="as it was told"),
+        pytest.param({"dev_share": 0.15, "split_seed": 3}, (0.15, 3), id="both set"),
         pytest.param({"split_seed": 3, "balance": 0.5}, (0.06, 3), id="in part"),
     ],
 )
-def test_a_bundle_is_judged_on_the_dev_that_it_held_out(said: dict, expected: tuple) -> None:
-    split = dev_split([manifest("one", **said), manifest("two", **said)])
+def test_a_bundle_is_judged_on_the_dev_that_it_held_out(settings: dict, expected: tuple) -> None:
+    split = dev_split([manifest("one", **settings), manifest("two", **settings)])
     assert (split["dev_share"], split["split_seed"]) == expected
 
 

@@ -21,7 +21,7 @@ from tests.training.datasets import layouts
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every data set but one's own tables, which has nothing but a broken one."""
+    """Write every published data set, and a broken table of one's own."""
     root = layouts.every_published(tmp_path_factory.mktemp("data"))
     (root / "FairFace/fairface_label_val.csv").unlink()
     (root / "UTKFace/39_1_20170116174525125.jpg.chip.jpg").touch()
@@ -55,14 +55,14 @@ def test_everything_is_told(root: Path) -> None:
     ):
         assert [name, part, count, left_out, tasks] in table
     assert not [row for row in table if row[:2] == ["CelebA-HQ", "all"]]  # the others again
-    said = result.output
-    assert "UTKFace:all: 1 left out: malformed name, for instance " in said
-    assert "39_1_20170116174525125.jpg.chip.jpg" in said
-    assert f"CSV:test: {root / 'CSV/test.csv'}:3: unknown label 'man'" in said
+    text = result.output
+    assert "UTKFace:all: 1 left out: malformed name, for instance " in text
+    assert "39_1_20170116174525125.jpg.chip.jpg" in text
+    assert f"CSV:test: {root / 'CSV/test.csv'}:3: unknown label 'man'" in text
     assert (
-        f"FairFace:val is not there: there is no {root / 'FairFace/fairface_label_val.csv'}" in said
+        f"FairFace:val is not there: there is no {root / 'FairFace/fairface_label_val.csv'}" in text
     )
-    assert "Not there" not in said
+    assert "Not there" not in text
 
 
 def test_histograms_hold_every_face(root: Path) -> None:
@@ -124,8 +124,8 @@ def test_pictures_are_opened_if_asked(tmp_path: Path) -> None:
     (broken,) = (tmp_path / "UTKFace").glob("11_*")
     broken.write_bytes(b"no picture")
     assert "cannot be read" not in data("--root", tmp_path).output
-    said = data("--root", tmp_path, "--open-pictures").output
-    assert f"1 left out: picture cannot be read, for instance {broken}" in said
+    text = data("--root", tmp_path, "--open-pictures").output
+    assert f"1 left out: picture cannot be read, for instance {broken}" in text
 
 
 def test_the_picture_has_a_panel_for_each_data_set(root: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a face is told to be: votes, neighbours and Gaussians; nothing where nothing is known."""
+"""Targets: votes, neighbours and Gaussians; zeros where the label is unknown."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_gaussian_sums_to_one_and_a_missing_age_is_none(years: list[float], si
 
 
 def test_a_gaussian_lies_where_the_age_is() -> None:
-    """One of 39 years is as old as one of 39.5: half a year, or one deviation here, below 40."""
+    """Place a face of 39 years at 39.5: half a year, here one deviation, below 40."""
     rows = targets(of_years(39, 30, 34.5), "age_group", LossOptions(label_sigma=0.5))
     np.testing.assert_allclose(rows[0, 4:6], [0.8413, 0.1587], atol=1e-4)
     np.testing.assert_allclose(rows[1, 3:5], [0.1587, 0.8413], atol=1e-4)

@@ -16,14 +16,14 @@ FERPLUS_HEADER = (
 
 
 def picture(path: Path, seed: int, side: int = 48) -> None:
-    """A smooth picture of noise: two seeds differ in every feature, and JPEG keeps them apart."""
+    """Write a smooth picture of noise; pictures of two seeds differ even after JPEG."""
     noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC))
 
 
 def table(path: Path, header: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
-    """A CSV file."""
+    """Write a CSV file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *rows])
@@ -66,7 +66,7 @@ def ferplus(root: Path, count: int = 8) -> None:
 
 
 def everything(root: Path, count: int = 8) -> Path:
-    """All data sets below ``root``, which is returned."""
+    """Write FairFace, UTKFace and FER+ below ``root``; return it."""
     fairface(root, "train", count)
     fairface(root, "val", count)
     utkface(root, count)
@@ -89,7 +89,7 @@ CELEBA_NAMES = (*(f"Attribute_{n}" for n in range(20)), "Male", *(f"A_{n}" for n
 
 
 def celeba_row(n: int, male: str) -> str:
-    """A row of CelebAMask-HQ's attributes; two blanks follow the name, as published."""
+    """Return a row of CelebAMask-HQ's attributes; two spaces follow the name, as published."""
     return f"{n}.jpg  {' '.join(male if a == 'Male' else '-1' for a in CELEBA_NAMES)}\n"
 
 
@@ -147,14 +147,14 @@ def own_table(root: Path, lines: str, part: str = "train", pictures: int = 4) ->
 
 
 def text(path: Path, *lines: str) -> Path:
-    """A text file."""
+    """Write a text file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(lines), encoding="utf-8")
     return path
 
 
 def every_published(root: Path, count: int = 8) -> Path:
-    """Every data set of the registry but one's own tables, below ``root``, which is returned."""
+    """Write every published data set below ``root``; return it."""
     everything(root, count)
     rafdb(root, count)
     celeba_hq(root)

@@ -101,7 +101,7 @@ def test_rafdb_may_lie_as_in_its_archive(tmp_path: Path) -> None:
     assert len(load_part(tmp_path, "RAF-DB", "test")) == 2
 
 
-# What cannot be used is counted, and the first of each kind is named.
+# Unusable entries are counted, and the first of each kind is named.
 
 
 def _rafdb(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which faces are left out of what is learned from, and that it is counted, said and kept."""
+"""Filters: the faces that they leave out, their counts, and the manifest's record."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ def test_faces_stay_where_the_second_opinion_agrees(
     fairface: FaceSet, tmp_path: Path, lines: str, options: dict, files: str, reasons: dict
 ) -> None:
     table = layouts.text(tmp_path / "p.csv", PREDICTIONS, lines)
-    said = kept(fairface, tmp_path, agreement={"predictions": str(table), **options})
+    shown = kept(fairface, tmp_path, agreement={"predictions": str(table), **options})
     expected = {reason.format("gender"): count for reason, count in reasons.items()}
-    assert said == ({f"train/{n}.jpg" for n in files}, expected)
+    assert shown == ({f"train/{n}.jpg" for n in files}, expected)
 
 
 @pytest.mark.parametrize(
@@ -288,13 +288,13 @@ def test_filters_are_shown_without_reading_a_picture(
         words += ["--set", setting]
     for picture in tmp_path.glob("**/CelebA-HQ-img/*.jpg"):
         picture.write_bytes(b"")
-    said = CliRunner().invoke(app, words)
-    assert said.exit_code == 0, said.output
-    row = next(line for line in said.output.splitlines() if "celebrities" in line)
+    shown = CliRunner().invoke(app, words)
+    assert shown.exit_code == 0, shown.output
+    row = next(line for line in shown.output.splitlines() if "celebrities" in line)
     cells = [cell.strip() for cell in row.strip("│").split("│")]
     assert cells[:4] == ["CelebA-HQ", "celebrities", "4", "2"]
     assert cells[4].startswith("2 left out: the person is in LFW, for instance")
-    assert "1 kept: the person is unknown" in said.output
+    assert "1 kept: the person is unknown" in shown.output
 
 
 def test_people_follow_their_faces(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Two real processes, started by torchrun: they learn what one would, whoever has the labels."""
+"""Two real processes, started by torchrun: they learn as one would, wherever the labels are."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from fsb_perception.options import OptionError
 from fsb_training.data.batches import StepBatches
 from fsb_training.data.sources import open_sources
 from fsb_training.learning import trainer
-from fsb_training.learning.checkpoints import State
 from fsb_training.learning.distributed import World, joined
+from fsb_training.learning.state import State
 from fsb_training.recipe import Recipe, load_recipe
 from tests.paths import ROOT
 from tests.training.datasets import layouts
@@ -40,7 +40,7 @@ SECONDS = 200  # some 10 where nothing else runs
 
 @contextmanager
 def torchrun(*command: str) -> Iterator[list[str]]:
-    """Two processes beside what is done here; yields a list that in the end has what they said."""
+    """Start two processes beside the block; the yielded list gets their output at the end."""
     options = {
         "nproc-per-node": "2",
         "rdzv-backend": "c10d",
@@ -58,19 +58,19 @@ def torchrun(*command: str) -> Iterator[list[str]]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    said: list[str] = []
+    output: list[str] = []
     try:
-        yield said
-        said.append(process.communicate(timeout=SECONDS)[0])
+        yield output
+        output.append(process.communicate(timeout=SECONDS)[0])
     finally:
         process.terminate()  # if it still runs: torchrun ends those that it started
         rest = process.communicate(timeout=20)[0]
-    assert process.returncode == 0, "".join(said or [rest])[-4000:]
+    assert process.returncode == 0, "".join(output or [rest])[-4000:]
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What `two_processes` found, by rank."""
+    """Return the results of `two_processes` by rank."""
     folder = tmp_path_factory.mktemp("ranks")
     with torchrun("tests.training.learning.two_processes", str(folder)):
         pass
@@ -86,10 +86,10 @@ def test_the_mean_gradient_is_that_of_one_process(
     expected = two_processes.gradients(alone)
     assert any("lora_A" in name or "prompt" in name or "task_a" in name for name in expected)
     for rank in ranks:
-        found = rank["one backward"][f"{adapter}, {weighting}, {missing}"]
-        assert found.keys() == expected.keys()
+        result = rank["one backward"][f"{adapter}, {weighting}, {missing}"]
+        assert result.keys() == expected.keys()
         for name, gradient in expected.items():
-            torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(result[name], gradient, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
@@ -211,11 +211,11 @@ def test_a_run_of_two_processes_ends_as_that_of_one(
     if half_way:
         monkeypatch.setattr(trainer, "save", keeping(trainer.save, 2, together))
         learn()
-    with torchrun(*fit, *pairs) as said:
+    with torchrun(*fit, *pairs) as output:
         if not half_way:
             learn()
-    assert said[0].count("Measured") == 1
-    assert ("going on from step 2 of 6" in said[0]) == half_way
+    assert output[0].count("Measured") == 1
+    assert ("resumes at step 2 of 6" in output[0]) == half_way
     one, two = (
         torch.load(run / trainer.CHECKPOINT, weights_only=True) for run in (alone, together)
     )

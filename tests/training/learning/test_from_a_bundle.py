@@ -1,4 +1,4 @@
-"""A recipe that goes on from a bundle: where it begins, and what it cannot go on from."""
+"""Recipes that begin with a bundle's weights, and bundles that they refuse."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ NANO = "nano-vit-80"
 
 
 def recipe_from(bundle: str | Path, **values: object) -> Recipe:
-    said = {
+    settings = {
         "backbone": NANO, "weights": {"bundle": str(bundle)}, "sizes": (64,),
         "stage_shares": (1.0,), "data": {"shares": {"CSV": 1.0}}, "licence": "none",
     }  # fmt: skip
-    return Recipe.model_validate(said | values)
+    return Recipe.model_validate(settings | values)
 
 
 def logits(encoder: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -38,7 +38,7 @@ def logits(encoder: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("adapter", ["full", "linear", "lora", "dora"])
 def test_it_begins_where_the_bundle_ended(adapter: str) -> None:
-    """With LoRA too: a fresh one changes nothing."""
+    """Cover LoRA too: a fresh adapter changes nothing."""
     encoder = assemble(recipe_from("nano", adapter={"method": adapter}))
     before = logits(load_bundle("nano").build_model())
     for task, rows in logits(encoder).items():
@@ -49,10 +49,10 @@ def test_what_the_bundle_learned_from_is_said_of_what_goes_on_from_it() -> None:
     chosen = recipe_from("nano", data={"shares": {"FairFace": 0.5, "CSV": 0.5}})
     manifest = manifest_of(chosen, {}, {"FairFace": 10, "CSV": 7})
     before = {entry.name: entry for entry in load_bundle("nano").manifest.training_data}
-    found = {entry.name: entry for entry in manifest.training_data}
-    assert found.keys() == before.keys() | {"CSV"}
-    assert {name: found[name] for name in before} == before
-    assert found["CSV"].count == 7
+    entries = {entry.name: entry for entry in manifest.training_data}
+    assert entries.keys() == before.keys() | {"CSV"}
+    assert {name: entries[name] for name in before} == before
+    assert entries["CSV"].count == 7
     # FairFace it split by itself, UTKFace only the bundle before it, whose dev may be another one.
     specs = ["FairFace:dev", "FairFace:val", "FairFace:train", "UTKFace:dev", "CSV:test", "LFW:all"]
     assert learned_from(manifest, specs) == ["FairFace:train", "UTKFace:dev"]
@@ -98,9 +98,9 @@ def test_tasks_and_heads_that_it_lacks_begin_afresh(tmp_path: Path) -> None:
         tmp_path, tasks=[{"name": "gender", "labels": ["male", "female"]}], temperatures={}
     )
     encoder = assemble(recipe_from(tmp_path))
-    said, known = logits(encoder), logits(one.build_model())
-    torch.testing.assert_close(said["gender"], known["gender"])
-    assert set(said) == {"gender", "age_group", "emotion"}
+    continued, known = logits(encoder), logits(one.build_model())
+    torch.testing.assert_close(continued["gender"], known["gender"])
+    assert set(continued) == {"gender", "age_group", "emotion"}
 
 
 def vpt_bundle(folder: Path) -> Path:

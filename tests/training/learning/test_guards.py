@@ -1,4 +1,4 @@
-"""A full disk, a kill at any moment, a task without labels: nothing is lost, and all is named."""
+"""A full disk, a kill at any moment, a task without labels: nothing is lost, all is named."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_torch_meets_a_disk_that_is_really_full(root: Path, tmp_path: Path) -> N
 
 
 def in_a_fork(work: Callable[[], object], seconds: float | None = None) -> int:
-    """Its exit status; killed after so many seconds, if any are said."""
+    """Run ``work`` in a fork, killed after ``seconds`` if given; return its exit status."""
     child = os.fork()
     if not child:
         try:
@@ -119,9 +119,9 @@ def test_a_run_killed_anywhere_ends_as_an_unbroken_one(
     for part in ("learner", "average", "best"):
         assert one[part].keys() == two[part].keys()
         assert all(torch.equal(two[part][name], rows) for name, rows in one[part].items())
-    told = [[told_of(line) for line in lines(run)] for run in (unbroken, broken)]
-    assert told[0] == told[1]
-    assert len(set(told[0])) == len(told[0]) == 20 + 10
+    reports = [[without_time(line) for line in lines(run)] for run in (unbroken, broken)]
+    assert reports[0] == reports[1]
+    assert len(set(reports[0])) == len(reports[0]) == 20 + 10
     curves = [curve(run / "tensorboard") for run in (unbroken, broken)]
     assert curves[0] == curves[1]
     assert [step for step, _ in curves[0]["loss"]] == [20, 40]
@@ -132,12 +132,12 @@ def lines(run: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
-def told_of(line: dict[str, object]) -> str:
+def without_time(line: dict[str, object]) -> str:
     return json.dumps({name: value for name, value in line.items() if name != "time"})
 
 
 def curve(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """All but what depends on the clock, as TensorBoard shows it."""
+    """Return TensorBoard's curves except those that depend on the clock."""
     events = EventAccumulator(str(folder), purge_orphaned_data=True)
     events.Reload()
     return {

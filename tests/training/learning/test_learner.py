@@ -1,4 +1,4 @@
-"""From the options of a recipe to the loss of a batch, and what a step tells the task weights."""
+"""From the options of a recipe to the loss of a batch, and task weights after a step."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_a_task_without_labels_keeps_its_weights(weighting: str) -> None:
 
 @pytest.mark.parametrize("weighting", ["uw-so", "famo"])
 def test_batches_of_one_step_are_weighed_each_by_itself(weighting: str) -> None:
-    """A task that only another batch of the step has must not count as one with a loss of zero."""
+    """Do not count a task that only another batch of the step has as a loss of zero."""
     model = learner(micro("linear", weighting=weighting)).train()
     batches = [batch(), batch(without="emotion")]
     counts = model.counts([targets for _, targets in batches])

@@ -68,8 +68,8 @@ def test_a_plateau_is_so_many_looks_that_were_no_better(
     scores: list[float], drops: int, best: list[int]
 ) -> None:
     looks, options = Looks(), OptimiserOptions(schedule="plateau", plateau_looks=2)
-    found = [n for n, score in enumerate(scores) if looks.add(score, options)]
-    assert (found, looks.drops, looks.best) == (best, drops, max(scores))
+    result = [n for n, score in enumerate(scores) if looks.add(score, options)]
+    assert (result, looks.drops, looks.best) == (best, drops, max(scores))
     flat = Looks()
     for score in scores:
         flat.add(score, OptimiserOptions(schedule="cosine"))
@@ -89,7 +89,7 @@ def halves(batch: Batch) -> list[Batch]:
 @pytest.mark.parametrize("weighting", ["equal", "uncertainty"])
 @pytest.mark.parametrize("without", ["", "emotion", "all"], ids=lambda name: f"first lacks {name}")
 def test_batches_of_a_step_have_the_gradient_of_one(weighting: str, without: str) -> None:
-    """Of unlike sizes and label counts: each face weighs the same, whichever batch it is in."""
+    """Weigh each face alike in batches of different sizes and label counts."""
     loss = {"dropout": 0.0, "label_smoothing": 0.0, "weighting": weighting}
     recipe = changed(
         systems.recipe("LoRA", MICRO[0], Path(), loss=loss, head="linear"), clip_norm=1e9
@@ -128,7 +128,7 @@ def test_checkpointing_changes_memory_and_nothing_else(
     frugal = changed(recipe, gradient_checkpointing=True)
     pixels = systems.faces(backbone, size=32)
     targets = systems.labels(recipe.tasks)
-    found = []
+    result = []
     for one in (recipe, frugal):
         learner = trainer.start(one).learner
         kept = saved_bytes(learner.encoder, pixels)
@@ -136,8 +136,8 @@ def test_checkpointing_changes_memory_and_nothing_else(
         torch.manual_seed(1)
         loss = learner.train()(pixels, targets)
         loss.backward()
-        found.append((kept, loss.item(), {n: p.grad for n, p in learner.named_parameters()}))
-    (plain, loss, gradients), (less, same_loss, same) = found
+        result.append((kept, loss.item(), {n: p.grad for n, p in learner.named_parameters()}))
+    (plain, loss, gradients), (less, same_loss, same) = result
     assert inner_tower(trainer.start(frugal).learner.encoder.tower).grad_checkpointing
     assert same_loss == loss
     for name, gradient in gradients.items():

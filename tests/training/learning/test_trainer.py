@@ -114,8 +114,8 @@ def test_a_killed_run_ends_as_an_unbroken_one(root: Path, tmp_path: Path) -> Non
     again = recompute(tmp_path / "p.csv")
     for name, tasks in metrics.items():
         for task, row in tasks.items():
-            said = {metric: row[metric] for metric in again[name][task]}
-            assert again[name][task] == pytest.approx(said, abs=1e-5)
+            output = {metric: row[metric] for metric in again[name][task]}
+            assert again[name][task] == pytest.approx(output, abs=1e-5)
 
 
 def recompute(path: Path) -> dict[str, dict[str, dict[str, float | int]]]:

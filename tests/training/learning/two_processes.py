@@ -1,4 +1,4 @@
-"""What two processes do together, for test_distributed.py; torchrun starts this with a folder."""
+"""The work of two processes for test_distributed.py; torchrun starts this with a folder."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import nn
 
 from fsb_perception.adapters import adapter_config
 from fsb_perception.tasks import TASKS
-from fsb_training.learning.checkpoints import State, start
 from fsb_training.learning.distributed import World, joined, wrapped
 from fsb_training.learning.learner import Learner
+from fsb_training.learning.state import State, start
 from fsb_training.recipe import Recipe
 from tests.training.systems import faces, labels, learner, optimiser_of, recipe
 
@@ -46,7 +46,7 @@ def chosen(adapter: str, weighting: str = "uncertainty", head: str = "linear") -
 
 
 def begun(settings: Recipe) -> Learner:
-    """A learner that is past the first step: at it, half of a low-rank pair has no gradient."""
+    """Return a learner after a first step, in which half of a low-rank pair has no gradient."""
     model = learner(settings)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -57,7 +57,7 @@ def begun(settings: Recipe) -> Learner:
 
 
 def batch(missing: Mapping[str, tuple[int, ...]], seed: int = 0) -> tuple[torch.Tensor, Tensors]:
-    """All faces of a step, and their labels but those that are ``missing``."""
+    """Return all faces of a step, and their labels without the ``missing`` ones."""
     targets = labels(tuple(TASKS), FACES)
     for task, rows in missing.items():
         targets[task][list(rows)] = 0
@@ -80,7 +80,7 @@ def learn(model: nn.Module, part: slice, pixels: torch.Tensor, targets: Tensors)
 
 
 def one_backward(world: World) -> dict[str, object]:
-    """The gradients of every case."""
+    """Return the gradients of every case."""
     result: dict[str, object] = {}
     for adapter, weighting, missing in cases():
         model = begun(chosen(adapter, weighting))
@@ -90,7 +90,7 @@ def one_backward(world: World) -> dict[str, object]:
 
 
 def without_emotion(world: World) -> dict[str, object]:
-    """Two steps with emotion, then two without it anywhere: what was before them, and after."""
+    """Take two steps with emotion and two without; return the state before and after the latter."""
     result: dict[str, object] = {}
     for adapter in ADAPTERS:
         settings = chosen(adapter, head="mlp")
@@ -136,12 +136,12 @@ def batch_norms(world: World) -> dict[str, object]:
     before = statistics(state)
     state.settle()
     first = statistics(state)
-    state.settle()  # nobody has seen anything since
+    state.settle()  # no process has seen a batch since
     return {"before": before, "after": first, "again": statistics(state)}
 
 
 def looking_back(part: slice) -> Tensors:
-    """What FAMO knows after three steps, in one of which nobody has an emotion."""
+    """Return FAMO's state after three steps, one of them without any emotion."""
     model = begun(chosen("LoRA", "famo")).train()
     for step, missing in enumerate((*MISSING.values(), {"emotion": tuple(range(FACES))})):
         pixels, targets = batch(missing, seed=step)

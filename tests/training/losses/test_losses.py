@@ -88,7 +88,7 @@ def test_equals_cross_entropy_over_the_labelled(labels: list[int], smoothing: fl
 def test_a_missing_label_is_as_if_the_face_were_not_there(
     name: str, labels: list[int], smoothing: float, scale: float
 ) -> None:
-    """For every loss: the value is that of the labelled alone, and no gradient reaches the rest."""
+    """Compare with the loss of the labelled faces alone; the others get no gradient."""
     loss, target = built(name, label_smoothing=smoothing), one_hot(labels, 5)
     logits = (scale * noise(len(labels), 5)).requires_grad_()
     total = masked_mean(loss(logits, target), target)
@@ -122,18 +122,18 @@ def test_right_answers_cost_least_and_learning_finds_them(name: str) -> None:
 
 
 def test_logit_adjustment_follows_its_formula() -> None:
-    """By hand: equal logits, a class of which there is a quarter, tau 2."""
+    """Compute by hand: equal logits, a class with a share of a quarter, tau 2."""
     loss = built("logit-adjusted", prior=[0.75, 0.25], tau=2.0)
-    found = loss(torch.zeros(1, 2), one_hot([1], 2))
-    assert float(found) == pytest.approx(-math.log(0.25**2 / (0.25**2 + 0.75**2)))
+    result = loss(torch.zeros(1, 2), one_hot([1], 2))
+    assert float(result) == pytest.approx(-math.log(0.25**2 / (0.25**2 + 0.75**2)))
 
 
 def test_balanced_softmax_is_tau_one() -> None:
     counts, logits, target = torch.tensor([90.0, 9.0, 1.0]), noise(4, 3), one_hot([0, 1, 2, 2], 3)
-    found = built("logit-adjusted", prior=(counts / 100).tolist())(logits, target)
+    result = built("logit-adjusted", prior=(counts / 100).tolist())(logits, target)
     weighted = counts * logits.exp()
     expected = -(weighted / weighted.sum(dim=1, keepdim=True)).log()[torch.arange(4), [0, 1, 2, 2]]
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(result, expected)
 
 
 def test_adjusted_logits_serve_rare_classes() -> None:
@@ -175,8 +175,8 @@ def test_coral_is_that_of_its_authors_on_cumulative_logits() -> None:
     chances = F.pad(above.sigmoid(), (1, 0), value=1.0) - F.pad(above.sigmoid(), (0, 1))
     logits = (chances + 1e-9).log()
     torch.testing.assert_close(above_logits(logits), above, atol=1e-4, rtol=0)
-    found = built("coral")(logits, one_hot([2, 1, 4], 5))
-    torch.testing.assert_close(found, coral_loss(above, levels, reduction=None))
+    result = built("coral")(logits, one_hot([2, 1, 4], 5))
+    torch.testing.assert_close(result, coral_loss(above, levels, reduction=None))
 
 
 def test_cumulative_logits_fall_for_any_class_logits() -> None:
@@ -186,7 +186,7 @@ def test_cumulative_logits_fall_for_any_class_logits() -> None:
 
 
 def test_earth_is_moved_by_the_squared_distance() -> None:
-    """Two ranks off costs three half steps more than one off; cross-entropy sees no difference."""
+    """Compare errors of one and two ranks, between which cross-entropy sees no difference."""
     sure = torch.tensor([[0.5, 0.25, 0.25]]).log()
     near, far = (float(built("emd", emd_weight=w)(sure, one_hot([2], 3))) for w in (0.0, 2.0))
     assert near == pytest.approx(-math.log(0.25))
@@ -194,7 +194,7 @@ def test_earth_is_moved_by_the_squared_distance() -> None:
 
 
 def three_tasks() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """Logits and targets of which nobody has an age; as the encoder, it leaves that task out."""
+    """Return logits and targets without any age; as the encoder does, leave that task out."""
     logits = {"gender": noise(4, 2), "emotion": noise(4, 7)}
     targets = {
         "gender": one_hot([0, 1, -1, -1], 2),
@@ -259,7 +259,7 @@ def test_losses_that_can_be_are_taken() -> None:
 
 @pytest.mark.parametrize("tau", [0.5, 1.0, 2.0])
 def test_smoothing_does_not_favour_a_class_that_is_never_drawn(tau: float) -> None:
-    """Where the picture tells nothing, bare logits that serve all classes alike are equal."""
+    """Expect equal bare logits where the picture has no information."""
     prior = [0.5, 0.3, 0.15, 0.05, 0.0]
     loss = built("logit-adjusted", prior, label_smoothing=0.1, tau=tau)
     shares = loss.shift.softmax(0)  # labels as they come, of faces that all look the same

@@ -1,4 +1,4 @@
-"""How losses become one: formulas by hand, what is absent, and what each weighting is for."""
+"""Task weights: formulas by hand, absent tasks, and the purpose of each weighting."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def weights_of(name: str, **options: float) -> TaskWeights:
     return build_weights(LossOptions.model_validate({"weighting": name} | options), TASKS)
 
 
-def slopes(weights: TaskWeights, of: dict[str, torch.Tensor]) -> list[float]:
-    """The weight of each loss, as its gradient has it."""
-    return [float(g) for g in torch.autograd.grad(weights(of), list(of.values()))]
+def slopes(weights: TaskWeights, batch: dict[str, torch.Tensor]) -> list[float]:
+    """Return the weight of each loss, from the gradient."""
+    return [float(g) for g in torch.autograd.grad(weights(batch), list(batch.values()))]
 
 
 def test_equal_weights_add_up() -> None:
@@ -58,9 +58,9 @@ def test_uw_so_is_the_softmax_of_inverse_losses(temperature: float) -> None:
     """Inverses 1, 0.5 and 0.25; the gradient is the weight, so none runs through it."""
     parts = [math.exp(inverse / temperature) for inverse in (1.0, 0.5, 0.25)]
     expected = [part / sum(parts) for part in parts]
-    of, weights = losses(1.0, 2.0, 4.0), weights_of("uw-so", uw_so_temperature=temperature)
-    assert slopes(weights, of) == pytest.approx(expected)
-    assert weights(of).item() == pytest.approx(expected[0] + 2 * expected[1] + 4 * expected[2])
+    batch, weights = losses(1.0, 2.0, 4.0), weights_of("uw-so", uw_so_temperature=temperature)
+    assert slopes(weights, batch) == pytest.approx(expected)
+    assert weights(batch).item() == pytest.approx(expected[0] + 2 * expected[1] + 4 * expected[2])
 
 
 def test_famo_begins_with_the_inverse_losses() -> None:
@@ -68,7 +68,7 @@ def test_famo_begins_with_the_inverse_losses() -> None:
 
 
 def test_famo_follows_its_formula() -> None:
-    """By hand: losses of 1 and 4 fall to 1/2 and 3.6, so delta = (0.6931, 0.1054).
+    """Compute by hand: losses of 1 and 4 fall to 1/2 and 3.6, so delta = (0.6931, 0.1054).
 
     With z = (1/2, 1/2), J delta = z (delta - z . delta) = (0.1469, -0.1469). Adam's first step is
     the rate against the sign; its second, with the same gradient, again.
@@ -123,10 +123,10 @@ def test_weights_are_finite_for_any_losses(
     weights = weights_of(name, uw_so_temperature=temperature)
     assert all(math.isfinite(slope) for slope in slopes(weights, losses(*values)))
     weights.after_step(losses(*reversed(values)))
-    found = slopes(weights, losses(*values))
-    assert all(math.isfinite(slope) and slope >= 0 for slope in found)
+    result = slopes(weights, losses(*values))
+    assert all(math.isfinite(slope) and slope >= 0 for slope in result)
     if name in ("uw-so", "famo"):
-        assert sum(found) == pytest.approx(1, abs=1e-5)
+        assert sum(result) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_state_that_was_saved_goes_on_as_it_would_have() -> None:
@@ -145,7 +145,7 @@ def test_a_state_that_was_saved_goes_on_as_it_would_have() -> None:
 
 
 def decreases(name: str, **options: float) -> tuple[float, float]:
-    """By how much the logarithms of two losses that conflict fall in a hundred steps.
+    """Return the fall of the logarithms of two conflicting losses in a hundred steps.
 
     The first is a thousand times larger, and its minimum is near: its gradient and that of its
     logarithm are both the longer ones.

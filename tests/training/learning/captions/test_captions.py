@@ -85,17 +85,17 @@ def test_facts_come_from_labels_and_traits(tmp_path: Path) -> None:
     root = layouts.everything(tmp_path, count=18)
     for name, part in (("FairFace", "train"), ("UTKFace", "all"), ("FERPlus", "train")):
         faces = load_part(root, name, part)
-        found = facts_of(faces)
-        assert found.shape == (len(faces), len(FACTS))
-        assert (found[:, 5:] == X).all()
+        result = facts_of(faces)
+        assert result.shape == (len(faces), len(FACTS))
+        assert (result[:, 5:] == X).all()
         if name == "FERPlus":
-            assert (found[:, [0, 1, 2, 4]] == X).all()
-            assert (found[:, 3] != X).all()
+            assert (result[:, [0, 1, 2, 4]] == X).all()
+            assert (result[:, 3] != X).all()
         else:
-            assert found[:, 0].tolist() == faces.labels["gender"].tolist()
-            assert (found[:, 3] == X).all()
+            assert result[:, 0].tolist() == faces.labels["gender"].tolist()
+            assert (result[:, 3] == X).all()
         if name == "UTKFace":
-            assert found[:, 4].tolist() == faces.values["age_group"].astype(int).tolist()
+            assert result[:, 4].tolist() == faces.values["age_group"].astype(int).tolist()
 
 
 @pytest.mark.parametrize(

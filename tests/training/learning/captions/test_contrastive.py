@@ -127,10 +127,10 @@ def test_a_stem_learns_by_its_own_loss_where_the_blocks_pass_nothing_on(weight: 
 
 def test_facts_said_alone_are_contrasted_too() -> None:
     torch.manual_seed(0)
-    said = rows({"gender": 0}, {"gender": 1})
+    mentioned = rows({"gender": 0}, {"gender": 1})
     tokens = torch.tensor([[7, 7, 7], [8, 8, 8]])
     plain = ContrastiveLearner(Stuck(), Words())
-    also = ContrastiveLearner(Stuck(), Words(), singles=[(tokens, said)])
+    also = ContrastiveLearner(Stuck(), Words(), singles=[(tokens, mentioned)])
     also.load_state_dict(plain.state_dict())
     pixels, targets = batch(4)
     also(pixels, targets).backward()
