@@ -9,10 +9,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from fsb_perception.metric_words import METRICS
+from fsb_perception.replay.metrics import Metrics
 from fsb_perception.replay.report import REPORT
 from fsb_perception.replay.running.replayer import ReplayResult
 from fsb_perception.replay.scoring.compare import Change, Verdict
-from fsb_perception.replay.summary import Metrics, Play, Summary
+from fsb_perception.replay.summary import Play, Summary
 
 _SHOWN = ("look_accuracy", "balanced_accuracy", "track_accuracy", "ece", "flips_a_minute")
 _STYLES: dict[Verdict, str] = {

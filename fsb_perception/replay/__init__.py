@@ -8,5 +8,7 @@ running    bags through the pipeline or the node, one or many at a time
 scoring    answers beside the truth: metrics, criteria, comparison of two runs
 report     one page about one replay
 rows       answers as JSON, the same bytes at every run
+modes      in this process, or through the running node
 summary    the summary of a replay, typed
+metrics    the metrics in the summary, typed
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fsb_perception.files import FileError, sha256_of, write_whole
+from fsb_perception.files import FileError, sha256_of, sha256_of_folder, write_whole
 
 
 @pytest.mark.parametrize("content", ["text\n", b"text\n", lambda file: file.write(b"text\n")])
@@ -18,6 +18,16 @@ def test_a_text_bytes_or_a_function_replaces_the_file(tmp_path: Path, content: o
     assert path.read_text() == "text\n"
     assert os.listdir(tmp_path) == ["file"]
     assert sha256_of(path).startswith("b9e68e1bea3e")
+
+
+def test_the_hash_of_a_folder_is_of_names_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    (tmp_path / "b.py").write_text("2")
+    whole, part = sha256_of_folder(tmp_path), sha256_of_folder(tmp_path, "*.py")
+    assert whole != part
+    (tmp_path / "a").rename(tmp_path / "c")
+    assert sha256_of_folder(tmp_path) != whole
+    assert sha256_of_folder(tmp_path, "*.py") == part
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:

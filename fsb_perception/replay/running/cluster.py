@@ -18,8 +18,10 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 from uuid import uuid4
+
+from pydantic import JsonValue
 
 from fsb_perception.errors import FsbError, error_line
 from fsb_perception.options import OptionError
@@ -157,7 +159,7 @@ class _Answer(TypedDict):
 
     error: str
     host: str
-    summary: Any
+    summary: dict[str, JsonValue]
     kept: bool
 
 

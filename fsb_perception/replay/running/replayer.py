@@ -13,13 +13,14 @@ from fsb_perception.replay.answering import Answering
 from fsb_perception.replay.bags.reader import Bag, choose_topics
 from fsb_perception.replay.bags.storages import bag_name
 from fsb_perception.replay.bags.topics import ImageTopic
+from fsb_perception.replay.metrics import CriterionResult
 from fsb_perception.replay.report import REPORT, write_report
 from fsb_perception.replay.running.load import load_summary, metered
 from fsb_perception.replay.running.request import ReplayRequest
 from fsb_perception.replay.scoring.matching import Matches, Truth, match
 from fsb_perception.replay.scoring.persons import persons
 from fsb_perception.replay.scoring.scores import scores
-from fsb_perception.replay.summary import Answers, CriterionResult, Identity, Summary
+from fsb_perception.replay.summary import Answers, Identity, Summary
 
 ANNOTATED = "annotated"
 """Folder of the bag with the answers over the images."""

@@ -1,4 +1,4 @@
-"""The request of a replay: everything to do with each recording, checked when it is made."""
+"""The request of a replay: its settings, checked together when the request is made."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fsb_perception.replay.truth.statements import Statement
 
 @dataclass(frozen=True)
 class ReplayRequest:
-    """What to do with each recording; making one raises an error if it cannot be done.
+    """Settings of a replay; making a request that cannot be done raises an error.
 
     >>> ReplayRequest(PerceptionConfig(), rate="2")
     Traceback (most recent call last):

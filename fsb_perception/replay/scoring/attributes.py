@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsb_perception.calibration import expected_calibration_error
+from fsb_perception.replay.metrics import RiskCoverage, TaskScores
 from fsb_perception.replay.scoring.intervals import interval
 from fsb_perception.replay.scoring.matching import Match
 from fsb_perception.replay.scoring.slices import slices
-from fsb_perception.replay.summary import RiskCoverage, TaskScores
 from fsb_perception.tasks import TASKS
 from fsb_perception.types import UNKNOWN
 

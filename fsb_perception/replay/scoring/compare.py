@@ -19,9 +19,10 @@ from pydantic import ValidationError
 
 from fsb_perception.metric_words import METRICS, metric_of
 from fsb_perception.options import OptionError
+from fsb_perception.replay.metrics import Person
 from fsb_perception.replay.outputs import SUMMARY
 from fsb_perception.replay.scoring.intervals import interval
-from fsb_perception.replay.summary import MEASURED, Person, Summary
+from fsb_perception.replay.summary import MEASURED, Summary
 
 SPEED = (
     *("play.drop_rate", "play.highest_rate", "timing.process.p50_ms", "timing.wait.p95_ms"),

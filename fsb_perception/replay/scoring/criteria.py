@@ -13,7 +13,8 @@ import yaml
 from fsb_perception.metric_words import metric_of
 from fsb_perception.options import OptionError
 from fsb_perception.registry import UnknownNameError
-from fsb_perception.replay.summary import MEASURED, CriterionResult
+from fsb_perception.replay.metrics import CriterionResult
+from fsb_perception.replay.summary import MEASURED
 
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,

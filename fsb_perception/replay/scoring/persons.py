@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from fsb_perception.replay.metrics import Person
 from fsb_perception.replay.scoring.attributes import is_look, is_right
 from fsb_perception.replay.scoring.matching import Match
-from fsb_perception.replay.summary import Person
 
 
 def persons(faces: Iterable[Match], tasks: Sequence[str]) -> list[Person]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fsb_perception.replay.metrics import Detection, Metrics, Tracking
 from fsb_perception.replay.scoring.attributes import attribute_scores
 from fsb_perception.replay.scoring.matching import Matches
-from fsb_perception.replay.summary import Detection, Metrics, Tracking
 
 
 def scores(matches: Matches, tasks: Sequence[str]) -> Metrics:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from fsb_perception.replay.metrics import SliceScore
 from fsb_perception.replay.scoring.matching import Match
-from fsb_perception.replay.summary import SliceScore
 from fsb_perception.types import UNKNOWN
 
 

@@ -18,7 +18,7 @@ TIMES = [SECOND * n for n in range(1, 11)]
 
 
 def summary() -> Summary:
-    """A replay in real time with every part: truth, criteria, load and a search."""
+    """Make a replay in real time with every part: truth, criteria, load and a search."""
     rows = [row(t, face("a", t, "female", stable=True)) for t in TIMES]
     matches = match(rows, Truth([true_face(t, "ada") for t in TIMES]))
     trial = Trial(rate=1.0, achieved=1.0, published=10, dropped=1)

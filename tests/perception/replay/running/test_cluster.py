@@ -61,7 +61,7 @@ def wait_for(condition: Any) -> Any:
 
 @pytest.fixture
 def two(tmp_path: Path) -> Iterator[Cluster]:
-    """A scheduler and two workers on loopback, which nobody starts anew."""
+    """Start a scheduler and two workers on loopback; no nanny restarts a killed worker."""
     processes = [dask("scheduler", tmp_path, "--host", "127.0.0.1", "--port", "0")]
     file = tmp_path / "scheduler.json"
     wait_for(file.is_file)
@@ -136,7 +136,7 @@ def test_what_a_killed_worker_did_is_done_by_another(
         pids = client.run(os.getpid)
         work.start()
         wait_for(lambda: done or list(tmp_path.glob("o/*/results.jsonl")))
-        assert not done, [str(each) for each in done]
+        assert not done, list(map(str, done))
         busy = wait_for(lambda: [worker for worker, keys in client.processing().items() if keys])
         os.kill(pids[busy[0]], signal.SIGKILL)
         work.join(LIMIT)

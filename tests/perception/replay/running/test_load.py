@@ -1,4 +1,4 @@
-"""What a process takes, measured on real ones."""
+"""Load of a process, measured on real processes."""
 
 from __future__ import annotations
 

@@ -46,28 +46,28 @@ def test_two_runs_give_the_same_bytes(sample: Path, replayed: Path) -> None:
     fsb("run", sample / "bag", "--out", sample / "twice")
     first, second = ((f / "results.jsonl").read_bytes() for f in (replayed, sample / "twice/bag"))
     assert first == second
-    said = json.loads((replayed / "summary.json").read_text())
-    assert said["results_sha256"] == hashlib.sha256(first).hexdigest()
+    summary = json.loads((replayed / "summary.json").read_text())
+    assert summary["results_sha256"] == hashlib.sha256(first).hexdigest()
 
 
 def test_every_image_is_answered_in_order(replayed: Path) -> None:
-    found = rows(replayed)
-    assert len(found) == 2 * round(SECONDS * 30)
+    answers = rows(replayed)
+    assert len(answers) == 2 * round(SECONDS * 30)
     for camera in ("front", "side"):
-        times = [row["stamp"] for row in found if row["camera"] == camera]
+        times = [row["stamp"] for row in answers if row["camera"] == camera]
         assert times == sorted(set(times))
-    assert all(row["width"] == 640 and row["height"] == 480 for row in found)
-    assert len((replayed / "timing.jsonl").read_text().splitlines()) == len(found)
+    assert all(row["width"] == 640 and row["height"] == 480 for row in answers)
+    assert len((replayed / "timing.jsonl").read_text().splitlines()) == len(answers)
 
 
 def test_the_people_of_the_sample_are_found_where_the_truth_has_them(
     sample: Path, replayed: Path
 ) -> None:
-    found = {(row["camera"], row["stamp"]): row["faces"] for row in rows(replayed)}
-    for said in read_truth(sample / "truth.jsonl"):
-        left, top, right, bottom = said.box_xyxy
+    faces = {(row["camera"], row["stamp"]): row["faces"] for row in rows(replayed)}
+    for statement in read_truth(sample / "truth.jsonl"):
+        left, top, right, bottom = statement.box_xyxy
         across, down = (left + right) / 2, (top + bottom) / 2
-        boxes = [face["box_xyxy"] for face in found[said.camera, said.stamp]]
+        boxes = [face["box_xyxy"] for face in faces[statement.camera, statement.stamp]]
         assert any(b[0] < across < b[2] and b[1] < down < b[3] for b in boxes)
 
 
@@ -78,15 +78,19 @@ def test_face_ids_tell_the_cameras_apart(replayed: Path) -> None:
 
 
 def test_the_summary_names_all_that_the_answers_depend_on(sample: Path, replayed: Path) -> None:
-    said = json.loads((replayed / "summary.json").read_text())
-    assert said["bundle"].startswith("nano@")
-    assert said["frames"] == sum(said["cameras"].values()) == len(rows(replayed))
-    assert len(said["bag"]["sha256"]) == len(said["config_sha256"]) == len(said["code"]["sha256"])
-    assert str(sample) not in json.dumps(said)
+    summary = json.loads((replayed / "summary.json").read_text())
+    assert summary["bundle"].startswith("nano@")
+    assert summary["frames"] == sum(summary["cameras"].values()) == len(rows(replayed))
+    assert (
+        len(summary["bag"]["sha256"])
+        == len(summary["config_sha256"])
+        == len(summary["code"]["sha256"])
+    )
+    assert str(sample) not in json.dumps(summary)
     fsb("run", sample / "bag", "--out", sample / "other", "--set", "tracker.max_coast=0.5")
     other = json.loads((sample / "other/bag/summary.json").read_text())
-    assert other["bag"] == said["bag"]
-    assert other["config_sha256"] != said["config_sha256"]
+    assert other["bag"] == summary["bag"]
+    assert other["config_sha256"] != summary["config_sha256"]
 
 
 def test_a_bag_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
@@ -112,8 +116,8 @@ def test_stamps_that_no_camera_should_give_are_reported(
 ) -> None:
     bag = made_bags.write(tmp_path / "bag", {"/front/image": times})
     output = fsb("run", bag, "--out", tmp_path / "o")
-    said = json.loads((tmp_path / "o/bag/summary.json").read_text())
-    assert said["problems"][kind]["count"] >= 1
+    summary = json.loads((tmp_path / "o/bag/summary.json").read_text())
+    assert summary["problems"][kind]["count"] >= 1
     assert kind in output
     assert [row["stamp"] for row in rows(tmp_path / "o/bag")] == times
 
@@ -124,11 +128,11 @@ def test_an_image_that_cannot_be_decoded_is_answered_with_its_error(tmp_path: Pa
     data = path.read_bytes()
     path.write_bytes(data.replace(b"\xff\xd8\xff\xe0", b"\x00\x00\x00\x00", 1))
     fsb("run", bag, "--out", tmp_path / "o")
-    found = rows(tmp_path / "o/bag")
-    assert ["error" in row for row in found] == [True, False, False]
-    said = json.loads((tmp_path / "o/bag/summary.json").read_text())
-    assert (said["frames"], said["failed"]) == (3, 1)
-    assert "image that cannot be decoded" in said["problems"]
+    answers = rows(tmp_path / "o/bag")
+    assert ["error" in row for row in answers] == [True, False, False]
+    summary = json.loads((tmp_path / "o/bag/summary.json").read_text())
+    assert (summary["frames"], summary["failed"]) == (3, 1)
+    assert "image that cannot be decoded" in summary["problems"]
 
 
 def test_with_the_truth_the_summary_says_how_good_it_is(sample: Path, tmp_path: Path) -> None:
@@ -139,7 +143,7 @@ def test_with_the_truth_the_summary_says_how_good_it_is(sample: Path, tmp_path: 
     metrics = json.loads((tmp_path / "bag/summary.json").read_text())["metrics"]
     assert metrics["detection"]["precision"] == 1
     assert metrics["gender"]["tracks"] >= 4
-    assert "emotion" not in metrics  # nobody knows it
+    assert "emotion" not in metrics  # unknown
     (tmp_path / "unmet.yaml").write_text("- gender.ece < 0\n")
     unmet = ["replay", *map(str, command), "--criteria", str(tmp_path / "unmet.yaml")]
     result = CliRunner().invoke(app, unmet)

@@ -22,12 +22,12 @@ NO_TIMES: dict[str, dict] = {"decode": {}, "process": {}, "wait": {}}
 
 
 def summary(**more: Any) -> Summary:
-    """A run without a number to compare."""
+    """Make a run without a number to compare."""
     return Summary.model_validate(made_replays.summary([], timing=NO_TIMES, **more))
 
 
 def judged(rights: list[int], **metrics: float) -> Summary:
-    """A run in which the looks at person n are right so many times of `LOOKS`."""
+    """Make a run in which ``rights[n]`` of `LOOKS` looks at person n are right."""
     people = [
         {"camera": "front", "identity": f"p{n}", "task": "gender", "looks": LOOKS, "right": right}
         for n, right in enumerate(rights)
@@ -104,7 +104,7 @@ def test_people_are_counted_over_all_their_tracks() -> None:
         row(t, face(f"a{n // 2}", t, "female"), face("b", t, "male", box=aside))
         for n, t in enumerate(times)
     ]
-    truth = [true_face(t, who, box) for t in times for who, box in (("ada", BOX), ("eve", aside))]
+    truth = [true_face(t, name, box) for t in times for name, box in (("ada", BOX), ("eve", aside))]
     ada, eve = persons(match(rows, Truth(truth)).faces, ["gender"])
     assert (ada.identity, ada.looks, ada.right) == ("ada", 4, 4)
     assert (eve.identity, eve.looks, eve.right) == ("eve", 4, 0)

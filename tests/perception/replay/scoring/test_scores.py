@@ -33,7 +33,7 @@ def test_all_right_is_one_everywhere() -> None:
     assert (gender["looks"], gender["tracks"]) == (20, 2)
     for name in ("look_accuracy", "balanced_accuracy", "macro_f1", "track_accuracy"):
         assert gender[name] == 1
-    assert gender["ece"] == pytest.approx(0.1, abs=1e-6)  # said .9, was right always
+    assert gender["ece"] == pytest.approx(0.1, abs=1e-6)  # confidence .9, always right
     assert (gender["look_accuracy_low"], gender["look_accuracy_high"]) == (1, 1)
 
 
@@ -104,7 +104,7 @@ def test_time_to_a_stable_answer_runs_from_the_first_sight() -> None:
 
 def test_a_track_without_an_answer_is_not_covered_and_not_wrong() -> None:
     rows = [row(t, face("a", t, "female"), face("b", t, "unknown", box=ASIDE)) for t in TIMES]
-    truth = [true_face(t, who, box) for t in TIMES for who, box in (("ada", BOX), ("eve", ASIDE))]
+    truth = [true_face(t, name, box) for t in TIMES for name, box in (("ada", BOX), ("eve", ASIDE))]
     gender = judged(rows, truth)["gender"]
     assert (gender["track_coverage"], gender["track_accuracy"]) == (0.5, 1)
 
