@@ -36,7 +36,6 @@ from pydantic import (
     field_validator,
 )
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
 from fsb_perception.errors import FsbError, error_line
 from fsb_perception.registry import UnknownNameError
@@ -214,7 +213,7 @@ def explain(error: ValidationError) -> str:
     return "; ".join(_explain_one(item) for item in error.errors())
 
 
-def _explain_one(item: ErrorDetails) -> str:
+def _explain_one(item: Mapping[str, Any]) -> str:
     prefix = f"{'.'.join(map(str, item['loc']))}: " if item["loc"] else ""
     text = _lower_first(item["msg"].removeprefix("Value error, "))
     if item["type"] == "value_error":  # our own checks name the value themselves

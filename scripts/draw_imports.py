@@ -10,6 +10,7 @@ out: where A imports B and B imports C, an arrow from A to C adds nothing to the
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -86,10 +87,15 @@ def page_with_graphs(text: str) -> str:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description="Draw the imports into ARCHITECTURE.md.")
+    parser.add_argument(
+        "--check", action="store_true", help="compare only; status 1 if they differ"
+    )
+    options = parser.parse_args()
     sys.path.insert(0, str(ROOT))  # before the environment, where the messages share the name
     text = PAGE.read_text(encoding="utf-8")
     drawn = page_with_graphs(text)
-    if "--check" in sys.argv[1:]:
+    if options.check:
         if drawn != text:
             print(f"{PAGE.name} shows other imports than the code: run scripts/draw_imports.py")
         return int(drawn != text)

@@ -90,19 +90,30 @@ def test_docstrings_of_functions_begin_with_a_verb():
 
 def test_names_say_what_a_thing_is():
     wrong = [
-        f"{relative(path)}:{node.lineno}: {name}"
+        f"{relative(path)}:{line}: {name}"
         for path in CODE
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if (name := stored_name(node)) in VAGUE
+        for line, name in stored_names(ast.parse(path.read_text(encoding="utf-8")))
+        if name in VAGUE
     ]
     assert not wrong
 
 
-def stored_name(node: ast.AST) -> str:
-    """The name that a node binds, of a parameter or a variable; "" for other nodes."""
-    if isinstance(node, ast.arg):
-        return node.arg
-    return node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else ""
+def stored_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Names of parameters and variables; fields of classes may be keys of a file format."""
+    nodes = list(ast.walk(tree))
+    fields = {
+        id(statement.target)
+        for node in nodes
+        if isinstance(node, ast.ClassDef)
+        for statement in node.body
+        if isinstance(statement, ast.AnnAssign)
+    }
+    for node in nodes:
+        if isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            if id(node) not in fields:
+                yield node.lineno, node.id
 
 
 LONGEST_PARAGRAPH = 520  # characters
