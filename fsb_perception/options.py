@@ -213,9 +213,10 @@ def explain(error: ValidationError) -> str:
     return "; ".join(_explain_one(item) for item in error.errors())
 
 
-def _explain_one(item: Mapping[str, Any]) -> str:
-    prefix = f"{'.'.join(map(str, item['loc']))}: " if item["loc"] else ""
-    text = _lower_first(item["msg"].removeprefix("Value error, "))
+def _explain_one(item: Mapping[str, object]) -> str:
+    place = cast("tuple[str | int, ...]", item["loc"])
+    prefix = f"{'.'.join(map(str, place))}: " if place else ""
+    text = _lower_first(str(item["msg"]).removeprefix("Value error, "))
     if item["type"] == "value_error":  # our own checks name the value themselves
         return f"{prefix}{text}"
     return f"{prefix}got {item['input']!r}, {text}"

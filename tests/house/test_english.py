@@ -112,8 +112,7 @@ def stored_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.arg):
             yield node.lineno, node.arg
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            if id(node) not in fields:
-                yield node.lineno, node.id
+            yield from [] if id(node) in fields else [(node.lineno, node.id)]
 
 
 LONGEST_PARAGRAPH = 520  # characters
