@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -52,7 +51,9 @@ def resume(
 def _read(path: Path) -> dict[str, Any]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, UnpicklingError) as error:
+    except OSError:
+        raise  # names its file itself
+    except Exception as error:  # torch raises whatever a damaged byte leads its reader to
         reason = error_line(error).splitlines()[0]
         raise TrainingError(
             f"{path} is damaged ({reason}): put back a copy, or remove it to begin again"
