@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 
+import hypothesis
 import pytest
 
 # Processes of one test run and of runs side by side must not hear each other. 101 is the last
@@ -21,6 +22,10 @@ for _threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ["OPENCV_FOR_THREADS_NUM"] = "1"
 # Tests need no network, and must not try.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# A loaded machine may take any time for an example; `make bench` measures speed.
+hypothesis.settings.register_profile("fsb", deadline=None)
+hypothesis.settings.load_profile("fsb")
 
 _MOST_WORKERS = 8  # each holds torch, some 400 MB
 

@@ -79,8 +79,14 @@ def trace(folder: Path, words: Sequence[str]) -> Trace:
 
 
 def _environment(home: Path, temporary: Path) -> dict[str, str]:
-    # Of the switches that FSB sets itself nothing may come from here.
-    ours = ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK", "HF_HUB_OFFLINE")
+    # Neither the switches that FSB sets itself, nor what torch has set in this process.
+    ours = (
+        "ORT_DISABLE_TELEMETRY",
+        "HF_HUB_DISABLE_TELEMETRY",
+        "DO_NOT_TRACK",
+        "HF_HUB_OFFLINE",
+        "TORCHINDUCTOR_CACHE_DIR",
+    )
     kept = {name: value for name, value in os.environ.items() if name not in ours}
     return kept | {"HOME": str(home), "TMPDIR": str(temporary), "PYTHONDONTWRITEBYTECODE": "1"}
 

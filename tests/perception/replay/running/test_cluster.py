@@ -115,7 +115,7 @@ def test_workers_give_the_bytes_of_one_process_and_go_on_after_a_stop(
     assert local.count("the answers are kept") == 2  # it does not matter who gave them
     # Topics that one of them lacks fail that one alone.
     _, some = run(bags, tmp_path / "some", *truth, "--cluster", two.address)
-    assert "no topic of images is called '/front/image'" in some
+    assert "unknown topic of images '/front/image'" in some
     assert (tmp_path / "some/other/summary.json").is_file()
 
 
