@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -35,6 +36,21 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
 
 
+# Folders and files whose tests start processes or train: `make quick` leaves them out.
+_SLOW = (
+    *("house", "perception/ros", "perception/commands", "perception/bundles/test_hub.py"),
+    *("perception/bundles/test_onnx.py", "perception/inference", "perception/replay/running"),
+    *("perception/replay/recording", "perception/replay/sample", "perception/replay/report"),
+    *("training/learning", "training/experiments", "training/report", "training/test_guides.py"),
+    *("training/test_params.py", "training/test_systems.py", "training/test_bad_recipes.py"),
+    *("training/test_bad_files.py", "training/data/test_survey.py", "training/filters"),
+)
+_TESTS = Path(__file__).parent
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked ``long`` first, so that no core idles while the last of them ends."""
+    """Mark the slow tests; sort those marked ``long`` first, so that no core idles at the end."""
+    for item in items:
+        if str(item.path.relative_to(_TESTS)).startswith(_SLOW):
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
