@@ -90,7 +90,7 @@ class TopicChoice:
                 if stop.wait(_PATIENCE):
                     raise BagError("stopped before there was anything to record")
             stop.wait(_SETTLE)
-        available = self.available()
+        available, missing = self.available(), self.missing()  # some may have come meanwhile
         if not available:
             raise BagError(self._nothing(missing, seconds))
         if missing:

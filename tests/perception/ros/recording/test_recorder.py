@@ -134,7 +134,7 @@ def test_late_topics_and_earlier_latched_messages_are_recorded(robot: Any, tmp_p
     latched = robot.create_publisher(String, early, LATCHED)
     latched.publish(String(data="sent before"))
     names = (early, late.strip("/"))
-    process = start("record", *names, "--out", tmp_path / "bag", "--wait", 3, "--seconds", 60)
+    process = start("record", *names, "--out", tmp_path / "bag", "--wait", 5, "--seconds", 60)
     until(lambda: list(tmp_path.glob("bag/*")), what="no bag")
     speaker = robot.create_publisher(String, late, 10)
     until(lambda: robot.count_subscribers(late), what="the late topic has no subscriber")
