@@ -6,7 +6,6 @@ They need no ROS, so that a replay can read a robot's parameter file.
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from pydantic import field_validator
 
@@ -94,7 +93,7 @@ def is_ros_parameter(name: str) -> bool:
     return name.startswith(_ROS_PARAMETERS)
 
 
-def option_value(value: Any) -> Any:
+def option_value(value: object) -> object:
     """Return the value of a ROS parameter as that of an option; see `parameter_value`.
 
     >>> option_value(["gender", "emotion"]), option_value([""]), option_value(0.5)
@@ -105,7 +104,7 @@ def option_value(value: Any) -> Any:
     return value
 
 
-def parameter_value(value: Any) -> Any:
+def parameter_value(value: object) -> object:
     """Return the value of an option as that of a ROS parameter.
 
     An empty list has no type in ROS, so ``[""]`` stands for it.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from fsb_perception import __version__
 from fsb_perception.adapters import adapter_settings
@@ -107,7 +106,7 @@ def manifest_of(
     recipe: Recipe,
     temperatures: dict[str, float],
     counts: dict[str, int],
-    filtered: Mapping[str, Any] | None = None,
+    filtered: Mapping[str, object] | None = None,
 ) -> Manifest:
     """Return the manifest of a bundle before its metrics are measured.
 

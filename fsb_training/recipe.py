@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import SerializeAsAny, field_serializer, field_validator, model_validator
 
@@ -79,11 +79,11 @@ class Recipe(Options):
 
     @field_validator("adapter", mode="before")
     @classmethod
-    def _choose_adapter(cls, value: Any) -> Any:
+    def _choose_adapter(cls, value: object) -> object:
         return adapter_config(value) if isinstance(value, dict) else value
 
     @field_serializer("adapter")
-    def _name_adapter(self, value: AdapterConfig) -> dict[str, Any]:
+    def _name_adapter(self, value: AdapterConfig) -> dict[str, object]:
         return adapter_settings(value)
 
     @field_validator("name")
@@ -126,14 +126,16 @@ def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
     path = find_recipe(name)
     mappings = [item.name for item in walk(Recipe) if isinstance(item.default, dict)]
     values = recipe_values(path, settings, mappings)
-    adapter = values.pop("adapter") if isinstance(values.get("adapter"), dict) else None
+    adapter = values.get("adapter")
+    if isinstance(adapter, dict):
+        del values["adapter"]
     if "name" in values:
         values["name"] = _filled(str(values["name"]), path.stem, values)
     recipe = build(Recipe, values)
     recipe = recipe.model_copy(
         update={
             "sizes": tuple(size or BACKBONES[recipe.backbone].size for size in recipe.sizes),
-            "adapter": adapter_config(adapter) if adapter else recipe.adapter,
+            "adapter": adapter_config(adapter) if isinstance(adapter, dict) else recipe.adapter,
         }
     )
     if not recipe.data.shares:
@@ -144,7 +146,7 @@ def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
     return recipe
 
 
-def _filled(name: str, recipe: str, values: dict[str, Any]) -> str:
+def _filled(name: str, recipe: str, values: dict[str, object]) -> str:
     """Fill the placeholders of a name; ``{tasks}`` becomes the single task, or "multi"."""
     fields = Recipe.model_fields
     backbone = values.get("backbone", fields["backbone"].default)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from fsb_perception.options import OptionError, flatten, load_yaml, parse_settings
 from fsb_perception.registry import UnknownNameError
@@ -51,7 +50,7 @@ def find_recipe(name: str | Path, folder: Path = Path()) -> Path:
 
 def recipe_values(
     path: Path, settings: Iterable[str] = (), mappings: Sequence[str] = ()
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Read a recipe: the settings over the values of ``path``, over those of the files it extends.
 
     Args:
@@ -75,7 +74,7 @@ def recipe_values(
     return values
 
 
-def _read(path: Path, mappings: Sequence[str], above: tuple[Path, ...] = ()) -> dict[str, Any]:
+def _read(path: Path, mappings: Sequence[str], above: tuple[Path, ...] = ()) -> dict[str, object]:
     """Read a file over the one that it extends; the files ``above`` extend this one."""
     if path.resolve() in above:
         chain = " -> ".join(file.name for file in (*above, path))
@@ -99,7 +98,7 @@ def _read(path: Path, mappings: Sequence[str], above: tuple[Path, ...] = ()) -> 
     return _over(below, values)
 
 
-def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def _over(below: dict[str, object], above: dict[str, object]) -> dict[str, object]:
     """Merge ``above`` over ``below``; another method drops the adapter's options below."""
     method = f"{_ADAPTER}method"
     if method in above and above[method] != below.get(method):
@@ -107,7 +106,7 @@ def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return below | above
 
 
-def _take(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+def _take(values: dict[str, object], prefix: str) -> dict[str, object]:
     """Remove the entries that begin with ``prefix``, and return them without it."""
     return {
         name.removeprefix(prefix): values.pop(name)

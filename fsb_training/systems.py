@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from fsb_perception.adapters import adapter_config
 from fsb_perception.adapters.base import AdapterConfig
@@ -23,7 +22,7 @@ class System:
         head: row of `fsb_perception.heads`.
     """
 
-    settings: Mapping[str, Any] = field(hash=False)
+    settings: Mapping[str, object] = field(hash=False)
     head: str = "mlp"
 
     @property
@@ -37,7 +36,7 @@ class System:
         return adapter_config({**self.settings, **ranked})
 
 
-def _system(method: str, head: str = "mlp", **settings: Any) -> System:
+def _system(method: str, head: str = "mlp", **settings: object) -> System:
     return System({"method": method, **settings}, head)
 
 

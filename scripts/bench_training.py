@@ -103,7 +103,7 @@ def recipe_of(backbone: str, system: str, batch: int, images: int = 10**6) -> Re
     row, chosen = BACKBONES[backbone], SYSTEMS[system]
     adapter = chosen.adapter(8)
     if row.family == "nano":
-        adapter = adapter.model_copy(update=_SMALL.get(chosen.settings["method"], {}))
+        adapter = adapter.model_copy(update=_SMALL.get(str(chosen.settings["method"]), {}))
     return Recipe.model_validate(
         {
             "name": "bench",

@@ -9,7 +9,6 @@ file of its own, and a row of `ADAPTERS`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from fsb_perception.adapters.base import AdapterConfig
 from fsb_perception.adapters.full import FullFineTuning
@@ -42,7 +41,7 @@ ADAPTERS: Registry[type[AdapterConfig]] = Registry(
 )
 
 
-def adapter_config(settings: Mapping[str, Any]) -> AdapterConfig:
+def adapter_config(settings: Mapping[str, object]) -> AdapterConfig:
     """Return the options of an adapter from ``{"method": name, option: value, ...}``.
 
     >>> adapter_config({"method": "lora", "rank": 8}).rank
@@ -52,13 +51,14 @@ def adapter_config(settings: Mapping[str, Any]) -> AdapterConfig:
         UnknownNameError: an unknown adapter or option; the message names the nearest.
         OptionError: a value out of bounds, or no method at all.
     """
-    if not isinstance(settings.get("method"), str):
+    method = settings.get("method")
+    if not isinstance(method, str):
         raise OptionError(f"adapter: name a method; there are {', '.join(sorted(ADAPTERS))}")
     options = {name: value for name, value in settings.items() if name != "method"}
-    return build(ADAPTERS[settings["method"]], options)
+    return build(ADAPTERS[method], options)
 
 
-def adapter_settings(config: AdapterConfig) -> dict[str, Any]:
+def adapter_settings(config: AdapterConfig) -> dict[str, object]:
     """Return the settings from which `adapter_config` makes ``config`` again, as JSON values."""
     return {"method": method_name(config), **config.model_dump(mode="json")}
 

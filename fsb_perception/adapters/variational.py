@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import nn
@@ -69,7 +69,7 @@ class VariationalPrompts(nn.Module):
         self.log_variance = None
         return self
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_divergence": None}  # a tensor with a graph cannot be copied
 
 

@@ -8,7 +8,6 @@ ros__parameters: {bundle: nano, tracker: {max_coast: 0.5}}
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.node_config import NodeConfig, is_ros_parameter, option_value
@@ -18,7 +17,7 @@ NODE = "face_attributes"
 _KEY = "ros__parameters"
 
 
-def is_parameter_file(options: Mapping[str, Any]) -> bool:
+def is_parameter_file(options: Mapping[str, object]) -> bool:
     """Return whether options by dotted name come from a ROS parameter file.
 
     >>> is_parameter_file({"/**.ros__parameters.bundle": "nano"}), is_parameter_file({"bundle": ""})
@@ -27,7 +26,7 @@ def is_parameter_file(options: Mapping[str, Any]) -> bool:
     return any(_KEY in name.split(".") for name in options)
 
 
-def pipeline_options(tree: Mapping[str, Any], node: str = NODE) -> dict[str, Any]:
+def pipeline_options(tree: Mapping[str, object], node: str = NODE) -> dict[str, object]:
     """Return the pipeline's options in a parameter file, by dotted name; later entries win.
 
     >>> pipeline_options({"/**": {"ros__parameters": {"tracker": {"max_coast": 0.5}}}})
@@ -40,7 +39,7 @@ def pipeline_options(tree: Mapping[str, Any], node: str = NODE) -> dict[str, Any
     """
     pipeline = {option.name for option in walk(PerceptionConfig)}
     node_only = {option.name for option in walk(NodeConfig)} - pipeline
-    options: dict[str, Any] = {}
+    options: dict[str, object] = {}
     for parameters in _parameters_of(tree, node):
         options |= {name: option_value(value) for name, value in flatten(parameters).items()}
     return {
@@ -50,7 +49,7 @@ def pipeline_options(tree: Mapping[str, Any], node: str = NODE) -> dict[str, Any
     }
 
 
-def _parameters_of(tree: Mapping[str, Any], node: str) -> Iterator[Mapping[str, Any]]:
+def _parameters_of(tree: Mapping[str, object], node: str) -> Iterator[Mapping[str, object]]:
     """Yield the parameters under every key that may mean the node: ``/**``, its name, a path."""
     for name, inside in tree.items():
         if not isinstance(inside, Mapping):

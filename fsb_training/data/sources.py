@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -157,7 +156,7 @@ def training_counts(sources: Sequence[Source]) -> dict[str, int]:
     return {source.faces.name: len(source) for source in sources}
 
 
-def filter_records(sources: Sequence[Source]) -> dict[str, list[dict[str, Any]]]:
+def filter_records(sources: Sequence[Source]) -> dict[str, list[dict[str, object]]]:
     """Return the effect of each filter for the manifest, by data set that one judged."""
     return {
         source.faces.name: [outcome.record() for outcome in source.filters]

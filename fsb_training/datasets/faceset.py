@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from fsb_perception.errors import FsbError
 from fsb_perception.problems import Problems
 
 MISSING = -1
+
+ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 
 class DatasetError(FsbError):
@@ -117,8 +119,10 @@ def joined(parts: Sequence[FaceSet], part: str) -> FaceSet:
 
 
 def _stack(
-    columns: Sequence[Mapping[str, NDArray]], parts: Sequence[FaceSet], unknown: float | str
-) -> dict[str, NDArray]:
+    columns: Sequence[Mapping[str, NDArray[ScalarT]]],
+    parts: Sequence[FaceSet],
+    unknown: float | str,
+) -> dict[str, NDArray[ScalarT]]:
     known = {name: column for table in columns for name, column in table.items()}
     return {
         name: np.concatenate(

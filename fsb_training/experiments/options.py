@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from pydantic import field_validator
 
@@ -19,6 +19,8 @@ from fsb_training.experiments.plan import MAIN, Cell, cells
 from fsb_training.recipe import Recipe, load_recipe
 from fsb_training.recipe_files import find_recipe
 from fsb_training.systems import SYSTEMS
+
+NamesT = TypeVar("NamesT", bound=Iterable[str])
 
 SHIPPED = Path(__file__).with_name("nano-sweep.yaml")
 PRETRAIN, ADAPT, DEV, TEST = "pretrain", "adapt", "dev", "test"
@@ -43,10 +45,10 @@ class SweepOptions(Options):
     systems: tuple[str, ...] = option(tuple(SYSTEMS), "systems of the main study")
     single: tuple[str, ...] = option((), "systems that also learn each task alone")
     ablated: tuple[str, ...] = option((), "systems of the ablations")
-    ablations: dict[str, dict[str, dict[str, Any]]] = option(
+    ablations: dict[str, dict[str, dict[str, object]]] = option(
         {}, "settings of the recipe by study and variant"
     )
-    settings: dict[str, dict[str, Any]] = option({}, "settings of the recipe by system")
+    settings: dict[str, dict[str, object]] = option({}, "settings of the recipe by system")
     mapped: tuple[str, ...] = option(
         (), "systems whose features are drawn as t-SNE maps, of all tasks and the first seed"
     )
@@ -61,7 +63,7 @@ class SweepOptions(Options):
 
     @field_validator("systems", "single", "ablated", "settings", "mapped")
     @classmethod
-    def _check_systems(cls, names: Any) -> Any:
+    def _check_systems(cls, names: NamesT) -> NamesT:
         for name in names:
             if name not in SYSTEMS:
                 raise ValueError(str(UnknownNameError("system", name, SYSTEMS)))
@@ -118,7 +120,7 @@ class Sweep:
                 every run.
         """
         system, options = SYSTEMS[cell.system], self.options
-        settings: dict[str, Any] = {
+        settings: dict[str, object] = {
             "name": "cell",
             "backbone": self.pretraining.backbone,
             "head": system.head,
@@ -133,7 +135,7 @@ class Sweep:
         texts = [f"{name}={json.dumps(value)}" for name, value in settings.items()]
         return load_recipe(self._file(options.adapt), [*texts, *self.settings])
 
-    def _adapter(self, cell: Cell) -> Mapping[str, Any]:
+    def _adapter(self, cell: Cell) -> Mapping[str, object]:
         system = SYSTEMS[cell.system]
         own = {
             name.removeprefix("adapter."): value
@@ -143,7 +145,7 @@ class Sweep:
         ranked = {"rank": self.options.rank} if system.low_rank else {}
         return {**system.settings, **ranked, **own}
 
-    def _of_system(self, cell: Cell) -> Mapping[str, Any]:
+    def _of_system(self, cell: Cell) -> Mapping[str, object]:
         return self.options.settings.get(cell.system, {})
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 MAIN = "main"
 """Name of the study of all systems; other studies vary one thing on few systems."""
@@ -32,7 +31,7 @@ class Cell:
     tasks: tuple[str, ...]
     seed: int
     variant: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
+    settings: Mapping[str, object] = field(default_factory=dict, hash=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -51,7 +50,7 @@ def cells(
     tasks: Sequence[str],
     seeds: Sequence[int],
     single: Sequence[str] = (),
-    ablations: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
+    ablations: Mapping[str, Mapping[str, Mapping[str, object]]] | None = None,
     ablated: Sequence[str] = (),
 ) -> Iterator[Cell]:
     """Yield all runs, the most important first, so that a sweep that is cut short lacks the others.

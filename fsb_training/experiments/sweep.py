@@ -16,7 +16,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import cv2
 import torch
@@ -174,7 +173,7 @@ def _common_budget(sweep: Sweep) -> dict[str, int]:
     return {"faces": options.faces, "visits": options.visits, "rank": options.rank}
 
 
-def _budget(sweep: Sweep, recipe: Recipe) -> dict[str, Any]:
+def _budget(sweep: Sweep, recipe: Recipe) -> dict[str, object]:
     return {
         **_common_budget(sweep),
         "views": recipe.data.views,

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +64,7 @@ class Outcome:
         stayed = [f"{count:,} kept: {reason}" for reason, count in self.kept.most_common()]
         return self.problems.sentences() + stayed
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """Return the counts for the manifest, without file names."""
         counts = {"left_out": dict(self.problems), "kept": dict(self.kept)}
         return {"filter": self.filter, "before": self.before, "after": self.after, **counts}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from torch import nn
 
@@ -30,7 +29,7 @@ def decays(name: str, parameter: nn.Parameter, adapter: AdapterConfig) -> bool:
 
 def parameter_groups(
     named: Iterable[tuple[str, nn.Parameter]], options: OptimiserOptions, adapter: AdapterConfig
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Return groups for an optimiser: ``params``, ``lr``, ``weight_decay``, and ``factor``.
 
     ``factor`` is the group's share of the learning rate, by which a schedule multiplies.

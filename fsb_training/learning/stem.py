@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 
@@ -23,7 +21,7 @@ class StemFeature:
         self._last: torch.Tensor | None = None
         tower.get_submodule("patch_embed").register_forward_hook(self._keep)
 
-    def _keep(self, _module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+    def _keep(self, _module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
         self._last = output.mean(dim=tuple(range(1, output.ndim - 1)))
 
     def take(self) -> torch.Tensor:

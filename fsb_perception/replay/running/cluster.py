@@ -97,7 +97,7 @@ def _outcomes(
             return
 
 
-def _wait(client: Client, futures: Sequence[Future]) -> Sequence[Future]:
+def _wait(client: Client, futures: Sequence[Future[_Answer]]) -> Sequence[Future[_Answer]]:
     """Return the futures that are done within `_CHECK_PERIOD`."""
     from distributed import wait
 
@@ -108,7 +108,7 @@ def _wait(client: Client, futures: Sequence[Future]) -> Sequence[Future]:
             return ()
 
 
-def _outcome(future: Future, bag: Path, folder: Path) -> Outcome:
+def _outcome(future: Future[_Answer], bag: Path, folder: Path) -> Outcome:
     try:
         answer: _Answer = future.result()
     except Exception as error:  # Dask's own: too many workers died, or the scheduler did
