@@ -5,6 +5,7 @@ from __future__ import annotations
 from fsb_perception.bundles import BUNDLE_HELP
 from fsb_perception.detection.base import DetectorConfig
 from fsb_perception.fusion import FusionConfig
+from fsb_perception.images.decoding import DecodingConfig
 from fsb_perception.inference.engine import EngineConfig
 from fsb_perception.options import Options, option
 from fsb_perception.quality import QualityConfig
@@ -23,6 +24,7 @@ class PerceptionConfig(Options):
     tasks: tuple[str, ...] = option(
         (), "tasks to report; the others are absent. Empty for all that the bundle has"
     )
+    decoding: DecodingConfig = DecodingConfig()
     detector: DetectorConfig = DetectorConfig()
     tracker: TrackerConfig = TrackerConfig()
     quality: QualityConfig = QualityConfig()

@@ -1,60 +1,121 @@
 """Encoded pictures (JPEG, PNG and others) from and to pixels.
 
+    data --> format allowed? --> header: size, scans --> within the limits? --> whole? --> OpenCV
+
 Picture files, compressed ROS messages, the camera and training are all decoded here, so one set of
-rules says which pictures are refused.
+rules says which pictures are refused. Nothing is decoded before its size is known: a few bytes may
+claim a picture that fills the memory.
 """
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
+from pydantic import field_validator
 
-from fsb_perception.errors import FsbError
-from fsb_perception.images.claims import claimed_size
+from fsb_perception.images.headers import FORMATS, KNOWN, SUFFIXES, PictureError, read_header
+from fsb_perception.images.jpeg import END, PADDINGS, Jpeg, check_whole, is_jpeg, read_structure
+from fsb_perception.options import Options, option
+from fsb_perception.registry import UnknownNameError
 from fsb_perception.types import Image
 
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-"""Endings of picture files, in lower case."""
-
-KNOWN = "known: " + " ".join(sorted(suffix[1:] for suffix in SUFFIXES))
-
 _LONGEST_SIDE = 32766  # px; OpenCV's warps, which cut out the faces, take no more
-_MOST_PIXELS = 1 << 26  # of JPEG and PNG: a few bytes can claim a size that fills the memory
 
 
-class PictureError(FsbError):
-    """A picture that cannot be read or written; the message gives the reason."""
+class DecodingConfig(Options):
+    """Limits of the pictures that are decoded.
+
+    >>> DecodingConfig(formats=("jpeg",)).max_pixels
+    50000000
+    """
+
+    formats: tuple[str, ...] = option(
+        ("jpeg", "png", "webp"),
+        f"formats of encoded pictures that are read, of {' '.join(FORMATS)}; all but the first "
+        "three take far more memory or time than their size tells",
+    )
+    max_pixels: int = option(
+        50_000_000,
+        "encoded pictures with more pixels are refused before they are decoded",
+        unit="px",
+        ge=1,
+        le=500_000_000,
+    )
+
+    @field_validator("formats")
+    @classmethod
+    def _check_formats(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in FORMATS:
+                raise ValueError(str(UnknownNameError("format", name, FORMATS)))
+        return names
 
 
-def decode_picture(data: bytes, *, upright: bool = True) -> Image:
+ROBOT = DecodingConfig()
+"""For pictures that others send."""
+
+FILES = DecodingConfig(formats=tuple(FORMATS))
+"""For files that a user names: every format."""
+
+
+def decode_picture(data: bytes, *, upright: bool = True, config: DecodingConfig = ROBOT) -> Image:
     """Decode a picture to uint8 BGR (height, width, 3).
 
-    Grey pictures get three equal channels, transparency is dropped, and 16 bits become 8.
+    Grey pictures get three equal channels, transparency is dropped, and 16 bits become 8. Of an
+    animation, it is the first picture.
 
     Args:
         data: an encoded picture, such as the content of a file.
         upright: turn the picture as its EXIF data asks. A robot does not: its camera_info describes
             the pixels as stored.
+        config: limits.
 
     Raises:
-        PictureError: no data, not a picture, damaged, cut short, or too large.
+        PictureError: no data, not a picture of an allowed format, damaged, a part is missing, or
+            too large. Of a JPEG, the last marker alone may be missing.
 
-    >>> decode_picture(b"P6 2 1 255 " + bytes([255, 0, 0, 9, 9, 9])).tolist()
+    >>> decode_picture(b"P6 2 1 255 " + bytes([255, 0, 0, 9, 9, 9]), config=FILES).tolist()
     [[[0, 0, 255], [9, 9, 9]]]
     """
     if not data:
         raise PictureError("it is empty")
-    width, height = claimed_size(data) or (0, 0)
-    if width * height > _MOST_PIXELS:
-        raise PictureError(f"it claims {width} x {height} px; up to {_MOST_PIXELS} px are read")
+    structure = read_structure(data) if is_jpeg(data) else None
+    header = read_header(data, config.formats)
+    size = (header.width, header.height)
+    if header.width * header.height > config.max_pixels:
+        raise PictureError(
+            f"it claims {header.width} x {header.height} px; up to {config.max_pixels} px are read "
+            "(option decoding.max_pixels)"
+        )
+    check_size(*size)
+    picture = _decode_jpeg(data, structure, upright) if structure else _decode(data, upright)
+    if picture.shape[1::-1] not in (size, size[::-1]):
+        raise PictureError(f"it is damaged: its header claims {header.width} x {header.height} px")
+    return picture
+
+
+def _decode_jpeg(data: bytes, structure: Jpeg, upright: bool) -> Image:
+    """Decode a JPEG that is whole; what follows its picture is left out."""
+    body = data[: structure.end]
+    if not structure.is_single_scan:
+        check_whole(data, structure)
+        return _decode(body + END, upright)
+    # Without the marker EOI, OpenCV refuses data that end too early. With it, they would be grey.
+    picture = _decode(body + PADDINGS[0], upright)
+    for padding in () if structure.has_end else PADDINGS[1:]:
+        if (_decode(body + padding, upright) != picture).any():
+            raise PictureError("it is cut short: the end of the JPEG is missing")
+    return picture
+
+
+def _decode(data: bytes, upright: bool) -> Image:
     flags = cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:  # a header of more pixels than OpenCV allows
-        picture = None
+    except cv2.error as error:
+        raise PictureError(f"OpenCV cannot decode it: {error.err[:80]}") from error
     if picture is None:
-        raise PictureError(f"it is damaged or cut short, or not a still picture ({KNOWN})")
-    check_size(picture.shape[1], picture.shape[0])
+        raise PictureError("it is damaged or cut short, or OpenCV cannot read its kind")
     return np.asarray(picture, np.uint8)
 
 
@@ -92,7 +153,10 @@ def encode_picture(picture: Image, suffix: str = ".jpg", *, quality: int | None 
     flags = [] if quality is None else [cv2.IMWRITE_JPEG_QUALITY, quality]
     if suffix.lower() not in SUFFIXES:
         raise PictureError(f"a picture cannot be encoded as {suffix!r} ({KNOWN})")
-    encoded, data = cv2.imencode(suffix, picture, flags)
+    try:
+        encoded, data = cv2.imencode(suffix, picture, flags)
+    except cv2.error:  # a suffix that OpenCV reads and does not write
+        encoded = False
     if not encoded:
         raise PictureError(f"a picture of shape {picture.shape} cannot be encoded as {suffix!r}")
     return data.tobytes()

@@ -7,13 +7,8 @@ from pathlib import Path
 
 from fsb_perception.errors import error_line
 from fsb_perception.files import write_whole
-from fsb_perception.images.decoding import (
-    KNOWN,
-    SUFFIXES,
-    PictureError,
-    decode_picture,
-    encode_picture,
-)
+from fsb_perception.images.decoding import FILES, DecodingConfig, decode_picture, encode_picture
+from fsb_perception.images.headers import KNOWN, SUFFIXES, PictureError
 from fsb_perception.types import Image
 
 
@@ -45,14 +40,18 @@ def find_pictures(path: Path, ignored_ending: str = "") -> list[Path]:
     return pictures
 
 
-def read_picture(path: Path) -> Image:
+def read_picture(path: Path, config: DecodingConfig = FILES) -> Image:
     """Read a picture file as uint8 BGR (height, width, 3), turned upright as its EXIF data asks.
+
+    Args:
+        path: of the file.
+        config: limits.
 
     Raises:
         PictureError: the file cannot be read, or `decode_picture` refuses its content.
     """
     try:
-        return decode_picture(path.read_bytes())
+        return decode_picture(path.read_bytes(), config=config)
     except OSError as error:
         raise PictureError(error_line(error)) from error
     except PictureError as error:

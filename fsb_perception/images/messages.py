@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from fsb_perception.errors import FsbError
-from fsb_perception.images.decoding import PictureError, check_size, decode_picture
+from fsb_perception.images.decoding import ROBOT, DecodingConfig, check_size, decode_picture
 from fsb_perception.images.encodings import ENCODINGS, Encoding
+from fsb_perception.images.headers import PictureError
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.types import Image as Picture
 
@@ -131,24 +132,28 @@ def _nv24_to_bgr(rows: Picture, width: int) -> Picture:
     return np.ascontiguousarray(doubled[::2, ::2], np.uint8)
 
 
-def compressed_to_bgr(message: PackedImage) -> Picture:
+def compressed_to_bgr(message: PackedImage, config: DecodingConfig = ROBOT) -> Picture:
     """Return the picture of a ``sensor_msgs/CompressedImage`` as uint8 BGR (height, width, 3).
 
     EXIF data does not turn it: camera_info describes the pixels as stored.
+
+    Args:
+        message: as rosbags or rclpy have it.
+        config: limits.
 
     Raises:
         ConversionError: compressed depth, or `decode_picture` refuses the data.
 
     >>> from types import SimpleNamespace
     >>> red = SimpleNamespace(format="ppm", data=b"P6 1 1 255 " + bytes([255, 0, 0]))
-    >>> compressed_to_bgr(red).tolist()
+    >>> compressed_to_bgr(red, DecodingConfig(formats=["pnm"])).tolist()
     [[[0, 0, 255]]]
     """
     title = f"compressed image of format {message.format!r} and {len(message.data)} bytes"
     if "compressedDepth" in message.format:
         raise ConversionError(f"{title}: this is depth; subscribe to the colour image")
     try:
-        picture = decode_picture(bytes(message.data), upright=False)
+        picture = decode_picture(bytes(message.data), upright=False, config=config)
     except PictureError as error:
         raise ConversionError(f"{title}: {error}") from error
     # image_transport can store red where blue belongs, and its format then names rgb.

@@ -13,8 +13,8 @@ from pathlib import Path
 import cv2
 
 from fsb_perception.errors import FsbError
-from fsb_perception.images.decoding import SUFFIXES
 from fsb_perception.images.files import find_pictures, read_picture
+from fsb_perception.images.headers import SUFFIXES
 from fsb_perception.samples.clip import FPS, Clip
 from fsb_perception.samples.sprites import as_uint8
 from fsb_perception.types import Image

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 
 from rclpy.node import Node
 
@@ -41,7 +42,8 @@ class NodeParts:
     def __init__(self, node: Node, config: NodeConfig, detector: Detector | None = None) -> None:
         logger = node.get_logger()
         raw_to_bgr = make_converter(config.converter)
-        self.convert = compressed_to_bgr if config.image_transport == "compressed" else raw_to_bgr
+        compressed = partial(compressed_to_bgr, config=config.decoding)
+        self.convert = compressed if config.image_transport == "compressed" else raw_to_bgr
         logger.info(f"loading bundle {config.bundle}")
         bundle = load_bundle(config.bundle)
         self._engine = Engine(bundle, config.engine)

@@ -13,7 +13,7 @@ from fsb_perception.alignment import whole_picture_box
 from fsb_perception.detection import build_detector
 from fsb_perception.detection.base import Detector, DetectorConfig
 from fsb_perception.images import files
-from fsb_perception.images.decoding import PictureError
+from fsb_perception.images.headers import PictureError
 from fsb_perception.types import Floats, Image
 
 STORED_SIDE = 128  # px; larger pictures are shrunk to this longer side

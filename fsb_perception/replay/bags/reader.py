@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fsb_perception.images.decoding import ROBOT, DecodingConfig
 from fsb_perception.images.messages import compressed_to_bgr, image_to_bgr
 from fsb_perception.problems import Problems
 from fsb_perception.registry import UnknownNameError
@@ -50,15 +51,18 @@ class Frame:
     message: Any
     data: bytes = b""
 
-    def decode(self) -> Image:
+    def decode(self, config: DecodingConfig = ROBOT) -> Image:
         """Return the picture as uint8 BGR (height, width, 3).
+
+        Args:
+            config: limits of encoded pictures.
 
         Raises:
             ConversionError: the message is no picture that can be read.
         """
         if self.topic.type == RAW:
             return image_to_bgr(self.message)
-        return compressed_to_bgr(self.message)
+        return compressed_to_bgr(self.message, config)
 
 
 class Bag:

@@ -91,7 +91,7 @@ class Offline:
         """Do the part of the work on a frame that does not depend on other frames."""
         begun = time.perf_counter()
         try:
-            image = np.ascontiguousarray(frame.decode())
+            image = np.ascontiguousarray(frame.decode(self._config.decoding))
         except ConversionError as error:
             return _Detected(frame, time.perf_counter() - begun, error=str(error))
         decoded = time.perf_counter()

@@ -19,8 +19,8 @@ import numpy as np
 
 from fsb_perception.detection import build_detector
 from fsb_perception.detection.base import Detector, DetectorConfig
-from fsb_perception.images.decoding import KNOWN, SUFFIXES, PictureError
 from fsb_perception.images.files import read_picture
+from fsb_perception.images.headers import KNOWN, SUFFIXES, PictureError
 from fsb_perception.problems import Problems, lines
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.replay.sample.people import Person, SampleError

@@ -43,26 +43,25 @@ class Lockstep(ThroughNode):
         with self._started(topics, threads=1) as (player, node):
             for frame in bag.frames(topics):
                 clock.check(frame.topic.camera, frame.stamp)
-                yield _answer(frame, player, node, bag.problems)
+                yield self._answer(frame, player, node, bag.problems)
 
-
-def _answer(
-    frame: Frame, player: Player, node: NodeProcess, problems: Problems
-) -> tuple[Row, Timing]:
-    camera, stamp = frame.topic.camera, frame.stamp
-    place = f"{frame.topic.name} at {stamp} ns"
-    try:
-        frame.decode()  # the node would only log the error
-    except ConversionError as error:
-        problems.note("image that cannot be decoded", f"{place}: {error}")
-        return failed_row(camera, stamp, str(error)), Timing(camera, stamp, 0.0, 0.0)
-    begin = time.monotonic()
-    answer = player.ask(frame, _ANSWER_LIMIT)
-    wait = time.monotonic() - begin
-    if answer is None:
-        if node.status is not None:
-            raise BagError(end_of(node))
-        problems.note("image without an answer", place)
-        error_text = f"no answer in {_ANSWER_LIMIT:g} s"
-        return failed_row(camera, stamp, error_text), Timing(camera, stamp, 0.0, 0.0, wait)
-    return answer.row(), Timing(camera, stamp, 0.0, answer.process_time, wait)
+    def _answer(
+        self, frame: Frame, player: Player, node: NodeProcess, problems: Problems
+    ) -> tuple[Row, Timing]:
+        camera, stamp = frame.topic.camera, frame.stamp
+        place = f"{frame.topic.name} at {stamp} ns"
+        try:
+            frame.decode(self._config.decoding)  # the node would only log the error
+        except ConversionError as error:
+            problems.note("image that cannot be decoded", f"{place}: {error}")
+            return failed_row(camera, stamp, str(error)), Timing(camera, stamp, 0.0, 0.0)
+        begin = time.monotonic()
+        answer = player.ask(frame, _ANSWER_LIMIT)
+        wait = time.monotonic() - begin
+        if answer is None:
+            if node.status is not None:
+                raise BagError(end_of(node))
+            problems.note("image without an answer", place)
+            error_text = f"no answer in {_ANSWER_LIMIT:g} s"
+            return failed_row(camera, stamp, error_text), Timing(camera, stamp, 0.0, 0.0, wait)
+        return answer.row(), Timing(camera, stamp, 0.0, answer.process_time, wait)

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from fsb_perception.config import PerceptionConfig
+from fsb_perception.images.decoding import DecodingConfig
 from fsb_perception.images.messages import ConversionError
 from fsb_perception.problems import Problems
 from fsb_perception.replay.answering import Answered, Clock, Timing
@@ -67,21 +68,27 @@ class Realtime(ThroughNode):
         search = None if self._rate else self._search(bag, topics)
         rate = self._rate or (search and search[0]) or SLOWEST
         with self._started(topics, sim_time=True) as (player, node):
-            play = _Play(player, node, bag.problems, rate)
+            play = _Play(player, node, bag.problems, rate, self._config.decoding)
             yield from play.answers(bag, topics)
         self.play = play_summary(play.trial, search)
 
     def _search(self, bag: Bag, topics: Sequence[ImageTopic]) -> Search:
         """Search the highest rate with a node of its own, which stops before the playing begins."""
         with started_node(self._config, topics, sim_time=True) as (player, node):
-            return highest_rate(lambda rate: _try(bag, topics, player, node, rate))
+            decoding = self._config.decoding
+            return highest_rate(lambda rate: _try(bag, topics, player, node, rate, decoding))
 
 
 def _try(
-    bag: Bag, topics: Sequence[ImageTopic], player: Player, node: NodeProcess, rate: float
+    bag: Bag,
+    topics: Sequence[ImageTopic],
+    player: Player,
+    node: NodeProcess,
+    rate: float,
+    decoding: DecodingConfig,
 ) -> Trial:
     """Play the beginning of a recording at a rate, only to count the drops."""
-    play = _Play(player, node, Problems(), rate)
+    play = _Play(player, node, Problems(), rate, decoding)
     for _ in play.answers(Bag(bag.path), topics, limit=_TRIAL):
         pass
     return play.trial
@@ -90,8 +97,16 @@ def _try(
 class _Play:
     """One run through a recording at one rate."""
 
-    def __init__(self, player: Player, node: NodeProcess, problems: Problems, rate: float) -> None:
+    def __init__(
+        self,
+        player: Player,
+        node: NodeProcess,
+        problems: Problems,
+        rate: float,
+        decoding: DecodingConfig,
+    ) -> None:
         self._player, self._node, self._problems, self._rate = player, node, problems, rate
+        self._decoding = decoding
         self._ledger: Ledger[ReceivedAnswer] = Ledger(_ANSWER_LIMIT)
         self._published = self._dropped = 0
         self._pace = Pace(rate, time.monotonic())
@@ -157,7 +172,7 @@ class _Play:
             return answer.row(), Timing(camera, stamp, 0.0, answer.process_time, sent.wait)
         no_time = Timing(camera, stamp, 0.0, 0.0)
         try:
-            sent.frame.decode()
+            sent.frame.decode(self._decoding)
         except ConversionError as error:  # the node could not answer it, so it is no drop
             place = f"{sent.frame.topic.name} at {stamp} ns"
             self._problems.note("image that cannot be decoded", f"{place}: {error}")

@@ -10,18 +10,14 @@ import pytest
 from sensor_msgs.msg import CompressedImage
 
 from fsb_perception.errors import FsbError
-from fsb_perception.images.decoding import (
-    PictureError,
-    check_size,
-    decode_picture,
-    encode_picture,
-)
+from fsb_perception.images.decoding import check_size, decode_picture, encode_picture
 from fsb_perception.images.files import read_picture
+from fsb_perception.images.headers import PictureError
 from fsb_perception.images.messages import compressed_to_bgr
 from fsb_perception.images.sources import open_source
 from fsb_training.data import pictures as training
+from tests.perception.images.bombs import BOMBS
 from tests.perception.images.encoded import noise
-from tests.perception.images.test_claims import jpeg_claiming, png_claiming
 
 PICTURE = noise(24, 32, 3)
 JPEG, PNG = encode_picture(PICTURE, ".jpg"), encode_picture(PICTURE, ".png")
@@ -44,14 +40,20 @@ READERS: dict[str, Callable[[Path], object]] = {
     "camera": lambda path: open_source(str(path)),
     "training": from_training,
 }
-GOOD = {"JPEG": JPEG, "PNG": PNG, "WebP": encode_picture(PICTURE, ".webp")}
+GOOD = {
+    "JPEG": JPEG,
+    "JPEG without its last marker": JPEG[:-2],
+    "PNG": PNG,
+    "WebP": encode_picture(PICTURE, ".webp"),
+}
 BAD = {
     "empty": b"",
     "text": b"no picture",
     "half a JPEG": JPEG[: len(JPEG) // 2],
     "half a PNG": PNG[: len(PNG) // 2],
-    "JPEG of a billion pixels": jpeg_claiming(32000, 32000),
-    "PNG of a billion pixels": png_claiming(32000, 32000),
+    "half a JPEG with an end": JPEG[: len(JPEG) // 2] + JPEG[-2:],
+    "JPEG of a billion pixels": BOMBS["JPEG of a billion pixels"](),
+    "PNG of a billion pixels": BOMBS["PNG of a billion pixels"](),
     "too long": encode_picture(np.zeros((1, 40_000, 3), np.uint8), ".png"),
 }
 

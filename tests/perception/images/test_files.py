@@ -9,8 +9,9 @@ import pytest
 from PIL import Image as PillowImage
 
 from fsb_perception.files import FileError
-from fsb_perception.images.decoding import PictureError, encode_picture
+from fsb_perception.images.decoding import encode_picture
 from fsb_perception.images.files import find_pictures, read_picture, unused_name, write_picture
+from fsb_perception.images.headers import PictureError
 from fsb_perception.types import Image
 
 
@@ -61,13 +62,14 @@ def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:
     [
         (None, "No such file"),
         (b"", "it is empty"),
-        (b"not a picture", "damaged or cut short"),
+        (b"not a picture", "not a still picture"),
+        (b"\0\0\0\x18ftypheic" + bytes(99), "a HEIC picture, which is not read; save it as JPEG"),
         (
             encode_picture(quarters(), ".png")[:60],
             "damaged or cut short",
         ),
     ],
-    ids=["missing", "empty", "text", "cut"],
+    ids=["missing", "empty", "text", "HEIC", "cut"],
 )
 def test_an_unreadable_file_is_named(tmp_path: Path, content: bytes | None, reason: str) -> None:
     path = tmp_path / "bad.png"
