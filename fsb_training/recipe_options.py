@@ -161,7 +161,8 @@ class LossOptions(Options):
     )
     by_task: dict[str, str] = option(
         {},
-        "loss by task: cross-entropy (default), logit-adjusted, coral or emd; see docs/losses.md",
+        "loss by task: cross-entropy (default), logit-adjusted, coral, emd or emd-ground; see "
+        "docs/losses.md",
     )
     tau: float = option(
         1.0, "with logit-adjusted: strength of the adjustment; 1 is balanced softmax", ge=0, le=4
@@ -169,13 +170,24 @@ class LossOptions(Options):
     emd_weight: float = option(
         1.0, "with emd: weight of the squared earth mover's distance beside cross-entropy", ge=0
     )
+    emd_ground_weight: float = option(
+        30.0, "with emd-ground: weight of the squared probabilities by their distance", ge=0
+    )
+    emd_ground_offset: float = option(
+        0.0025, "with emd-ground: squared distance up to which a class is rewarded", ge=0, le=1
+    )
     weighting: str = option(
         "equal",
         "weights of the tasks' losses: all equal, or weights that follow the training",
         choices=("equal", "uncertainty", "uw-so", "famo"),  # fsb_training.losses.weighting
     )
+    weights_rate: float = option(
+        2e-3,
+        "with uncertainty: the constant rate of the learned weights; no schedule lowers it",
+        ge=0,
+    )
     uw_so_temperature: float = option(
-        1.0, "with uw-so: a higher temperature makes the weights more equal", ge=0.01
+        20.0, "with uw-so: a higher temperature makes the weights more equal", ge=0.01
     )
     famo_rate: float = option(0.025, "with famo: rate at which the weights follow", ge=0)
     famo_decay: float = option(0.001, "with famo: decay that pulls the weights together", ge=0)

@@ -40,12 +40,22 @@ def resume(
         saved = _read(path)
         state.learner.load_state_dict(saved["learner"])
         state.average.module.load_state_dict(saved["average"])
-        state.optimiser.load_state_dict(saved["optimiser"])
+        _load_optimiser(state, saved["optimiser"], path)
         state.fabric.strategy.precision.load_state_dict(saved.get("precision", {}))
         state.step, state.best = saved["step"], saved.get("best", {})
         state.looks = Looks(**saved.get("looks", {}))
         _log.info("resumes at step %d of %d", state.step, total_steps(recipe))
     return state
+
+
+def _load_optimiser(state: State, saved: dict[str, Any], path: Path) -> None:
+    try:
+        state.optimiser.load_state_dict(saved)
+    except ValueError as error:
+        raise TrainingError(
+            f"{path} groups its parameters in another way ({error_line(error)}): an earlier "
+            "release began it, so end it with that one, or begin again in another --run"
+        ) from error
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -48,7 +48,10 @@ class Learner(nn.Module):
         self.after = ""
         self._options: LossOptions = recipe.loss
         self.losses = nn.ModuleDict(
-            {t: build_loss(recipe.loss.by_task.get(t, DEFAULT), recipe.loss) for t in recipe.tasks}
+            {
+                task: build_loss(recipe.loss.by_task.get(task, DEFAULT), recipe.loss, TASKS[task])
+                for task in recipe.tasks
+            }
         )
         self.weights = build_weights(recipe.loss, recipe.tasks)
         self._random: list[torch.Tensor] = []

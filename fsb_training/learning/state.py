@@ -97,7 +97,9 @@ def start(recipe: Recipe, device: torch.device | None = None, world: World = ALO
         inner_tower(learner.encoder.tower).set_grad_checkpointing()
     average = moving_average(learner, options.ema_decay)
     optimiser = torch.optim.AdamW(
-        parameter_groups(learner.named_parameters(), options, recipe.adapter),
+        parameter_groups(
+            learner.named_parameters(), options, recipe.adapter, recipe.loss.weights_rate
+        ),
         fused=options.precision != "fp16",  # fused, it unscales the loss too late to clip
     )
     model = learner if world.fabric else fabric.setup_module(learner)

@@ -11,6 +11,7 @@ from fsb_perception.bundles.preprocessing import normalise
 from fsb_perception.towers.backbones import BACKBONES
 from fsb_training.data.batches import Batch
 from fsb_training.errors import TrainingError
+from fsb_training.learning.groups import rate_of
 from fsb_training.learning.learner import Targets
 from fsb_training.learning.schedules import learning_rate
 from fsb_training.learning.state import State
@@ -32,7 +33,7 @@ def train_step(state: State, batches: Sequence[Batch], recipe: Recipe) -> float:
     torch.manual_seed(recipe.seed * 1_000_003 + state.step + (state.world.rank << 40))
     state.rate = learning_rate(state.step, recipe.optimiser, state.looks.drops)
     for group in state.optimiser.param_groups:
-        group["lr"] = state.rate * group["factor"]
+        group["lr"] = rate_of(group, state.rate)
     state.optimiser.zero_grad(set_to_none=True)
     inputs = [_on_device(batch, state, recipe) for batch in batches]
     loss = float(state.world.mean(_backward(state, inputs)))

@@ -4,6 +4,7 @@ cross-entropy   -sum_c t_c log p_c
 logit-adjusted  the same of p ~ softmax(logits + tau log prior)
 coral           -sum_k t(y > k) log P(y > k) + t(y <= k) log P(y <= k)       ordered tasks
 emd             cross-entropy + weight sum_k (P(y <= k) - t(y <= k))^2       ordered tasks
+emd-ground      cross-entropy + weight sum_i p_i^2 (sum_j t_j D_ij^2 - c)    ordered tasks
 
 Targets t are distributions: hard labels, votes, neighbours and mixtures alike. A row of zeros, a
 missing label, has a loss of zero. All losses read ordinary logits, so any head goes with any loss.
@@ -13,6 +14,7 @@ To add a loss, write a subclass of `TaskLoss` and enter it in `LOSSES`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -23,7 +25,7 @@ from torch import nn
 
 from fsb_perception.options import OptionError
 from fsb_perception.registry import Registry
-from fsb_perception.tasks import TASKS
+from fsb_perception.tasks import TASKS, Task
 from fsb_training.recipe_options import DataOptions, LossOptions
 
 DEFAULT = "cross-entropy"
@@ -44,6 +46,9 @@ class TaskLoss(nn.Module):
     def __init__(self, options: LossOptions) -> None:
         del options
         super().__init__()
+
+    def set_task(self, task: Task) -> None:
+        """Take the task that the loss is for."""
 
     def set_prior(self, prior: torch.Tensor) -> None:
         """Take the share (classes,) of each class among the labels that are drawn."""
@@ -149,6 +154,51 @@ class EarthMover(CrossEntropy):
         return super().forward(logits, target) + self._weight * target.sum(dim=1) * distance
 
 
+class GroundDistance(CrossEntropy):
+    """Cross-entropy plus the squared probabilities, weighted by their classes' squared distances.
+
+    Equation 16 of Hou et al. (see `EarthMover`). D_ij is the distance of two classes, from 0 to 1;
+    the offset c is subtracted from its square, so that probability on the true class is rewarded.
+
+    Args:
+        options: ``emd_ground_weight``, ``emd_ground_offset``, and those of `CrossEntropy`.
+    """
+
+    ordered_only = True
+    squares: torch.Tensor
+
+    def __init__(self, options: LossOptions) -> None:
+        super().__init__(options)
+        self._weight, self._offset = options.emd_ground_weight, options.emd_ground_offset
+        self.register_buffer("squares", torch.zeros(0, 0), persistent=False)
+
+    def set_task(self, task: Task) -> None:
+        """Compute the squared distances (classes, classes) of the task's labels."""
+        places = torch.tensor(class_places(task))
+        self.squares = (places[:, None] - places).square()
+
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return losses (n,) of logits and targets (n, classes)."""
+        known = target.sum(dim=1, keepdim=True)
+        distance = target @ self.squares - self._offset * known
+        term = (F.softmax(logits.float(), dim=1).square() * distance).sum(dim=1)
+        return super().forward(logits, target) + self._weight * term
+
+
+def class_places(task: Task) -> list[float]:
+    """Return the place of each label of an ordered task, from 0 for the first to 1 for the last.
+
+    Labels that are ranges stand at their middles, others at equal distances.
+
+    >>> [round(place, 2) for place in class_places(TASKS["age_group"])]
+    [0.0, 0.07, 0.18, 0.31, 0.44, 0.57, 0.7, 0.83, 1.0]
+    """
+    middles = [(low + high) / 2 for low, high in pairwise(task.edges)] or [
+        float(index) for index in range(len(task.labels))
+    ]
+    return [(middle - middles[0]) / (middles[-1] - middles[0]) for middle in middles]
+
+
 def above_logits(logits: torch.Tensor) -> torch.Tensor:
     """Return logits of "above label k" for every k but the last, (n, classes - 1).
 
@@ -170,13 +220,25 @@ def _above(target: torch.Tensor) -> torch.Tensor:
 
 LOSSES: Registry[type[TaskLoss]] = Registry(
     "loss",
-    {DEFAULT: CrossEntropy, "logit-adjusted": LogitAdjusted, "coral": Coral, "emd": EarthMover},
+    {
+        DEFAULT: CrossEntropy,
+        "logit-adjusted": LogitAdjusted,
+        "coral": Coral,
+        "emd": EarthMover,
+        "emd-ground": GroundDistance,
+    },
 )
 
 
-def build_loss(name: str, options: LossOptions) -> TaskLoss:
-    """Build the loss that `LOSSES` has under ``name``."""
-    return LOSSES[name](options)
+def build_loss(name: str, options: LossOptions, task: Task | None = None) -> TaskLoss:
+    """Build the loss that `LOSSES` has under ``name``, for the classes of ``task``.
+
+    A loss that takes all classes alike needs no task.
+    """
+    loss = LOSSES[name](options)
+    if task is not None:
+        loss.set_task(task)
+    return loss
 
 
 def set_priors(

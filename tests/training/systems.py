@@ -59,7 +59,9 @@ def learner(chosen: Recipe, seed: int = 0) -> Learner:
 
 def optimiser_of(model: Learner, chosen: Recipe) -> torch.optim.Optimizer:
     """Return the optimiser that the trainer uses."""
-    groups = parameter_groups(model.named_parameters(), chosen.optimiser, chosen.adapter)
+    groups = parameter_groups(
+        model.named_parameters(), chosen.optimiser, chosen.adapter, chosen.loss.weights_rate
+    )
     return torch.optim.AdamW(groups)
 
 

@@ -24,7 +24,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def groups_of(model: Learner, chosen: Recipe) -> list[dict[str, Any]]:
-    return parameter_groups(model.named_parameters(), OPTIONS, chosen.adapter)
+    return parameter_groups(model.named_parameters(), OPTIONS, chosen.adapter, 2e-3)
 
 
 @pytest.mark.parametrize(

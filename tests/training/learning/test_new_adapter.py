@@ -84,7 +84,7 @@ def test_groups_follow_from_what_the_class_declares() -> None:
     names = {id(p): name.split(".")[-1] for name, p in learner.encoder.tower.named_parameters()}
     found = {
         names[id(p)]: (group["factor"], group["weight_decay"])
-        for group in parameter_groups(learner.named_parameters(), options, recipe.adapter)
+        for group in parameter_groups(learner.named_parameters(), options, recipe.adapter, 2e-3)
         for p in group["params"]
         if id(p) in names
     }

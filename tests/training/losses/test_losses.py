@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from fsb_perception.options import OptionError, build
 from fsb_perception.registry import UnknownNameError
+from fsb_perception.tasks import TASKS, Task
 from fsb_training.losses.by_task import (
     LOSSES,
     CrossEntropy,
@@ -40,11 +41,42 @@ def one_hot(labels: list[int], classes: int) -> torch.Tensor:
     return rows
 
 
-def built(name: str, prior: list[float] | None = None, **options: float) -> torch.nn.Module:
-    loss = build_loss(name, LossOptions.model_validate({"label_smoothing": 0.0} | options))
+FIVE = Task("five", tuple("abcde"), ordered=True)
+
+
+def built(
+    name: str, prior: list[float] | None = None, task: Task = FIVE, **options: float
+) -> torch.nn.Module:
+    loss = build_loss(name, LossOptions.model_validate({"label_smoothing": 0.0} | options), task)
     if isinstance(loss, LogitAdjusted):
         loss.set_prior(torch.tensor(prior or [0.4, 0.3, 0.2, 0.1, 0.0]))
     return loss
+
+
+def test_ground_distance_by_hand() -> None:
+    """Compute in NumPy: middles of the age groups, equation 16 of Hou et al., a spread target."""
+    middles = np.array([1.5, 6.5, 15, 25, 35, 45, 55, 65, 77.5])
+    squares = (np.subtract.outer(middles, middles) / 76) ** 2
+    logits = noise(1, 9)
+    p = np.exp(logits[0].double().numpy())
+    p /= p.sum()
+    t = np.array([0, 0, 0.25, 0.75, 0, 0, 0, 0, 0])
+    term = sum(p[i] ** 2 * (sum(t[j] * squares[i, j] for j in range(9)) - 0.0025) for i in range(9))
+    expected = -(t * np.log(p)).sum() + 30 * term
+    target = torch.from_numpy(t).float()[None]
+    assert built("emd-ground", task=TASKS["age_group"])(logits, target).item() == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+def test_ground_distance_rewards_the_true_class() -> None:
+    sure = 30 * one_hot([4], 9)
+    assert built("emd-ground", task=TASKS["age_group"])(
+        sure, one_hot([4], 9)
+    ).item() == pytest.approx(-30 * 0.0025, abs=1e-5)
+    loss = built("emd-ground", task=TASKS["age_group"])
+    near, far = (loss(30 * one_hot([c], 9), one_hot([4], 9)) for c in (5, 8))
+    assert near.item() < far.item()
 
 
 def learned(loss: torch.nn.Module, target: torch.Tensor) -> torch.Tensor:

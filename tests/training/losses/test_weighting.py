@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsb_perception.options import walk
+from fsb_training.learning.groups import parameter_groups, rate_of
+from fsb_training.learning.schedules import learning_rate
 from fsb_training.losses.weighting import (
     WEIGHTINGS,
     Famo,
@@ -17,6 +19,7 @@ from fsb_training.losses.weighting import (
     UncertaintyWeights,
     build_weights,
 )
+from fsb_training.recipe import load_recipe
 from fsb_training.recipe_options import LossOptions
 
 TASKS = ("gender", "age_group", "emotion")
@@ -61,6 +64,34 @@ def test_uw_so_is_the_softmax_of_inverse_losses(temperature: float) -> None:
     batch, weights = losses(1.0, 2.0, 4.0), weights_of("uw-so", uw_so_temperature=temperature)
     assert slopes(weights, batch) == pytest.approx(expected)
     assert weights(batch).item() == pytest.approx(expected[0] + 2 * expected[1] + 4 * expected[2])
+
+
+@pytest.mark.parametrize("values", [(0.69, 2.2, 1.95), (0.05, 1.0, 0.3)], ids=("first", "late"))
+def test_uw_so_leaves_each_task_something_by_default(values: tuple[float, ...]) -> None:
+    shares = slopes(weights_of("uw-so"), losses(*values))
+    assert max(shares) < 0.6
+    assert min(shares) > 0.1
+
+
+@pytest.mark.parametrize("name", ["mission/lora", "mission/vpt", "mission/linear-probing"])
+def test_learned_weights_reach_their_optimum_within_an_epoch_of_a_recipe(name: str) -> None:
+    """Of exp(-s) L + s / 2 the minimum is at s = log 2L, also where plateaus lower the rate."""
+    recipe = load_recipe(name)
+    weights = build_weights(recipe.loss, TASKS)
+    named = [(f"weights.{n}", p) for n, p in weights.named_parameters()]
+    groups = parameter_groups(named, recipe.optimiser, recipe.adapter, recipe.loss.weights_rate)
+    (group,) = groups
+    optimiser = torch.optim.AdamW([group])
+    constants = dict(zip(TASKS, (0.1, 1.0, 2.0), strict=True))
+    for step in range(recipe.evaluate_images // recipe.optimiser.step_images // 2):
+        for each in optimiser.param_groups:
+            each["lr"] = rate_of(each, learning_rate(step, recipe.optimiser, drops=3))
+        for task, parameter in weights.log_variance.items():
+            parameter.grad = 0.5 - constants[task] * torch.exp(-parameter.detach())
+        optimiser.step()
+    assert group["weight_decay"] == 0
+    for task, parameter in weights.log_variance.items():
+        assert parameter.item() == pytest.approx(math.log(2 * constants[task]), abs=0.01)
 
 
 def test_famo_begins_with_the_inverse_losses() -> None:
