@@ -20,6 +20,7 @@ class Task:
             last. The middles between them turn probabilities into a value. Empty for other tasks.
         unit: of that number.
         sensitive: law or ethics restrict its use in some places; see the README's privacy section.
+        sided: a label says left from right, so a mirrored picture has another label.
         description: the task in plain words, for methods that read text.
         phrases: for each label one or more descriptions that can follow "a photo of". The first
             is short, since learned prompts share the text tower's few tokens with it. Letters and
@@ -35,6 +36,7 @@ class Task:
     edges: tuple[float, ...] = ()
     unit: str = ""
     sensitive: bool = False
+    sided: bool = False
     description: str = ""
     phrases: tuple[tuple[str, ...], ...] = ()
 

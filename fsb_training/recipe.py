@@ -109,6 +109,13 @@ class Recipe(Options):
             )
         return self
 
+    @property
+    def augmentation(self) -> AugmentOptions:
+        """The random changes of pictures that leave every label of this recipe's tasks true."""
+        if any(TASKS[task].sided for task in self.tasks):
+            return self.augment.model_copy(update={"flip": 0.0})
+        return self.augment
+
 
 def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
     """Load a recipe, apply settings to it, and check it.

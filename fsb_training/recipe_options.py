@@ -92,7 +92,17 @@ class AugmentOptions(Options):
     rotation: float = option(10.0, "largest rotation in either direction", unit="deg", ge=0, le=90)
     scale: float = option(0.12, "largest change of scale in either direction", ge=0, le=0.9)
     shift: float = option(0.06, "largest shift, as a share of the side", ge=0, le=0.5)
+    stretch: float = option(
+        0.05, "largest change of width over height in either direction", ge=0, le=0.5
+    )
+    flip: float = option(
+        0.5,
+        "share of the pictures that are mirrored; none where a task says left from right",
+        ge=0,
+        le=1,
+    )
     light: float = option(0.3, "largest relative change of contrast and brightness", ge=0, le=0.9)
+    tint: float = option(0.08, "largest relative change of each colour channel", ge=0, le=0.9)
     grey: float = option(0.25, "share of the pictures that lose their colour", ge=0, le=1)
     blur: float = option(0.3, "share of the pictures that lose resolution", ge=0, le=1)
     erase: float = option(0.3, "share of the pictures in which a rectangle is hidden", ge=0, le=1)

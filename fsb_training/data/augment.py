@@ -30,7 +30,7 @@ def augmented(
     )
     if rng.random() < options.blur:
         picture = _lose_resolution(picture, rng)
-    picture = _relight(picture, options.light, rng)
+    picture = _relight(picture, options.light, options.tint, rng)
     if rng.random() < options.grey:
         picture = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     if rng.random() < options.erase:
@@ -43,8 +43,8 @@ def _jitter(size: int, options: AugmentOptions, rng: Generator) -> Floats:
     angle = np.deg2rad(rng.uniform(-options.rotation, options.rotation))
     scale = 1 + rng.uniform(-options.scale, options.scale)
     # Faces differ in proportion, and detectors in how they measure them.
-    stretch = 1 + rng.uniform(-0.05, 0.05)
-    mirror = -1.0 if rng.random() < 0.5 else 1.0
+    stretch = 1 + rng.uniform(-options.stretch, options.stretch)
+    mirror = -1.0 if rng.random() < options.flip else 1.0
     linear = scale * np.array(
         [
             [mirror * np.cos(angle) * stretch, -mirror * np.sin(angle)],
@@ -67,12 +67,12 @@ def _lose_resolution(picture: Image, rng: Generator) -> Image:
     return cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
-def _relight(picture: Image, light: float, rng: Generator) -> Image:
+def _relight(picture: Image, light: float, tint: float, rng: Generator) -> Image:
     contrast = 1 + rng.uniform(-light, light)
     brightness = 255 * rng.uniform(-light, light) / 2
-    tint = 1 + rng.uniform(-0.08, 0.08, 3)
+    tints = 1 + rng.uniform(-tint, tint, 3)
     levels = np.arange(256)
-    table = (levels[:, None] - 128) * contrast * tint + 128 + brightness
+    table = (levels[:, None] - 128) * contrast * tints + 128 + brightness
     return cv2.LUT(picture, np.clip(table, 0, 255).astype(np.uint8)[None])
 
 

@@ -162,7 +162,7 @@ class StepBatches(Dataset[Batch]):
         source = self._sources[s]
         stored = int(source.rows[row])
         image, face = source.store.image(stored), source.store.face(stored)
-        return augmented(image, face, aligner, self._recipe.augment, rng)
+        return augmented(image, face, aligner, self._recipe.augmentation, rng)
 
 
 def views_of(source: Source, recipe: Recipe) -> Views:

@@ -40,7 +40,7 @@ class Views:
         recipe: Recipe,
     ) -> None:
         self._name, self._files, self._rows, self._store = name, files, rows, store
-        self._augment = recipe.augment
+        self._augment = recipe.augmentation
         self._seed = recipe.data.view_seed
 
     def __len__(self) -> int:

@@ -149,7 +149,7 @@ def _circumstances(recipe: Recipe, size: int) -> str:
     row, data = BACKBONES[recipe.backbone], recipe.data
     return repr(
         (recipe.backbone, size, recipe.alignment, row.mean, row.std, data.view_seed,
-         data.view_precision, recipe.augment.model_dump_json())
+         data.view_precision, recipe.augmentation.model_dump_json())
     )  # fmt: skip
 
 
