@@ -1,7 +1,8 @@
 """Everything that lives while the node is active: subscriptions, mailboxes, worker.
 
-image ---> CameraInput ---> Mailboxes ---> Worker ---> Outputs
-           (executor)       (newest wins)  (thread)
+image ---> CameraInput ---> Mailboxes ---> Worker ---> Decoders ---> Worker ---> Outputs
+           (executor)       (newest wins)  (thread)    (a thread     (thread)
+                                                        a camera)
 """
 
 from __future__ import annotations

@@ -44,6 +44,8 @@ class Mailboxes(Generic[T]):
         self._slots: dict[str, WaitingFrame[T] | None] = dict.fromkeys(cameras)
         self._replaced = dict.fromkeys(self._slots, 0)
         self._turn = list(self._slots)
+        self._held: dict[str, WaitingFrame[T]] = {}  # frames that are being decoded, by camera
+        self._released: set[str] = set()  # cameras whose held frame is decoded
         self._condition = threading.Condition()
 
     def put(self, frame: WaitingFrame[T]) -> None:
@@ -64,11 +66,26 @@ class Mailboxes(Generic[T]):
         with self._condition:
             if not self._condition.wait_for(self._any, timeout):
                 return None
-            camera = next(name for name in self._turn if self._slots[name] is not None)
+            camera = next(filter(self._has_frame, self._turn))
             self._turn.remove(camera)
             self._turn.append(camera)
+            if camera in self._released:
+                self._released.remove(camera)
+                return self._held.pop(camera)
             frame, self._slots[camera] = self._slots[camera], None
             return frame
+
+    def hold(self, frame: WaitingFrame[T]) -> None:
+        """Give out no frame of this camera until this one, which was taken, is released."""
+        with self._condition:
+            self._held[frame.camera] = frame
+
+    def release(self, frame: WaitingFrame[T]) -> None:
+        """Give out a held frame again, before newer ones; does nothing if it was dropped since."""
+        with self._condition:
+            if self._held.get(frame.camera) is frame:
+                self._released.add(frame.camera)
+                self._condition.notify()
 
     def replaced(self, camera: str) -> int:
         """Return the number of frames of this camera that newer ones replaced."""
@@ -76,11 +93,20 @@ class Mailboxes(Generic[T]):
             return self._replaced[camera]
 
     def empty(self) -> None:
-        """Drop the waiting frames, and count them as replaced."""
+        """Drop the waiting and the held frames, and count them as replaced."""
         with self._condition:
+            for camera in self._held:
+                self._replaced[camera] += 1
+            self._held.clear()
+            self._released.clear()
             for camera, frame in self._slots.items():
                 self._replaced[camera] += frame is not None
                 self._slots[camera] = None
 
     def _any(self) -> bool:
-        return any(frame is not None for frame in self._slots.values())
+        return any(map(self._has_frame, self._slots))
+
+    def _has_frame(self, camera: str) -> bool:
+        if camera in self._held:
+            return camera in self._released
+        return self._slots[camera] is not None

@@ -17,6 +17,7 @@ from std_msgs.msg import Header
 
 from fsb_perception.images.messages import ConversionError
 from fsb_perception.pipeline import FacePipeline
+from fsb_perception.ros.decoders import Decoders
 from fsb_perception.ros.mailbox import Mailboxes, WaitingFrame
 from fsb_perception.ros.messages import to_nanoseconds
 from fsb_perception.types import FaceAttributes, Image
@@ -78,7 +79,8 @@ class Worker:
         node: its clock dates images without a stamp, its log reports bad frames.
         pipelines: by camera.
         mailboxes: where frames wait.
-        convert: turns an image message into a picture; raises `ConversionError`.
+        convert: turns an image message into a picture, in several threads at once; raises
+            `ConversionError`.
         publish: called with each `Answer`.
     """
 
@@ -92,7 +94,8 @@ class Worker:
     ) -> None:
         self._node = node
         self._pipelines, self._mailboxes = pipelines, mailboxes
-        self._convert, self._publish = convert, publish
+        self._decoders = Decoders(pipelines, convert, mailboxes)
+        self._publish = publish
         self.counts = {camera: Counts() for camera in pipelines}
         self._logged: dict[str, float] = {}  # time of the last line about a bad frame, by camera
         self._unstamped: set[str] = set()  # cameras whose missing stamps are logged already
@@ -109,6 +112,7 @@ class Worker:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(_STOP_LIMIT)
+        self._decoders.close()
 
     def reset_tracks(self) -> None:
         """End all tracks before the next frame."""
@@ -153,7 +157,9 @@ class Worker:
 
     def _answer(self, frame: WaitingFrame[Any], counts: Counts) -> None:
         begin = time.monotonic()
-        image = self._convert(frame.content)
+        image = self._decoders.decode(frame)
+        if image is None:
+            return  # the other cameras come first
         header = frame.content.header
         faces = self._pipelines[frame.camera].process(image, self._stamp(header, frame.camera))
         end = time.monotonic()

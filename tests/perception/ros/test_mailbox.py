@@ -83,6 +83,33 @@ def test_an_emptied_mailbox_counts_its_frame_as_replaced() -> None:
     assert (boxes.replaced("front"), boxes.replaced("rear")) == (2, 0)
 
 
+def test_a_held_frame_comes_back_before_newer_ones() -> None:
+    boxes: Mailboxes[int] = Mailboxes(CAMERAS)
+    boxes.put(frame("front", 0))
+    late = boxes.take(0.0)
+    assert late is not None
+    boxes.hold(late)
+    for content in (1, 2):
+        boxes.put(frame("front", content))
+        boxes.put(frame("rear", content))
+    assert boxes.take(0.0) == frame("rear", 2)
+    assert boxes.take(0.0) is None
+    threading.Timer(0.02, boxes.release, [late]).start()
+    assert boxes.take(10.0) is late
+    assert boxes.take(0.0) == frame("front", 2)
+    assert boxes.replaced("front") == 1
+
+
+def test_a_held_frame_is_dropped_and_counted_with_the_others() -> None:
+    boxes: Mailboxes[int] = Mailboxes(CAMERAS)
+    late = frame("front")
+    boxes.hold(late)
+    boxes.empty()
+    boxes.release(late)
+    assert boxes.take(0.0) is None
+    assert boxes.replaced("front") == 1
+
+
 def test_no_frame_is_lost_between_threads() -> None:
     boxes: Mailboxes[int] = Mailboxes(CAMERAS)
     frames, taken = 500, dict.fromkeys(CAMERAS, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,8 +22,10 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
+from fsb_perception.images.messages import compressed_to_bgr
 from fsb_perception.options import OptionError
 from fsb_perception.registry import UnknownNameError
+from fsb_perception.ros import parts
 from fsb_perception.ros.conversions import bgr_to_image
 from fsb_perception.ros.node import start
 from fsb_perception.tasks import TASKS
@@ -195,6 +198,31 @@ def test_a_busy_camera_does_not_starve_the_other(make: Any, detector: Detector) 
         time.sleep(0.01)
     until(lambda: sum(array.camera == "rear" for array in line.arrays) == 5)
     assert [array.dropped for array in line.arrays if array.camera == "rear"] == [0] * 5
+
+
+def test_a_picture_that_takes_long_to_decode_delays_no_other_camera(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = threading.Event()
+
+    def slow(message: Any, config: Any) -> Any:
+        if message.format == "slow":
+            assert decoded.wait(60)
+        return compressed_to_bgr(message, config)
+
+    monkeypatch.setattr(parts, "compressed_to_bgr", slow)
+    line = make(cameras=["front", "rear"], image_transport="compressed").activate()
+    late = jpeg(GOOD_JPEG, 0)
+    late.format = "slow"
+    front = line.publisher("front/image/compressed", CompressedImage)
+    front.publish(late)
+    for number in range(5):
+        line.ask(jpeg(GOOD_JPEG, number), "rear/image/compressed")
+    decoded.set()
+    until(lambda: sum(array.camera == "front" for array in line.arrays) == 1)
+    front.publish(jpeg(GOOD_JPEG, 1))
+    until(lambda: sum(array.camera == "front" for array in line.arrays) == 2)
+    assert [array.dropped for array in line.arrays] == [0] * 7
 
 
 # ---- bad input
