@@ -12,6 +12,15 @@ from fsb_perception.bundles.manifest import BundleTask, Manifest
 from fsb_perception.bundles.preprocessing import Preprocessing
 from fsb_perception.tasks import TASKS
 
+# Options of the engine in tests that do not judge it: no graph is traced, no speed measured.
+QUICK_ENGINE = {
+    "engine.device": "cpu",
+    "engine.precision": "fp32",
+    "engine.fuse": False,
+    "engine.threads": 1,
+    "engine.max_batch": 2,
+}
+
 
 def random_bundle(
     folder: Path, *, seed: int = 0, temperature: float = 1.0, **fields: object

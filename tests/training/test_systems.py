@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -17,17 +18,26 @@ from fsb_training.learning.assembly import deploy
 from fsb_training.learning.learner import Learner
 from fsb_training.recipe import Recipe
 from fsb_training.systems import SYSTEMS
+from tests.sampling import REPRESENTATIVE, in_turn, sampled
 from tests.texts import word_tokenizer
 from tests.towers import MICRO
 from tests.training.systems import faces, labels, learner, optimiser_of, recipe
 
 HEADS = "encoder.heads."  # batch norm's statistics move there, and nowhere else
-on_both_families = pytest.mark.parametrize("backbone", MICRO)
-every_system = pytest.mark.parametrize("system", SYSTEMS)
-# Where a family cannot make the difference: every system once, the families in turn.
-in_turn = pytest.mark.parametrize(
-    ("system", "backbone"), [(name, MICRO[n % 2]) for n, name in enumerate(SYSTEMS)]
+IN_TURN = in_turn(MICRO)
+on_both_families = pytest.mark.parametrize(
+    ("system", "backbone"), sampled(itertools.product(SYSTEMS, MICRO), IN_TURN)
 )
+
+
+def on_one_family(but: str = "") -> pytest.MarkDecorator:
+    """Give every system once, the families in turn, where a family cannot make the difference."""
+    cases = [case for case in sorted(IN_TURN) if case[0] != but]
+    return pytest.mark.parametrize(
+        ("system", "backbone"), sampled(cases, [c for c in cases if c[0] in REPRESENTATIVE])
+    )
+
+
 # Nothing of the others but the head belongs to one task.
 OF_ONE_TASK = tuple(name for name in SYSTEMS if "task" in name or "MTLoRA" in name)
 # In these a task's difference reaches a block only through those behind it, which are zero at
@@ -64,7 +74,6 @@ def moved(model: nn.Module, before: dict[str, torch.Tensor]) -> set[str]:
     return {name for name, now in model.state_dict().items() if not torch.equal(now, before[name])}
 
 
-@every_system
 @on_both_families
 def test_two_steps_move_what_trains_and_nothing_else(
     system: str, backbone: str, tokenizer: Path
@@ -82,7 +91,13 @@ def test_two_steps_move_what_trains_and_nothing_else(
     assert moved(model, before) <= declared | statistics
 
 
-@pytest.mark.parametrize("system", [name for name, row in SYSTEMS.items() if row.head != "text"])
+@pytest.mark.parametrize(
+    "system",
+    sampled(
+        [(name,) for name, row in SYSTEMS.items() if row.head != "text"],
+        [(name,) for name in REPRESENTATIVE],
+    ),
+)
 def test_a_frozen_stem_keeps_its_statistics(system: str, tokenizer: Path) -> None:
     """nano's stem has batch norms, which move unless they are held; the families have none."""
     chosen = recipe(system, "nano-vit-80", tokenizer, sizes=(32,))
@@ -110,7 +125,6 @@ def test_the_divergence_is_in_the_loss(tokenizer: Path) -> None:
     assert losses[1.0] - losses[0.0] == pytest.approx(taken[0].item(), rel=1e-3)
 
 
-@every_system
 @on_both_families
 def test_a_task_without_labels_keeps_all_that_is_its_own(
     system: str, backbone: str, tokenizer: Path
@@ -141,7 +155,6 @@ def deployed_bundle(model: Learner, chosen: Recipe, folder: Path) -> Bundle:
     )
 
 
-@every_system
 @on_both_families
 def test_what_is_exported_says_what_was_learned(
     system: str, backbone: str, tokenizer: Path, tmp_path: Path
@@ -171,7 +184,7 @@ def test_what_is_exported_says_what_was_learned(
     assert not any("text" in name.split(".")[:1] for name in loaded.state_dict())
 
 
-@in_turn
+@on_one_family()
 def test_one_task_alone_works(system: str, backbone: str, tokenizer: Path) -> None:
     chosen = recipe(system, backbone, tokenizer, ["emotion"])
     model = learner(chosen)
@@ -181,11 +194,7 @@ def test_one_task_alone_works(system: str, backbone: str, tokenizer: Path) -> No
     assert set(deploy(model.encoder, chosen.adapter)(faces(backbone))) == {"emotion"}
 
 
-@pytest.mark.parametrize(
-    ("system", "backbone"),
-    # A temperature, all that zero-shot learns, learns nothing by heart.
-    [(name, MICRO[n % 2]) for n, name in enumerate(SYSTEMS) if name != "zero-shot"],
-)
+@on_one_family(but="zero-shot")  # a temperature, all that it learns, learns nothing by heart
 def test_eight_faces_are_learned_by_heart(system: str, backbone: str, tokenizer: Path) -> None:
     chosen = recipe(system, backbone, tokenizer, loss={"dropout": 0.0, "label_smoothing": 0.0})
     model = learner(chosen)
@@ -199,7 +208,7 @@ def test_eight_faces_are_learned_by_heart(system: str, backbone: str, tokenizer:
     pytest.fail(f"began at {first:.3f}, came to {loss:.3f}, not below {target:.3f}")
 
 
-@in_turn
+@on_one_family()
 def test_a_fresh_system_is_finite_and_seeded(system: str, backbone: str, tokenizer: Path) -> None:
     chosen = recipe(system, backbone, tokenizer)
     pixels = faces(backbone, 2)

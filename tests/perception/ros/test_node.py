@@ -31,7 +31,7 @@ from fsb_perception.ros.node import start
 from fsb_perception.tasks import TASKS
 from fsb_perception.types import Face
 from tests.builders import SECOND, START, FakeDetector, face
-from tests.bundles import random_bundle
+from tests.bundles import QUICK_ENGINE, random_bundle
 from tests.perception.ros.harness import until
 from tests.perception.ros.running import (
     BEST_EFFORT,
@@ -75,10 +75,12 @@ def detector() -> Detector:
 def make(bundle: str, detector: Detector) -> Iterator[Any]:
     """Make the unconfigured node with these parameters.
 
+    Its engine begins quickly; test_every_system.py runs nodes with the usual one.
+
     Its subscriptions are reliable: "auto" would subscribe again in the middle of a test, and lose
     the images of that moment.
     """
-    usual = {"bundle": bundle, "engine__device": "cpu", "image_reliability": "reliable"}
+    usual = {"bundle": bundle, "image_reliability": "reliable", **QUICK_ENGINE}
     with ExitStack() as stack:
         yield lambda **values: stack.enter_context(
             running(f"node{next(_names)}", detector=detector, **usual | values)

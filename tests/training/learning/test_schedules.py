@@ -20,6 +20,7 @@ from fsb_training.memory import saved_bytes
 from fsb_training.recipe import Recipe
 from fsb_training.recipe_options import OptimiserOptions
 from fsb_training.systems import SYSTEMS
+from tests.sampling import REPRESENTATIVE, sampled
 from tests.texts import word_tokenizer
 from tests.towers import MICRO
 from tests.training import systems
@@ -119,7 +120,13 @@ def wrapped_systems() -> Iterator[tuple[str, str]]:
     yield from ((name, NANO) for name in ("LoRA", "VPT", "V2PT", "full fine-tuning"))
 
 
-@pytest.mark.parametrize(("system", "backbone"), list(wrapped_systems()))
+@pytest.mark.parametrize(
+    ("system", "backbone"),
+    sampled(
+        wrapped_systems(),
+        [case for case in wrapped_systems() if case[0] in REPRESENTATIVE or case[1] == NANO],
+    ),
+)
 def test_checkpointing_changes_memory_and_nothing_else(
     system: str, backbone: str, tokenizer: Path
 ) -> None:
