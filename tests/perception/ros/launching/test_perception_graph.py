@@ -69,6 +69,7 @@ CASES = [
         [("/head/rgb", "BEST_EFFORT", *SMALL)],
         {"": "/head/rgb"},
         id="best-effort small driver, remapped",
+        marks=pytest.mark.nightly,  # the two drivers have one that is reliable, and one like this
     ),
     pytest.param(
         {"namespace": "robot/upper", "cameras": "front,rear"},
@@ -108,7 +109,7 @@ def test_attributes_come_from_every_camera(
             NodeProcesses(robot, environment.children(plain)[0] | unprofiled()),
             NodeProcesses([spec], environment.children(plain)[0]) as node,
         ):
-            until(complete, 60, lambda: f"{len(answers)} answers, {node[spec.name].last_lines(9)}")
+            until(complete, 150, lambda: f"{len(answers)} answers, {node[spec.name].last_lines(9)}")
     for name, frame_id in frames.items():
         some = [answer for answer in answers if answer.camera == name]
         assert {answer.header.frame_id for answer in some} == {frame_id}

@@ -20,15 +20,16 @@ from rosbags.interfaces import QosDurability
 from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
+from typer.testing import CliRunner
 
+from fsb_perception.commands.replay import app
 from fsb_perception.replay.bags.errors import BagError
 from fsb_perception.replay.recording.installed_types import InstalledTypes
-from fsb_perception.ros import environment
-from fsb_perception.ros.launching.graph import NodeSpec
-from fsb_perception.ros.launching.processes import NodeProcesses
-from tests.bundles import random_bundle
+from fsb_perception.samples.clip import Clip
+from fsb_perception.types import Image as Picture
+from tests.bundles import QUICK_ENGINE, random_bundle
 from tests.perception.ros.harness import spinning_node, until
-from tests.perception.ros.running import BEST_EFFORT, image
+from tests.perception.ros.running import BEST_EFFORT, PICTURE, image, running
 
 pytestmark = pytest.mark.timeout(120)
 NAMESPACE = f"record_{os.getpid()}"
@@ -42,16 +43,18 @@ def robot() -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def camera(robot: Any, topic: str, qos: Any = 10) -> Iterator[None]:
-    """Publishes small images, a hundred a second."""
+def camera(
+    robot: Any, topic: str, qos: Any = 10, picture: Picture = PICTURE, period: float = 0.01
+) -> Iterator[None]:
+    """Publish images; by default small ones, a hundred a second."""
     publisher = robot.create_publisher(Image, topic, qos)
     ended = threading.Event()
 
     def work() -> None:
         number = 0
-        while not ended.wait(0.01):
+        while not ended.wait(period):
             number += 1
-            publisher.publish(image(number))
+            publisher.publish(image(number, picture))
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -89,21 +92,20 @@ def contents(bag: Path) -> dict[str, list[Any]]:
 @pytest.mark.long
 def test_a_robot_is_recorded_and_judged(tmp_path: Path) -> None:
     bundle = str(random_bundle(tmp_path / "bundle").folder)
-    camera = NodeSpec("camera", "fsb_perception.ros.camera", NAMESPACE)
-    options = {"bundle": bundle, "engine.device": "cpu"}
-    node = NodeSpec(
-        "face_attributes", "fsb_perception.ros.node", NAMESPACE, options, lifecycle=True
-    )
     bag, faces = tmp_path / "bag", f"/{NAMESPACE}/face_attributes/faces"
-    with NodeProcesses([camera, node], environment.children(os.environ)[0]):
-        topics = (f"/{NAMESPACE}/image", faces)
-        output = fsb("record", *topics, "--out", bag, "--seconds", 1, "--wait", 90)
+    topics = (f"/{NAMESPACE}/image", faces)
+    photo = Clip("steady").frame(0)
+    with running(NAMESPACE, bundle=bundle, image_reliability="reliable", **QUICK_ENGINE) as line:
+        line.activate()
+        with camera(line.robot, topics[0], picture=photo, period=0.1):
+            output = fsb("record", *topics, "--out", bag, "--seconds", 1, "--wait", 90)
     assert output.count("images of people") == 1
     assert f"Judge it: fsb replay run {bag}" in output
     messages = contents(bag)
     assert {(i.width, i.height) for i in messages[f"/{NAMESPACE}/image"]} == {(640, 480)}
     assert any(answer.faces for answer in messages[faces])
-    summary = fsb("run", bag, "--out", tmp_path / "o")
+    judged = CliRunner().invoke(app, ["run", str(bag), "--out", str(tmp_path / "o")])
+    summary = " ".join(judged.output.split())
     assert f"{len(messages[f'/{NAMESPACE}/image'])} images, 0 of them unreadable" in summary
 
 
@@ -119,10 +121,10 @@ def test_a_signal_ends_it_with_a_whole_bag(
         process = start("record", topic, "--out", tmp_path / "bag", "--storage", storage)
         until(lambda: robot.count_subscribers(topic), what="nothing records")
         until(lambda: list(tmp_path.glob("bag/*")), what="no bag")
-        threading.Event().wait(1.0)
+        until(lambda: sum(f.stat().st_size for f in tmp_path.glob("bag/*")) > 30 * 60_000)
         process.send_signal(number)
         process.send_signal(number)  # as under launch
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=90)
     assert process.returncode == 0, output
     assert "Ended: stopped." in output
     assert (tmp_path / "bag/metadata.yaml").is_file()
@@ -142,7 +144,7 @@ def test_late_topics_and_earlier_latched_messages_are_recorded(robot: Any, tmp_p
     speaker.publish(String(data="sent late"))
     threading.Event().wait(0.5)
     process.terminate()
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=90)
     assert f"Recording without {late}" in output
     assert "No image is in it" in output
     messages = contents(tmp_path / "bag")
