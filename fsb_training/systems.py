@@ -54,6 +54,7 @@ SYSTEMS: Registry[System] = Registry(
         "MTLoRA matrix": _system("mtlora", mode="matrix", blocks=1),
         "MTLoRA matrixv2": _system("mtlora", mode="matrixv2", blocks=1),
         "MTLoRA exact": _system("mtlora", mode="exact", blocks=1),
+        "MTLoRA thesis": _system("mtlora", blocks=1, probes=True, split_qkv=True, dora=True),
         "VPT": _system("vpt"),
         "VPT deep": _system("vpt", deep=True),
         "VPT task-specific": _system("vpt", per_task=True),

@@ -58,6 +58,20 @@ def adapter_config(settings: Mapping[str, object]) -> AdapterConfig:
     return build(ADAPTERS[method], options)
 
 
+def stored_adapter(settings: Mapping[str, object]) -> AdapterConfig:
+    """Return the options that a file means, which may be older than some of them.
+
+    >>> stored_adapter({"method": "mtlora"}).pooling, adapter_config({"method": "mtlora"}).pooling
+    ('mode', 'own')
+
+    Raises:
+        UnknownNameError, OptionError: as of `adapter_config`.
+    """
+    method = settings.get("method")
+    earlier = ADAPTERS[method].earlier if isinstance(method, str) else {}
+    return adapter_config({**earlier, **settings})
+
+
 def adapter_settings(config: AdapterConfig) -> dict[str, object]:
     """Return the settings from which `adapter_config` makes ``config`` again, as JSON values."""
     return {"method": method_name(config), **config.model_dump(mode="json")}

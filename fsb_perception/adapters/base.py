@@ -12,7 +12,7 @@ change, whether there is a rank to choose.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from fsb_perception.options import Options
@@ -34,6 +34,8 @@ class AdapterConfig(Options, ABC):
         faster: parameters that learn at the rate of the base times ``optimiser.loraplus_ratio``.
         undecayed: parameters of two or more axes that weight decay must leave alone. Vectors never
             decay, so they need not be named.
+        earlier: options that came later than the adapter, with the value that a bundle or a run
+            from before means.
 
     ``faster`` and ``undecayed`` hold single words of dotted names: ``lora_B`` stands for the
     parameter ``blocks.0.attn.qkv.lora_B.default.weight``.
@@ -44,6 +46,7 @@ class AdapterConfig(Options, ABC):
     takes_rank: ClassVar[bool] = False
     faster: ClassVar[frozenset[str]] = frozenset()
     undecayed: ClassVar[frozenset[str]] = frozenset()
+    earlier: ClassVar[Mapping[str, object]] = {}
 
     def check(self, row: Backbone, tasks: Sequence[str]) -> None:
         """Refuse what this backbone cannot do, before anything is built.

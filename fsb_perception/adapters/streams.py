@@ -11,11 +11,19 @@ this module.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from fsb_perception.towers.parts import encode
+
+
+@dataclass
+class _Batch:
+    """The tasks of the current batch, which several `Streams` may refer to."""
+
+    active: tuple[str, ...]
 
 
 class Streams:
@@ -28,12 +36,28 @@ class Streams:
     Args:
         tasks: all tasks that the tower knows.
         shared: a stream that belongs to no task stands before those of the tasks.
+        together: a task's feature depends on all tasks, so all are computed always.
     """
 
-    def __init__(self, tasks: Sequence[str], shared: bool = False) -> None:
+    def __init__(self, tasks: Sequence[str], shared: bool = False, together: bool = False) -> None:
         self.tasks = tuple(tasks)
-        self.active = self.tasks
-        self.shared = shared
+        self.shared, self.together = shared, together
+        self._batch = _Batch(self.tasks)
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """The tasks in the current batch."""
+        return self._batch.active
+
+    @active.setter
+    def active(self, tasks: tuple[str, ...]) -> None:
+        self._batch.active = tasks
+
+    def without_shared(self) -> Streams:
+        """Return the streams of the same batch that are left where the shared one ends."""
+        rest = Streams(self.tasks, together=self.together)
+        rest._batch = self._batch
+        return rest
 
     @property
     def count(self) -> int:
@@ -72,7 +96,7 @@ class TaskTower(nn.Module):
 
     Args:
         tower: timm's, with a `Branch` among its parts.
-        streams: the object that its layers share.
+        streams: those behind its last layer, of the batch that its layers share.
     """
 
     def __init__(self, tower: nn.Module, streams: Streams) -> None:
@@ -92,8 +116,10 @@ class TaskTower(nn.Module):
         """
         streams = self.streams
         wanted = streams.tasks if tasks is None else tasks
-        streams.active = tuple(task for task in streams.tasks if task in wanted)
-        if not streams.active:
+        present = tuple(task for task in streams.tasks if task in wanted)
+        if not present:
             return {}
+        streams.active = streams.tasks if streams.together else present
         rows = streams.split(encode(self.tower, inputs, after)).unbind()
-        return dict(zip(streams.active, rows[int(streams.shared) :], strict=True))
+        features = dict(zip(streams.active, rows[int(streams.shared) :], strict=True))
+        return {task: features[task] for task in present}

@@ -22,10 +22,10 @@ def build_encoder(manifest: Manifest) -> MultitaskEncoder:
     Raises:
         FsbError: no such backbone, adapter or head, or an adapter's settings are not valid.
     """
-    from fsb_perception.adapters import adapter_config
+    from fsb_perception.adapters import stored_adapter
     from fsb_perception.model import deployed_encoder
 
-    adapter = adapter_config(manifest.adapter)
+    adapter = stored_adapter(manifest.adapter)
     classes = {task.name: len(task.labels) for task in manifest.tasks}
     ordered = {task.name for task in manifest.tasks if task.ordered}
     return deployed_encoder(manifest.backbone, adapter, manifest.head, classes, ordered)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 
-from fsb_perception.errors import error_line
+from fsb_perception.adapters import stored_adapter
+from fsb_perception.errors import FsbError, error_line
 from fsb_perception.files import write_whole
 from fsb_training.data.batches import total_steps
 from fsb_training.errors import TrainingError
@@ -124,11 +125,13 @@ def require_own(recipe: Recipe, run: Path) -> None:
 def _is_of(recipe: Recipe, path: Path) -> bool:
     """Return whether a run's file holds ``recipe``, apart from words without effect on training.
 
-    Options that are newer than the file have their defaults.
+    Options that are newer than the file have their defaults, or the adapter's value from before.
     """
     try:
-        begun = Recipe.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeError):
+        values = json.loads(path.read_text(encoding="utf-8"))
+        values["adapter"] = stored_adapter(values.get("adapter", {"method": "full"}))
+        begun = Recipe.model_validate(values)
+    except (ValueError, TypeError, FsbError):  # pydantic's and UnicodeError are ValueErrors
         return False
     one, other = (item.model_dump_json(exclude=_WORDS) for item in (begun, recipe))
     return one == other

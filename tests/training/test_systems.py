@@ -40,9 +40,9 @@ def on_one_family(but: str = "") -> pytest.MarkDecorator:
 
 # Nothing of the others but the head belongs to one task.
 OF_ONE_TASK = tuple(name for name in SYSTEMS if "task" in name or "MTLoRA" in name)
-# In these a task's difference reaches a block only through those behind it, which are zero at
-# first: each step wakes one layer more, and with two blocks it takes five until all are awake.
-LATE = dict.fromkeys(("MTLoRA matrix", "MTLoRA matrixv2"), 5)
+# In these a task's difference leaves a block's first layers only by its later low-rank parts, which
+# are zero at first: it takes a step for each B on the way, and one for A.
+LATE = dict.fromkeys(("MTLoRA matrix", "MTLoRA matrixv2", "MTLoRA thesis"), 3)
 FROM_ZERO = ("LoRA", "rsLoRA", "DoRA", "MTLoRA exact", *LATE)
 
 
