@@ -21,6 +21,9 @@ class PerceptionConfig(Options):
     """
 
     bundle: str = option("nano", BUNDLE_HELP)
+    bundle_digest: str = option(
+        "", "digest that the bundle must have, as `fsb bundle verify` prints it; empty for any"
+    )
     tasks: tuple[str, ...] = option(
         (), "tasks to report; the others are absent. Empty for all that the bundle has"
     )

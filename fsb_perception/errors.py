@@ -50,6 +50,23 @@ def error_line(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
+def visible(text: str) -> str:
+    r"""Return a text whose control characters stand there as escapes, so that no terminal obeys.
+
+    Line ends and tabs stay. Texts of manifests, servers, messages and file names may hold anything.
+
+    >>> print(visible("nano \x1b[2J\u202e"))
+    nano \u001b[2J\u202e
+    """
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else _escaped(letter) for letter in text
+    )
+
+
+def _escaped(letter: str) -> str:
+    return f"\\u{ord(letter):04x}" if ord(letter) < 0x10000 else f"\\U{ord(letter):08x}"
+
+
 @contextmanager
 def errors_in_one_line(program: str, *, debug: bool = False) -> Iterator[None]:
     """Turn an error that the user can mend into one line on stderr and exit status 2.
@@ -66,6 +83,6 @@ def errors_in_one_line(program: str, *, debug: bool = False) -> Iterator[None]:
         from rich.console import Console  # only now: this module is imported everywhere
         from rich.markup import escape
 
-        line = f"[bold red]{program}:[/] {escape(error_line(error))}"
+        line = f"[bold red]{program}:[/] {escape(visible(error_line(error)))}"
         Console(stderr=True, soft_wrap=True).print(line, highlight=False)
         raise SystemExit(2) from None

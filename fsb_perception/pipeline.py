@@ -69,7 +69,8 @@ class FacePipeline:
         Raises:
             BundleError, DetectorError, OptionError, UnknownNameError: a part cannot be built.
         """
-        engine = Engine(load_bundle(config.bundle), config.engine)
+        bundle = load_bundle(config.bundle, digest=config.bundle_digest)
+        engine = Engine(bundle, config.engine)
         pipeline = cls(config, engine, build_detector(config.detector), id_prefix)
         engine.warm_up()
         return pipeline

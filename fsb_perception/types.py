@@ -147,8 +147,8 @@ class AttributeEstimate:
         looks: number of looks that it is made of.
 
     Raises:
-        ValueError: the label is not one of ``labels``, or their number is not that of
-            ``probabilities``.
+        ValueError: the label is not one of ``labels``, their number is not that of
+            ``probabilities``, or a confidence or a probability is not finite.
 
     >>> estimate = AttributeEstimate("gender", ("male", "female"), "female", 0.93)
     >>> estimate.label, estimate.confidence, estimate.value
@@ -177,6 +177,11 @@ class AttributeEstimate:
             raise ValueError(
                 f"{self.task}: got {len(self.probabilities)} probabilities, "
                 f"one for each of {len(self.labels)} labels is needed"
+            )
+        if not math.isfinite(self.confidence + self.raw_confidence + sum(self.probabilities)):
+            raise ValueError(
+                f"{self.task}: confidences and probabilities must be finite, got "
+                f"{self.confidence}, {self.raw_confidence} and {self.probabilities}"
             )
 
 

@@ -1,36 +1,37 @@
 """The weight bundle: a folder of ``manifest.json`` and ``weights.safetensors``, without code.
 
 The manifest describes the weights, the preprocessing of pictures, the training data and the
-measured metrics, and holds the sha256 of every other file. The bundle id is the name and the sha256
-of the manifest itself, so it changes with anything in the folder.
+measured metrics, and holds the sha256 of every other file and of itself. The bundle id is the name
+and the sha256 of the manifest's file, so it changes with anything in the folder.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import logging
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from fsb_perception.bundles import hub
 from fsb_perception.bundles.encoder import encoder_state, load_encoder
-from fsb_perception.bundles.hub import LARGEST, HubId
+from fsb_perception.bundles.hub import HubId
 from fsb_perception.bundles.manifest import (
-    FORMAT_VERSION,
     MANIFEST,
+    SEALED_FROM,
     WEIGHTS,
     BundleError,
     BundleTask,
     Manifest,
 )
+from fsb_perception.bundles.manifest_file import read_manifest_file, write_manifest_file
 from fsb_perception.files import sha256_of, write_whole
 from fsb_perception.registry import UnknownNameError
 
 if TYPE_CHECKING:
     from fsb_perception.model import MultitaskEncoder
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,11 @@ class Bundle:
         return self.manifest.tasks
 
     @property
+    def is_sealed(self) -> bool:
+        """Whether the manifest holds a hash of itself, as it does from format 3 on."""
+        return self.manifest.format_version >= SEALED_FROM
+
+    @property
     def size_bytes(self) -> int:
         """Bytes on disk of the bundle's files; a missing file counts as 0."""
         paths = [self.folder / name for name in (MANIFEST, *self.manifest.files)]
@@ -77,17 +83,29 @@ class Bundle:
         return load_encoder(self.folder, self.manifest)
 
 
-def load_bundle(reference: str | Path, allow_download: bool = False) -> Bundle:
+def load_bundle(reference: str | Path, allow_download: bool = False, *, digest: str = "") -> Bundle:
     """Find a bundle and verify its files against their hashes.
 
     Args:
         reference: as `find_bundle` takes it.
         allow_download: as `find_bundle` takes it.
+        digest: that the bundle must have, as `check_digest` takes it; empty for any.
 
     Raises:
-        BundleError: it is missing, damaged, tampered with or of a newer format.
+        BundleError: it is missing, damaged, of a newer format, or not the one expected.
     """
-    return _verified(find_bundle(reference, allow_download))
+    bundle = _verified(find_bundle(reference, allow_download))
+    if digest:
+        check_digest(bundle, digest)
+    elif not bundle.is_sealed:
+        _log.warning(
+            "the manifest of %s is of format %d, without a hash of itself, so that damage in it "
+            "goes unnoticed: run `fsb bundle seal %s`, or give its digest",
+            bundle.bundle_id,
+            bundle.manifest.format_version,
+            bundle.folder,
+        )
+    return bundle
 
 
 def save_bundle(
@@ -111,7 +129,7 @@ def save_bundle(
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / WEIGHTS, lambda file: save_file(state, file.name))
     manifest = manifest.model_copy(update={"files": {WEIGHTS: sha256_of(folder / WEIGHTS)}})
-    write_whole(folder / MANIFEST, manifest.to_json())
+    write_manifest_file(folder, manifest)
     return load_bundle(folder)
 
 
@@ -173,17 +191,27 @@ def _from_hub(hub_id: HubId, allow_download: bool) -> Path:
     return folder
 
 
-def pull_bundle(hub_id: HubId) -> Bundle:
+def pull_bundle(hub_id: HubId, digest: str = "") -> Bundle:
     """Download a bundle from the model hub, and keep it if it is whole.
 
     The manifest comes first: a newer format, or one that is not understood, is refused before the
     weights are requested.
 
+    Args:
+        hub_id: where it lies.
+        digest: that the bundle must have, as `check_digest` takes it; empty for any.
+
     Raises:
         HubError: the hub does not serve the bundle.
-        BundleError: the bundle cannot be used.
+        BundleError: the bundle cannot be used, or is not the one expected.
     """
-    return _verified(hub.pull(hub_id, admit=read_manifest, verify=_verified))
+
+    def admit(folder: Path) -> None:
+        bundle = read_manifest(folder)
+        if digest:
+            check_digest(bundle, digest)
+
+    return _verified(hub.pull(hub_id, admit=admit, verify=_verified))
 
 
 def read_manifest(folder: Path) -> Bundle:
@@ -192,43 +220,58 @@ def read_manifest(folder: Path) -> Bundle:
     Raises:
         BundleError: the manifest is missing, damaged or of a newer format.
     """
-    path = folder / MANIFEST
-    try:
-        raw = _read_at_most(path, LARGEST[MANIFEST])
-        tree = json.loads(raw)
-        _check_version(path, tree.get("format_version"))
-        manifest = Manifest.model_validate(tree)
-    except (OSError, ValueError, AttributeError, RecursionError, ValidationError) as error:
-        raise BundleError(f"{path} cannot be read: {error}") from None
-    return Bundle(folder, manifest, hashlib.sha256(raw).hexdigest())
+    manifest, digest = read_manifest_file(folder)
+    return Bundle(folder, manifest, digest)
 
 
-def _read_at_most(path: Path, most: int) -> bytes:
-    with path.open("rb") as file:
-        raw = file.read(most + 1)
-    if len(raw) > most:
-        raise ValueError(f"it has more than {most:,} bytes")
-    return raw
+def seal_bundle(folder: Path) -> Bundle:
+    """Write the manifest of a bundle anew, in the newest format and sealed, after an edit.
+
+    Raises:
+        BundleError: the manifest describes what cannot be, or the weights do not match it.
+        FileError: the manifest cannot be written.
+    """
+    manifest, digest = read_manifest_file(folder, check_seal=False)
+    _check_files(Bundle(folder, manifest, digest))
+    write_manifest_file(folder, manifest)
+    return load_bundle(folder)
 
 
-def _check_version(path: Path, version: object) -> None:
-    if version is None:
-        raise ValueError("it has no format_version")
-    if isinstance(version, int) and version > FORMAT_VERSION:
+def check_digest(bundle: Bundle, expected: str) -> None:
+    """Refuse a bundle that is not the one expected.
+
+    Args:
+        bundle: any.
+        expected: ``sha256:`` and 64 hexadecimal digits, as `fsb bundle verify` prints them.
+
+    Raises:
+        BundleError: the digest differs, or ``expected`` is no digest.
+    """
+    if re.fullmatch("sha256:[0-9a-f]{64}", expected) is None:
         raise BundleError(
-            f"{path} has format {version}, this FSB reads up to {FORMAT_VERSION}: update FSB"
+            f"the digest of a bundle is sha256: and 64 hexadecimal digits, got {expected[:80]!r}: "
+            "copy it from `fsb bundle verify`"
+        )
+    if expected != f"sha256:{bundle.digest}":
+        raise BundleError(
+            f"the bundle in {bundle.folder} has the digest sha256:{bundle.digest}, expected is "
+            f"{expected}: get the expected one, or expect this one if you trust its source"
         )
 
 
 def _verified(folder: Path) -> Bundle:
     bundle = read_manifest(folder)
+    _check_files(bundle)
+    return bundle
+
+
+def _check_files(bundle: Bundle) -> None:
     faults = [f"{name}: {fault}" for name, fault in verify_files(bundle).items() if fault]
     if faults:
         raise BundleError(
-            f"the bundle in {folder} does not match its manifest: {'; '.join(faults)}. "
+            f"the bundle in {bundle.folder} does not match its manifest: {'; '.join(faults)}. "
             "Get it again from where it came from; do not use it."
         )
-    return bundle
 
 
 def verify_files(bundle: Bundle) -> dict[str, str]:

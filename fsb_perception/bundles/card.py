@@ -8,6 +8,7 @@ from fsb_perception.bundles import hub
 from fsb_perception.bundles.bundle import Bundle
 from fsb_perception.bundles.hub import HubId
 from fsb_perception.bundles.manifest import BundleError, BundleTask, Manifest
+from fsb_perception.errors import visible
 
 # Licences that the hub knows by these names; every other is "other", and described in the text.
 _HUB_LICENCES = ("apache-2.0", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc0-1.0", "mit")
@@ -98,6 +99,7 @@ def fact_rows(bundle: Bundle) -> list[list[str]]:
     rows = [
         ["bundle", bundle.bundle_id],
         ["format", str(manifest.format_version)],
+        ["digest", f"sha256:{bundle.digest}"],
         ["size", f"{bundle.size_bytes / 1e6:.1f} MB"],
         ["backbone", manifest.backbone],
         ["faces", f"{size} x {size} px, aligned by {manifest.preprocessing.alignment}"],
@@ -163,12 +165,13 @@ def _list(rows: Sequence[Sequence[str]]) -> str:
 
 def _row(cells: Iterable[str]) -> str:
     # Text of the manifest must not open a new cell or row.
-    return f"| {' | '.join(' '.join(cell.replace('|', '/').split()) for cell in cells)} |"
+    texts = (" ".join(visible(cell).replace("|", "/").split()) for cell in cells)
+    return f"| {' | '.join(texts)} |"
 
 
 def _prose(text: str) -> str:
     """Return text of the manifest as one paragraph: no line of it can open a heading."""
-    return " ".join(text.split()) or "The manifest does not say."
+    return " ".join(visible(text).split()) or "The manifest does not say."
 
 
 def _number(value: float | int | None) -> str:

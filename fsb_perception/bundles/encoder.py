@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fsb_perception.bundles.manifest import MANIFEST, WEIGHTS, BundleError, Manifest
 from fsb_perception.errors import FsbError
-from fsb_perception.towers.checkpoint_files import read_safetensors
+from fsb_perception.towers.checkpoint_files import not_finite, read_safetensors
 from fsb_perception.towers.filling import fill
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def load_encoder(folder: Path, manifest: Manifest) -> MultitaskEncoder:
         manifest: of the bundle.
 
     Raises:
-        BundleError: this FSB lacks a part that the manifest names, or the weights are damaged or do
-            not fit.
+        BundleError: this FSB lacks a part that the manifest names, or the weights are damaged,
+            not finite or do not fit.
     """
     import torch
 
@@ -55,6 +55,11 @@ def load_encoder(folder: Path, manifest: Manifest) -> MultitaskEncoder:
     except (FsbError, KeyError) as error:  # KeyError: torch's, for a task no module can be named
         raise BundleError(f"{folder / MANIFEST} asks for what is not here: {error}") from None
     _fill(encoder, state, path)
+    if broken := not_finite(state):
+        raise BundleError(
+            f"{path} has numbers that are not finite in {broken[0]} and {len(broken) - 1} more "
+            "tensors, so that every answer is none: get another bundle"
+        )
     return encoder.eval()
 
 
@@ -92,8 +97,7 @@ def encoder_state(encoder: MultitaskEncoder, precision: str) -> dict[str, Tensor
         for name, tensor in encoder.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
-    if broken:
+    if broken := not_finite(state):
         raise BundleError(
             f"{broken[0]} and {len(broken) - 1} more tensors are not all finite in {precision}; "
             "nothing was written. Look for where training diverged, or store fp32"

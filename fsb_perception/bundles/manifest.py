@@ -5,16 +5,28 @@ from __future__ import annotations
 import json
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from fsb_perception.bundles.preprocessing import Preprocessing
 from fsb_perception.errors import FsbError
+from fsb_perception.types import UNKNOWN
 
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
-FORMAT_VERSION = 2  # 1 had neither adapter nor head
+FORMAT_VERSION = 3  # 2 had no seal; 1 had neither adapter nor head
+SEALED_FROM = 3
+"""The first format whose manifest holds its own sha256."""
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
 """Pattern of a bundle's name, which is part of ids and of folder names."""
+COLDEST, HOTTEST = 1e-3, 1e3
+"""Smallest and largest temperature: beyond, the softmax overflows or forgets the logits."""
 
 
 class BundleError(FsbError):
@@ -25,6 +37,14 @@ def _the_only_file(name: str) -> str:
     if name != WEIGHTS:
         raise ValueError(f"a bundle holds {WEIGHTS} and no other file, not {name!r}")
     return name
+
+
+def _check_label(label: str) -> str:
+    if not label.strip() or not label.isprintable():  # a lone surrogate is not printable either
+        raise ValueError(f"a label is a text without control characters, got {label!r}")
+    if label == UNKNOWN:
+        raise ValueError(f"{label!r} is the answer of FSB without an estimate: rename this label")
+    return label
 
 
 class _Entry(BaseModel):
@@ -39,8 +59,15 @@ class BundleTask(_Entry):
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    labels: tuple[str, ...] = Field(min_length=2)
+    labels: tuple[Annotated[str, AfterValidator(_check_label)], ...] = Field(min_length=2)
     ordered: bool = False
+
+    @field_validator("labels")
+    @classmethod
+    def _differ(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if repeated := [label for label in labels if labels.count(label) > 1]:
+            raise ValueError(f"{repeated[0]!r} is there more than once: each label is one class")
+        return labels
 
 
 class TrainingData(_Entry):
@@ -87,7 +114,7 @@ class Manifest(_Entry):
     head: str = "linear"
     tasks: tuple[BundleTask, ...]
     preprocessing: Preprocessing
-    temperatures: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+    temperatures: dict[str, Annotated[float, Field(ge=COLDEST, le=HOTTEST)]]
     metrics: dict[str, dict[str, dict[str, float | int]]] = {}
     training_data: tuple[TrainingData, ...] = ()
     recipe: dict[str, object] = {}
@@ -107,6 +134,13 @@ class Manifest(_Entry):
             raise ValueError(f"a bundle has one head or more, each of another task, not {names}")
         return tasks
 
+    @model_validator(mode="after")
+    def _temperatures_of_tasks(self) -> Manifest:
+        names = [task.name for task in self.tasks]
+        if strangers := [name for name in self.temperatures if name not in names]:
+            raise ValueError(f"temperatures: {strangers[0]!r} is no task of this bundle, {names}")
+        return self
+
     def to_json(self) -> str:
-        """Return the text of ``manifest.json``."""
+        """Return the text of ``manifest.json`` without its seal."""
         return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"

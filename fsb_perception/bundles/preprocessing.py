@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 MIN_SIDE, MAX_SIDE = 16, 1024
 """Smallest and largest side of an aligned face, in pixels."""
 
+_Share = Annotated[float, Field(ge=0.0, le=1.0)]
+# Pixels are divided by it, so that a zero gives no number.
+_Deviation = Annotated[float, Field(ge=1e-3, le=1.0)]
+
 
 class Preprocessing(BaseModel):
     """Settings that turn a face into the input of a tower.
@@ -25,7 +29,7 @@ class Preprocessing(BaseModel):
         size: side of the aligned face in pixels.
         alignment: "landmarks" or "box"; see `fsb_perception.alignment`.
         mean: of the RGB channels, in [0, 1].
-        std: of the RGB channels, in [0, 1].
+        std: of the RGB channels, in [0.001, 1].
 
     >>> Preprocessing(size=80).aligner.size
     80
@@ -35,8 +39,8 @@ class Preprocessing(BaseModel):
 
     size: int = Field(ge=MIN_SIDE, le=MAX_SIDE)
     alignment: AlignmentMethod = "landmarks"
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    mean: tuple[_Share, _Share, _Share] = (0.5, 0.5, 0.5)
+    std: tuple[_Deviation, _Deviation, _Deviation] = (0.5, 0.5, 0.5)
 
     @property
     def aligner(self) -> Aligner:

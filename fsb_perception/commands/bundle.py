@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fsb_perception.errors import visible
+
 if TYPE_CHECKING:
     from fsb_perception.bundles.bundle import Bundle
     from fsb_perception.bundles.hub import HubId
@@ -29,6 +31,10 @@ _Reference = Annotated[
 _Repository = Annotated[
     str, typer.Argument(metavar="OWNER/NAME", help="a repository of the model hub")
 ]
+_Digest = Annotated[
+    str,
+    typer.Option(metavar="sha256:...", help="the digest that the bundle must have, or status 2"),
+]
 
 
 @app.command()
@@ -42,7 +48,7 @@ def show(
     bundle = read_manifest(find_bundle(name))
     console = Console()
     if json_text:
-        console.print_json(bundle.manifest.to_json())
+        console.print_json(bundle.manifest.to_json(), ensure_ascii=True)
         return
     for part in _parts(bundle):
         console.print(part, highlight=False)
@@ -50,24 +56,52 @@ def show(
 
 
 @app.command()
-def verify(name: _Reference = "nano") -> None:
-    """Check every file against the manifest's sha256. Status 1 if one differs or is missing."""
-    from fsb_perception.bundles.bundle import find_bundle, read_manifest, verify_files
+def verify(name: _Reference = "nano", expect: _Digest = "") -> None:
+    """Check every file against its sha256. Status 1 if one differs or is missing.
+
+    The digest covers the whole bundle: note it where you got the bundle from, and give it later.
+    """
+    from fsb_perception.bundles.bundle import check_digest, find_bundle, read_manifest, verify_files
 
     bundle = read_manifest(find_bundle(name))
-    console = Console()
+    console = Console(soft_wrap=True, highlight=False)
     faults = verify_files(bundle)
     for file, fault in faults.items():
         verdict = f"[bold red]{escape(fault)}[/]" if fault else "[green]matches its sha256[/]"
-        console.print(f"{escape(str(bundle.folder / file))}: {verdict}", highlight=False)
+        console.print(f"{_shown(str(bundle.folder / file))}: {verdict}")
     if any(faults.values()):
         console.print("[bold red]Do not use this bundle:[/] get it again from where it came from.")
         raise typer.Exit(1)
-    console.print(f"[bold]{bundle.bundle_id}[/] is whole.", highlight=False)
+    if expect:
+        check_digest(bundle, expect)
+    if not bundle.is_sealed:
+        console.print(
+            f"[yellow]Its manifest, of format {bundle.manifest.format_version}, holds no hash of "
+            f"itself: add one with `fsb bundle seal {_shown(str(bundle.folder))}`.[/]"
+        )
+    expected = ", the one expected" if expect else ""
+    console.print(f"[bold]{bundle.bundle_id}[/] is whole{expected}: sha256:{bundle.digest}")
 
 
 @app.command()
-def pull(repository: _Repository) -> None:
+def seal(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="a bundle whose files you trust")
+    ],
+) -> None:
+    """Write the manifest's hash of itself anew, after you edited it or for an older bundle.
+
+    The weights must match the manifest. The digest and the id of the bundle change.
+    """
+    from fsb_perception.bundles.bundle import seal_bundle
+
+    bundle = seal_bundle(folder)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"[bold]{bundle.bundle_id}[/] is sealed: sha256:{bundle.digest}")
+
+
+@app.command()
+def pull(repository: _Repository, expect: _Digest = "") -> None:
     """Download a bundle from the model hub; OWNER/NAME@REVISION for a branch, tag or commit.
 
     The manifest is checked before the weights are requested, and every file is verified. Only
@@ -76,9 +110,9 @@ def pull(repository: _Repository) -> None:
     from fsb_perception.bundles.bundle import pull_bundle
 
     hub_id = _hub_id(repository)
-    bundle = pull_bundle(hub_id)
+    bundle = pull_bundle(hub_id, expect)
     console = Console(soft_wrap=True)
-    console.print(f"[bold]{bundle.bundle_id}[/] is whole, in {escape(str(bundle.folder))}")
+    console.print(f"[bold]{bundle.bundle_id}[/] is whole, in {_shown(str(bundle.folder))}")
     console.print(f"Use it as [cyan]{hub_id}[/]; [cyan]fsb bundle show {hub_id}[/] describes it.")
     if Path(repository).exists():
         console.print(f"[yellow]There is a folder {hub_id} here too, which takes precedence.[/]")
@@ -109,10 +143,10 @@ def push(
     console = Console(soft_wrap=True, highlight=False)
     console.print(_uploads(bundle, hub_id, card, public))
     if dry_run:
-        console.print(card, markup=False)
+        console.print(visible(card), markup=False)
         return
     address = push_bundle(bundle, hub_id, private=not public, create=create)
-    console.print(f"[bold]{bundle.bundle_id}[/] is at {escape(address)}")
+    console.print(f"[bold]{bundle.bundle_id}[/] is at {_shown(address)}")
 
 
 def _hub_id(text: str) -> HubId:
@@ -144,8 +178,8 @@ def _parts(bundle: Bundle) -> Iterator[Table | str]:
     yield _table("Trained on", data_rows(manifest), numbers=(1,))
     metrics = metric_rows(manifest)
     yield _table("Metrics", metrics, numbers=range(2, len(metrics[0])), whole=(0, 1))
-    yield f"[bold]Intended use[/]\n{escape(manifest.intended_use)}"
-    yield f"[bold]Limits[/]\n{escape(manifest.limits)}"
+    yield f"[bold]Intended use[/]\n{_shown(manifest.intended_use)}"
+    yield f"[bold]Limits[/]\n{_shown(manifest.limits)}"
 
 
 def _facts(bundle: Bundle) -> Table:
@@ -155,7 +189,7 @@ def _facts(bundle: Bundle) -> Table:
     licence = ["licence", bundle.manifest.licence]
     table = Table.grid(padding=(0, 2))
     for name, value in (first, ["folder", str(bundle.folder)], *rest, licence):
-        table.add_row(f"[bold]{name}[/]", escape(value))
+        table.add_row(f"[bold]{name}[/]", _shown(value))
     return table
 
 
@@ -180,8 +214,13 @@ def _table(
     if len(heading) > _MOST_LINED:
         table.box, table.padding = SIMPLE_HEAD, 0
     for column, name in enumerate(heading):
-        table.add_column(escape(name), no_wrap=column in whole)
+        table.add_column(_shown(name), no_wrap=column in whole)
         table.columns[-1].justify = "right" if column in numbers else "left"
     for row in rest:
-        table.add_row(*map(escape, row))
+        table.add_row(*map(_shown, row))
     return table
+
+
+def _shown(text: str) -> str:
+    """Return a text from elsewhere as it can be printed: neither markup nor terminal codes."""
+    return escape(visible(text))

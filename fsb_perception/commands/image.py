@@ -80,7 +80,8 @@ def _pipelines(bundle: str, device: str, settings: Sequence[str]) -> Iterator[Fa
 
     named = {"bundle": bundle, "engine.device": device}
     config = build(PerceptionConfig, _PICTURE_DEFAULTS | named | parse_settings(settings))
-    engine = Engine(load_bundle(config.bundle), config.engine)
+    loaded = load_bundle(config.bundle, digest=config.bundle_digest)
+    engine = Engine(loaded, config.engine)
     detector = build_detector(config.detector)
     while True:
         yield FacePipeline(config, engine, detector)

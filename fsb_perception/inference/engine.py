@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -31,6 +31,10 @@ _WARM_UP_S = 3.0  # after which no further batch size is begun
 
 class EngineMemoryError(FsbError):
     """A lack of memory for a single face; the message says what to do."""
+
+
+class NotFiniteError(FsbError):
+    """An encoder that answers without numbers; the message says what to do."""
 
 
 class EngineConfig(Options):
@@ -140,20 +144,21 @@ class Engine:
         return self._sizes[-1]
 
     def warm_up(self) -> None:
-        """Encode blank faces, one batch of each size, so that no real face waits for preparations.
+        """Encode made-up faces, one batch of each size, so that no real face waits for it.
 
         Without a compiled model it stops after 3 s: a slow tower leaves the larger sizes out.
 
         Raises:
             EngineMemoryError: memory does not suffice for a single face.
+            NotFiniteError: the encoder answers without numbers.
         """
         side = self._preprocessing.size
-        blank = np.zeros((side, side, 3), np.uint8)
+        noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
         started = time.monotonic()
         for count in self._sizes:
             if time.monotonic() - started > _WARM_UP_S and not isinstance(self.model, Compiled):
                 return
-            self.encode([blank] * count)
+            self.encode([noise] * count)
 
     def share_cores(self) -> None:
         """Reduce the threads to those that are worth it, so that other programs have the cores.
@@ -176,6 +181,7 @@ class Engine:
 
         Raises:
             EngineMemoryError: memory does not suffice for a single face.
+            NotFiniteError: an answer is NaN, which no label may stand beside.
         """
         for face in aligned:
             check_image(face)
@@ -242,9 +248,19 @@ class Engine:
             pixels = self._preprocessing.pixels(faces).to(self.device, self.dtype)
             logits = self.model(pixels)
             # The softmax is taken in float32: half precision would not sum to 1.
-            return {
+            answers = {
                 task: torch.softmax(row[: len(aligned)].float() / self._temperatures[task], dim=1)
                 .cpu()
                 .numpy()
                 for task, row in logits.items()
             }
+        self._check_finite(answers)
+        return answers
+
+    def _check_finite(self, answers: Mapping[str, Floats]) -> None:
+        broken = [task for task, rows in answers.items() if not np.isfinite(rows).all()]
+        if broken:
+            raise NotFiniteError(
+                f"{self.bundle.bundle_id} answers {', '.join(broken)} with NaN, as {self.dtype} on "
+                f"{self.device}: set engine.precision to fp32, or take another bundle"
+            )

@@ -93,5 +93,7 @@ class ActiveNode:
         answered, bad = counts.answered, counts.undecodable + counts.failed
         answered_before, bad_before = self._reported[camera]
         self._reported[camera] = answered, bad
+        if bad == bad_before:
+            counts.fault = ""  # it has passed
         rate = (answered - answered_before) / PERIOD
         return Health(source, counts, self._worker.dropped(camera), rate, bad - bad_before)

@@ -91,6 +91,8 @@ def judge(health: Health, stale: float) -> tuple[bytes, str]:
         count = len(source.publishers)
         reason = f"{count} publisher(s)" if count else "it has no publisher"
         return DiagnosticStatus.WARN, f"no images for {silence:.0f} s on {source.topic}: {reason}"
+    if health.bad and health.counts.fault:
+        return DiagnosticStatus.ERROR, health.counts.fault
     if health.bad:
         level = DiagnosticStatus.WARN if health.rate else DiagnosticStatus.ERROR
         return level, f"{health.bad} frames in the last second could not be used; see the log"

@@ -45,7 +45,7 @@ class NodeParts:
         compressed = partial(compressed_to_bgr, config=config.decoding)
         self.convert = compressed if config.image_transport == "compressed" else raw_to_bgr
         logger.info(f"loading bundle {config.bundle}")
-        bundle = load_bundle(config.bundle)
+        bundle = load_bundle(config.bundle, digest=config.bundle_digest)
         self._engine = Engine(bundle, config.engine)
         detector = detector or build_detector(config.detector)
         self.pipelines = {

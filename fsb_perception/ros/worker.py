@@ -15,6 +15,7 @@ from typing import Any
 from rclpy.node import Node
 from std_msgs.msg import Header
 
+from fsb_perception.errors import FsbError
 from fsb_perception.images.messages import ConversionError
 from fsb_perception.pipeline import FacePipeline
 from fsb_perception.ros.decoders import Decoders
@@ -36,6 +37,7 @@ class Counts:
         answered: frames whose faces were published.
         undecodable: frames that could not be decoded; they count as dropped.
         failed: frames on which the pipeline raised an error; they count as dropped.
+        fault: why the newest of them failed, if the user can mend it.
         process_times: start of the processing to its end, of the newest frames, in seconds.
         latencies: arrival to publication, of the newest frames, in seconds.
     """
@@ -43,6 +45,7 @@ class Counts:
     answered: int = 0
     undecodable: int = 0
     failed: int = 0
+    fault: str = ""
     process_times: deque[float] = field(default_factory=lambda: deque(maxlen=_TIMES_KEPT))
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_TIMES_KEPT))
 
@@ -149,10 +152,11 @@ class Worker:
             if self._stopping.is_set() or not self._node.context.ok():
                 return  # the node was stopped in the middle of this frame
             counts.failed += 1
+            counts.fault = str(error) if isinstance(error, FsbError) else ""
             if self._may_log(frame.camera):
+                reason = counts.fault or f"{type(error).__name__}: {error}; please report this"
                 self._node.get_logger().error(
-                    f"{name}: a frame failed: {type(error).__name__}: {error} "
-                    f"({counts.failed} so far); please report this"
+                    f"{name}: a frame failed: {reason} ({counts.failed} so far)"
                 )
 
     def _answer(self, frame: WaitingFrame[Any], counts: Counts) -> None:

@@ -7,10 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fsb_perception import downloads
 from fsb_perception.errors import FsbError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+_MOST_BYTES = 16 << 30  # the largest published tower has 7.6 GB
 
 
 class WeightsError(FsbError):
@@ -28,13 +32,28 @@ def hub_file(repository: str, name: str, allow_download: bool = False) -> Path:
     Raises:
         WeightsError: the file is not in the cache, and the download is not allowed or failed.
     """
-    from huggingface_hub import hf_hub_download
-
+    if kept := downloads.cached(repository, name):
+        return kept
+    if not allow_download:
+        raise absent(name, repository, [name], None)
     try:
-        return Path(hf_hub_download(repository, name, local_files_only=not allow_download))
+        return _download(repository, name)
     except Exception as error:  # the library's errors and those of its network share no base
-        fault = error if allow_download else None
-        raise absent(name, repository, [name], fault) from None
+        raise absent(name, repository, [name], error) from None
+
+
+def _download(repository: str, name: str) -> Path:
+    listing = downloads.list_files(repository)
+    size = listing.sizes.get(name)
+    if size is None or size > _MOST_BYTES:
+        raise WeightsError(
+            f"the hub lists {size or 'no'} bytes of it, up to {_MOST_BYTES:,} are due"
+        )
+    with downloads.scratch_folder(repository) as folder:
+        downloads.download(repository, listing.commit, name, size, folder)
+        path = downloads.keep(repository, listing.commit, folder) / name
+    downloads.point(repository, "main", listing.commit)
+    return path
 
 
 def absent(
@@ -88,6 +107,11 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path} cannot be read, get it again: {error}") from None
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of the tensors that hold NaN or an infinity."""
+    return [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
 
 
 def _read_torch(path: Path) -> object:

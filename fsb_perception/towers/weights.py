@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsb_perception.towers.backbones import BACKBONES, Backbone
-from fsb_perception.towers.checkpoint_files import WeightsError, hub_file, read_checkpoint
+from fsb_perception.towers.checkpoint_files import (
+    WeightsError,
+    hub_file,
+    not_finite,
+    read_checkpoint,
+)
 from fsb_perception.towers.checkpoint_names import few, image_part, text_part, unwrapped
 from fsb_perception.towers.filling import fill
 from fsb_perception.towers.text import build_text_tower, text_config
@@ -78,6 +83,11 @@ def _load(
         fits = _fitting(build, tensors)
         hint = f"They fit {', '.join(fits)}." if fits else "They fit no backbone known here."
         raise WeightsError(f"{path} does not fit {name}: {fault}. {hint}")
+    if broken := not_finite(tensors):
+        raise WeightsError(
+            f"{path} has numbers that are not finite in {few(broken)}: get it again, or give "
+            "another file as the source"
+        )
     fill(tower, tensors)
     return tower
 

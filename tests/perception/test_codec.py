@@ -193,9 +193,12 @@ def test_numbers_of_numpy_become_plain_in_every_form(form: Any) -> None:
 
 
 def test_a_probability_that_is_not_a_number_is_not_hidden() -> None:
-    broken = attributes(estimates=[AttributeEstimate("emotion", ("a",), confidence=math.nan)])
+    row = to_row(attributes())
+    row["estimates"][0]["confidence"] = math.nan
     with pytest.raises(ValueError, match="not JSON compliant"):
-        line(to_row(broken))
+        line(row)
+    with pytest.raises(ValueError, match="must be finite, got nan"):
+        from_row(row)
 
 
 @pytest.mark.parametrize("field", [*FACE_FIELDS, *ESTIMATE_FIELDS], ids=lambda field: field.name)

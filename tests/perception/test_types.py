@@ -58,6 +58,9 @@ def test_a_box_may_pass_the_border_and_landmarks_may_be_unknown() -> None:
     [
         ({"label": "martian"}, "martian"),
         ({"probabilities": (0.5,)}, "gender.* 1 probabilities"),
+        ({"label": "male", "confidence": float("nan")}, "gender.* must be finite, got nan"),
+        ({"raw_confidence": float("inf")}, "gender.* must be finite"),
+        ({"probabilities": (float("nan"), 0.5)}, "gender.* must be finite"),
     ],
 )
 def test_an_estimate_agrees_with_its_labels(fields: dict[str, object], named: str) -> None:

@@ -65,7 +65,8 @@ class Offline:
 
     def __init__(self, config: PerceptionConfig) -> None:
         self._config = config
-        self._engine = Engine(load_bundle(config.bundle), config.engine)
+        bundle = load_bundle(config.bundle, digest=config.bundle_digest)
+        self._engine = Engine(bundle, config.engine)
         self._detector = build_detector(config.detector)  # fails now instead of in a thread
         self._thread_local = threading.local()  # a detector each: threads cannot share one
         self.bundle_id = self._engine.bundle.bundle_id

@@ -43,7 +43,7 @@ class ThroughNode:
     """
 
     def __init__(self, config: PerceptionConfig) -> None:
-        bundle = load_bundle(config.bundle)
+        bundle = load_bundle(config.bundle, digest=config.bundle_digest)
         self._config = config
         self.bundle_id = bundle.bundle_id
         self.tasks: Sequence[str] = reported_tasks(bundle, config)

@@ -22,6 +22,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
+from fsb_perception.bundles.bundle import Bundle, load_bundle
 from fsb_perception.images.messages import compressed_to_bgr
 from fsb_perception.options import OptionError
 from fsb_perception.registry import UnknownNameError
@@ -309,6 +310,37 @@ def test_a_frame_on_which_the_pipeline_fails_is_counted(
     assert "IndexError" in capfd.readouterr().err
 
 
+def test_an_answer_that_is_no_number_is_never_published(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken: list[bool] = []
+    build = Bundle.build_model
+
+    def build_with_a_hook(bundle: Bundle) -> Any:
+        model = build(bundle)
+        model.register_forward_hook(
+            lambda *layer: (
+                {name: row * np.nan for name, row in layer[2].items()} if broken else None
+            )
+        )
+        return model
+
+    monkeypatch.setattr(Bundle, "build_model", build_with_a_hook)
+    line = make(engine__fuse=False).activate()
+    line.ask(image(0))
+    broken.append(True)
+    publisher = line.publisher()
+    for number in range(1, 16):
+        publisher.publish(image(number))
+        time.sleep(0.1)
+    line.await_status("answers gender, age_group, emotion with NaN", DiagnosticStatus.ERROR)
+    line.await_dropped(15)
+    broken.clear()
+    answer = line.ask(image(20))
+    assert answer.dropped == 15
+    assert all(np.isfinite(e.confidence) for f in answer.faces for e in f.estimates)
+
+
 def test_an_image_without_a_stamp_is_answered_with_its_own_header(
     make: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -413,6 +445,13 @@ def test_a_tampered_bundle_is_refused(make: Any, tmp_path: Path) -> None:
     assert not line.step("configure")
     assert "weights.safetensors" in line.node.failure
     assert "sha256" in line.node.failure
+
+
+def test_a_bundle_with_another_digest_is_refused(make: Any, bundle: str) -> None:
+    line = make(bundle_digest="sha256:" + 64 * "0")
+    assert not line.step("configure")
+    assert "expected is sha256:000" in line.node.failure
+    assert make(bundle_digest=f"sha256:{load_bundle(bundle).digest}").step("configure")
 
 
 @pytest.mark.parametrize(
