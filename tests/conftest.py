@@ -39,7 +39,12 @@ def pytest_xdist_auto_num_workers() -> int:
 # Folders and files whose tests start processes or train: `make quick` leaves them out.
 _SLOW = (
     *("house", "perception/ros", "perception/commands", "perception/bundles/test_hub.py"),
-    *("perception/bundles/test_onnx.py", "perception/inference", "perception/replay/running"),
+    *(
+        "perception/bundles/test_onnx.py",
+        "perception/bundles/test_lying_hub.py",
+        "perception/inference",
+        "perception/replay/running",
+    ),
     *("perception/replay/recording", "perception/replay/sample", "perception/replay/report"),
     *("training/learning", "training/experiments", "training/report", "training/test_guides.py"),
     *("training/test_params.py", "training/test_systems.py", "training/test_bad_recipes.py"),

@@ -7,11 +7,15 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from fsb_perception.bundles.hub import HubId
+
+FACES = HubId("lab/faces")
 
 
 @dataclass
@@ -45,6 +49,7 @@ class Hub:
         asked: method and path of every request.
         broken: files that arrive with one byte changed.
         claimed: sizes that listings tell, where they are not the true ones.
+        lie: called with the handler and the path of each request; True if it has answered.
     """
 
     url: str = ""
@@ -53,6 +58,7 @@ class Hub:
     broken: set[str] = field(default_factory=set)
     claimed: dict[str, int] = field(default_factory=dict)
     gated: bool = False
+    lie: Callable[[BaseHTTPRequestHandler, str], bool] | None = None
 
     def asked_for(self, name: str) -> bool:
         """Whether the content of a file of this name was ever asked for."""
@@ -103,6 +109,9 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.hub.asked.append(f"{self.command} {path}")
+        if self.hub.lie is not None and self.hub.lie(self, path):
+            self.close_connection = True
+            return None
         try:
             for (method, pattern), answer in _ROUTES.items():
                 match = re.fullmatch(pattern, path)

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fsb_perception import downloads
 from fsb_perception.bundles.manifest import MANIFEST, WEIGHTS, BundleError
-from fsb_perception.files import write_whole
+from fsb_perception.downloads import Listing
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -27,9 +28,14 @@ LARGEST: Mapping[str, int] = {MANIFEST: 1 << 20, WEIGHTS: 16 << 30, CARD: 1 << 2
 """The files that travel, and the most bytes of each: the largest published tower has 7.6 GB."""
 
 _TIMEOUT = 10.0  # s, for an answer without a file in it
+_LONGEST_REASON = 500  # characters of an error that a server may fill
 
 _PART = r"[A-Za-z0-9](?:[\w.-]{0,94}\w)?"
 _REFERENCE = re.compile(rf"({_PART}/{_PART})(?:@([A-Za-z0-9](?:[\w./-]*\w)?))?", re.ASCII)
+
+
+Check = Callable[[Path], object]
+"""Raises a `BundleError` for a folder that is not what it should be."""
 
 
 class HubError(BundleError):
@@ -68,20 +74,19 @@ class HubId:
 
 def pulled(hub_id: HubId) -> Path | None:
     """Return the folder of a bundle that was pulled earlier, or None; the network is not used."""
-    from huggingface_hub import try_to_load_from_cache
-
-    file = try_to_load_from_cache(hub_id.repo, MANIFEST, revision=hub_id.revision)
-    return Path(file).parent if isinstance(file, str) else None
+    manifest = downloads.cached(hub_id.repo, MANIFEST, hub_id.revision)
+    return manifest.parent if manifest else None
 
 
-def pull(hub_id: HubId, admit: Callable[[Path], object], verify: Callable[[Path], object]) -> Path:
-    """Download a bundle into the cache of huggingface_hub.
+def pull(hub_id: HubId, admit: Check, verify: Check) -> Path:
+    """Download a bundle into the cache of huggingface_hub; see `fsb_perception.downloads`.
 
     Args:
         hub_id: of the bundle.
         admit: called with the folder when only the manifest is there; an exception of it ends the
             pull before the weights are requested.
         verify: called with the folder when all files are there; an exception of it removes them.
+            Both are called before anything lies where `pulled` looks.
 
     Returns:
         The folder, ``snapshots/<commit>`` in the cache.
@@ -90,24 +95,37 @@ def pull(hub_id: HubId, admit: Callable[[Path], object], verify: Callable[[Path]
         HubError: no such repository or revision, no bundle in it, files too large, no network.
     """
     with _explained(hub_id):
-        info = _api().model_info(
-            hub_id.repo, revision=hub_id.revision, files_metadata=True, timeout=_TIMEOUT
-        )
-    sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
-    _check_listing(hub_id, sizes)
-    commit = HubId(hub_id.repo, str(info.sha))
-    folder = _fetch(commit, MANIFEST)
-    admit(folder)
-    for name in (WEIGHTS, CARD):
-        if name in sizes:
-            _fetch(commit, name)
-    try:
-        verify(folder)
-    except Exception:
-        _remove(folder)
-        raise
-    _point_to(hub_id, folder)
+        listing = downloads.list_files(hub_id.repo, hub_id.revision)
+    _check_listing(hub_id, listing.sizes)
+    folder = _kept(hub_id, listing.commit, admit, verify) or _fetch(hub_id, listing, admit, verify)
+    downloads.point(hub_id.repo, hub_id.revision, listing.commit)
     return folder
+
+
+def _kept(hub_id: HubId, commit: str, admit: Check, verify: Check) -> Path | None:
+    """Return the folder of a commit that was pulled before and is whole, or None."""
+    folder = downloads.snapshot_folder(hub_id.repo, commit)
+    if not folder.is_dir():
+        return None
+    try:
+        admit(folder)
+        verify(folder)
+    except BundleError:
+        return None  # and so it is fetched anew
+    return folder
+
+
+def _fetch(hub_id: HubId, listing: Listing, admit: Check, verify: Check) -> Path:
+    with downloads.scratch_folder(hub_id.repo) as folder:
+        for name in (MANIFEST, WEIGHTS, CARD):
+            if name not in listing.sizes:
+                continue
+            with _explained(hub_id):
+                downloads.download(hub_id.repo, listing.commit, name, listing.sizes[name], folder)
+            if name == MANIFEST:
+                admit(folder)
+        verify(folder)
+        return downloads.keep(hub_id.repo, listing.commit, folder)
 
 
 def push(
@@ -178,27 +196,6 @@ def _check_listing(hub_id: HubId, sizes: Mapping[str, int]) -> None:
             )
 
 
-def _fetch(commit: HubId, name: str) -> Path:
-    """Download one file and return its folder."""
-    with _explained(commit):
-        return Path(_api().hf_hub_download(commit.repo, name, revision=commit.revision)).parent
-
-
-def _remove(folder: Path) -> None:
-    from huggingface_hub import scan_cache_dir
-
-    scan_cache_dir(folder.parents[2]).delete_revisions(folder.name).execute()
-
-
-def _point_to(hub_id: HubId, folder: Path) -> None:
-    """Let the revision's name point to this commit, as the cache of huggingface_hub keeps it."""
-    if hub_id.revision == folder.name:
-        return
-    reference = folder.parents[1] / "refs" / hub_id.revision
-    reference.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(reference, folder.name)
-
-
 @contextmanager
 def _explained(hub_id: HubId) -> Iterator[None]:
     """Turn an error of the library into a HubError that says what to do."""
@@ -219,4 +216,6 @@ def _explained(hub_id: HubId) -> Iterator[None]:
             if isinstance(error, kind):
                 raise HubError(text) from error
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise HubError(f"the hub could not serve {hub_id}: {reason}. Try again later.") from error
+        raise HubError(
+            f"the hub could not serve {hub_id}: {reason[:_LONGEST_REASON]}. Try again later."
+        ) from error

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fsb_perception._torchvision import mend_torchvision
-from fsb_perception.towers.checkpoint_files import WeightsError, absent
+from fsb_perception.towers.checkpoint_files import WeightsError, absent, hub_file
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -167,6 +167,11 @@ def _hugging_face(place: str, online: bool, **options: Any) -> Any:
     mend_torchvision()
     from open_clip.tokenizer import HFTokenizer
 
+    if online and not Path(place).is_dir():
+        # Fetched here, since the library takes a server's ETag for the name of a file.
+        for name in _TOKENIZER_FILES:
+            folder = hub_file(place, name, allow_download=True).parent
+        place = str(folder)
     try:
         return HFTokenizer(place, local_files_only=not online, trust_remote_code=False, **options)
     except Exception as error:  # a damaged file may cause any error in the library
