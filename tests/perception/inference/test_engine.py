@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -105,6 +106,25 @@ def test_a_projection_that_norms_of_several_heads_read_is_fused_right() -> None:
     logits = graph(pixels)
     for task, rows in encoder(pixels).items():
         torch.testing.assert_close(logits[task], rows, rtol=1e-4, atol=1e-5)
+
+
+def test_the_memory_of_a_fused_encoder_is_freed_with_it() -> None:
+    class Wide(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(3 * 8 * 8, 20_000)  # 15 MB
+
+        def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"task": self.layer(pixels.flatten(1))}
+
+    def grown(rounds: int) -> float:
+        before = psutil.Process().memory_info().rss
+        for _ in range(rounds):
+            fused(Wide().requires_grad_(False).eval(), 8, torch.float32)
+        return (psutil.Process().memory_info().rss - before) / 1e6
+
+    grown(3)
+    assert grown(10) < 50  # 300 MB when torch kept both graphs of each
 
 
 @pytest.mark.parametrize(
