@@ -49,7 +49,8 @@ class Problems(Counter[str]):
 
         Args:
             kind: one of few, for instance "stamp is repeated".
-            place: where it was seen: a path, a table's path and line, a topic and a stamp.
+            place: where it was seen: a path, a table's path and line, a topic and a stamp; empty
+                where the kind names the place.
             count: number of cases.
         """
         self[kind] += count
@@ -62,7 +63,7 @@ class Problems(Counter[str]):
     def sentences(self) -> list[str]:
         """Return one sentence for each kind of entry that was left out, the most frequent first."""
         return [
-            f"{count:,} left out: {kind}, for instance {self.first[kind]}"
+            f"{count:,} left out: {kind}" + _place(", for instance", self.first[kind])
             for kind, count in self.most_common()
         ]
 
@@ -74,5 +75,10 @@ def lines(problems: Mapping[str, Tally]) -> list[str]:
     ['stamp is repeated: 1,200, first /image at 12 ns']
     """
     return [
-        f"{kind}: {tally['count']:,}, first {tally['first']}" for kind, tally in problems.items()
+        f"{kind}: {tally['count']:,}{_place(', first', tally['first'])}"
+        for kind, tally in problems.items()
     ]
+
+
+def _place(word: str, first: str) -> str:
+    return f"{word} {first}" if first else ""

@@ -118,20 +118,26 @@ def run(
     Writes results.jsonl, the same bytes at every run on one machine; timing.jsonl and load.jsonl;
     summary.json with the hashes of everything that the answers depend on and, given the truth,
     their metrics; and report.html. In realtime, images are published when they are due, and those
-    without an answer are counted. Status 1 if a bag could not be read or misses a criterion; the
-    others are read nevertheless. Started again, the command keeps the answers that are there, and
+    without an answer are counted. Status 1 if a bag could not be read, none of its images was
+    answered, or it misses a criterion, and if the truth is about no image of any bag; the other
+    bags are read nevertheless. Started again, the command keeps the answers that are there, and
     only judges them again.
     """
+    from fsb_perception.problems import lines
     from fsb_perception.replay.running.many import replay_all
     from fsb_perception.replay.running.replayer import folders
     from fsb_perception.replay.running.request import ReplayRequest
     from fsb_perception.replay.scoring.criteria import load_criteria
     from fsb_perception.replay.truth.files import read_truth
+    from fsb_perception.replay.truth.statements import contradictions
 
+    statements = read_truth(truth) if truth else []
+    for line in lines(contradictions(statements).as_json()):
+        _CONSOLE.print(f"[yellow]{escape(line)}[/]")
     request = ReplayRequest(
         config=_config(bundle, config, settings or ()),
         topics=tuple(topics or ()),
-        truth=read_truth(truth) if truth else (),
+        truth=statements,
         criteria=load_criteria(criteria) if criteria else (),
         mcap=mcap,
         mode=mode,
@@ -148,8 +154,9 @@ def run(
         outcomes = replay_all(request, bags, folders(bags, out), _PROGRESS)
     if cluster or (jobs > 1 and len(bags) > 1):  # then no bag has a bar of its own
         outcomes = _PROGRESS.track("bags", outcomes, len(bags))
-    good = [_print_outcome(outcome) for outcome in outcomes]
-    if not all(good):
+    finished = list(map(_printed, outcomes))
+    fine = all(_is_fine(outcome) for outcome in finished) and _truth_is_used(request, finished)
+    if not fine:
         raise typer.Exit(1)
 
 
@@ -194,18 +201,48 @@ def _config(bundle: str, file: Path | None, settings: Sequence[str]) -> Percepti
     return build(PerceptionConfig, {"bundle": bundle} | options | parse_settings(settings))
 
 
-def _print_outcome(outcome: Outcome) -> bool:
-    """Print what became of a recording; return False if it failed or misses a criterion."""
+def _printed(outcome: Outcome) -> Outcome:
+    """Print what became of a recording, and return it."""
     from fsb_perception.commands.replay_tables import metrics_table, result_lines
 
     bag, result, error = outcome
     if result is None:
-        _CONSOLE.print(f"[bold red]Failed:[/] {escape(error)}")
-        return False
+        _print_failure(error)
+        return outcome
     for line in result_lines(bag, result):
         _CONSOLE.print(line)
     if result.summary.metrics is not None:
         _CONSOLE.print(metrics_table(result.summary.metrics))
+    if result.summary.fault:
+        _print_failure(f"{bag}: {result.summary.fault}")
     for criterion in result.unmet:
         _CONSOLE.print(f"  [bold red]Not met:[/] {escape(str(criterion))}")
-    return not result.unmet
+    return outcome
+
+
+def _print_failure(reason: str) -> None:
+    _CONSOLE.print(f"[bold red]Failed:[/] {escape(reason)}")
+
+
+def _is_fine(outcome: Outcome) -> bool:
+    result = outcome.result
+    return result is not None and not result.summary.fault and not result.unmet
+
+
+def _truth_is_used(request: ReplayRequest, outcomes: Sequence[Outcome]) -> bool:
+    """Return False, and print the reason, if the truth is about none of the answered images."""
+    summaries = [outcome.result.summary for outcome in outcomes if outcome.result]
+    answered = [summary for summary in summaries if not summary.fault]
+    if not request.truth or not answered or any(summary.truth_images for summary in answered):
+        return True
+    stamps = [s for one in request.truth for s in (one.stamp, one.start, one.end) if s is not None]
+    named = ", ".join(sorted({one.camera or "without a name" for one in request.truth}))
+    there = ", ".join(
+        sorted({name or "without a name" for summary in answered for name in summary.cameras})
+    )
+    _print_failure(
+        f"the truth is about none of the answered images: its cameras are {named}, those of the "
+        f"images {there}; its stamps are from {min(stamps)} to {max(stamps)} ns. Correct the one "
+        "that differs"
+    )
+    return False

@@ -158,6 +158,14 @@ class Answers(Identity):
     play: Play | None = None
     load: Load
 
+    @property
+    def fault(self) -> str:
+        """Why the replay says nothing about the node; empty if an image was answered."""
+        if self.frames > self.failed + self.dropped:
+            return ""
+        begun = f"none of {self.frames:,} images was answered" if self.frames else "no image"
+        return "; ".join((begun, *self.problem_lines()))
+
     def problem_lines(self) -> list[str]:
         """Return one line for each kind of problem."""
         return lines({k: {"count": p.count, "first": p.first} for k, p in self.problems.items()})
@@ -167,11 +175,13 @@ class Summary(Answers):
     """A replay, judged as far as the truth and the criteria allow.
 
     Attributes:
+        truth_images: answered images that the truth says something about; set if it was given.
         metrics: set if the truth was given; empty if it has nothing on these images.
         people: looks at each person; set if the truth was given.
         criteria: set if there are criteria.
     """
 
+    truth_images: int | None = None
     metrics: Metrics | None = None
     people: list[Person] | None = None
     criteria: list[CriterionResult] | None = None

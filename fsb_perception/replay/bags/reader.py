@@ -16,17 +16,26 @@ from pathlib import Path
 from typing import Any
 
 from fsb_perception.images.decoding import ROBOT, DecodingConfig
+from fsb_perception.images.encodings import ENCODINGS
 from fsb_perception.images.messages import compressed_to_bgr, image_to_bgr
 from fsb_perception.problems import Problems
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.replay.bags.errors import BagError, require_packages
 from fsb_perception.replay.bags.message_types import ros_types
-from fsb_perception.replay.bags.records import Records
+from fsb_perception.replay.bags.records import Records, TopicSize
 from fsb_perception.replay.bags.salvage import Record
-from fsb_perception.replay.bags.topics import RAW, ImageTopic, holds_pictures
+from fsb_perception.replay.bags.storages import STORAGE_OF_SUFFIX, bag_files
+from fsb_perception.replay.bags.topics import (
+    RAW,
+    ImageTopic,
+    is_image_type,
+    unread_transport,
+)
 from fsb_perception.types import Image
 
 _SECOND = 1_000_000_000  # ns
+_ROS1 = b"#ROSBAG"
+_MOST_NAMED, _LONGEST = 20, 400  # names in an error, and their characters
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,23 +94,46 @@ class Bag:
 
     def __init__(self, path: Path) -> None:
         require_packages()
-        if not path.exists():
-            raise BagError(f"{path}: there is no such bag; check the path")
+        _require_rosbag2(path)
         self.path = path
         self.problems = Problems()
         self._records = Records(path, self.problems)
         self._types = ros_types()
         self.topics = {
-            name: ImageTopic(name, size.type, size.count)
+            name: ImageTopic(name, size.type, size.count, self._encoding(size))
             for name, size in sorted(self._records.topics.items())
-            if holds_pictures(name, size.type)
+            if is_image_type(size.type) and not unread_transport(name)
         }
+        for name, size in sorted(self._records.topics.items()):
+            if transport := unread_transport(name):
+                self.leave_out(name, size.count, f"{transport} is not decoded")
         if not self.topics:
-            others = ", ".join(sorted(self._records.topics)) or "nothing that can be read"
             raise BagError(
                 f"{path}: no topic of images (sensor_msgs/Image or CompressedImage); "
-                f"it holds {others}"
+                f"it holds {self._content()}"
             )
+
+    def leave_out(self, topic: str, count: int, reason: str) -> None:
+        """Count the images of a topic that is not read among the problems."""
+        self.problems.note(f"images of {topic} left out, since {reason}", "", count)
+
+    def _content(self) -> str:
+        topics = [f"{name} ({size.type})" for name, size in sorted(self._records.topics.items())]
+        more = f" and {len(topics) - _MOST_NAMED} more" if len(topics) > _MOST_NAMED else ""
+        if topics:
+            return ", ".join(topics[:_MOST_NAMED]) + more
+        return f"nothing that can be read: {self._records.damage or 'no topic is in it'}"
+
+    def _encoding(self, size: TopicSize) -> str:
+        """Return the encoding of a topic's first image, "" if it does not say."""
+        try:
+            message: Any = self._types.deserialize_cdr(size.first, size.type)
+        except Exception:  # there is none, or damaged bytes may break it anywhere
+            return ""
+        if size.type == RAW:
+            return str(message.encoding)
+        encoding = str(message.format).partition(";")[0].strip()  # "bgr8; jpeg compressed bgr8"
+        return encoding if encoding in ENCODINGS else ""
 
     def frames(self, topics: Sequence[ImageTopic]) -> Iterator[Frame]:
         """Yield the images of topics in the order in which they were recorded."""
@@ -123,11 +155,33 @@ class Bag:
         return Frame(topic, nanoseconds, record.received, message, bytes(record.data))
 
 
+def _require_rosbag2(path: Path) -> None:
+    """Raise `BagError` where there is no bag, or one that another program has to convert first."""
+    if not path.exists():
+        raise BagError(f"{path}: there is no such bag; check the path")
+    if path.is_dir():
+        there = sorted(file.name for file in path.iterdir())
+        if there and not bag_files(path) and "metadata.yaml" not in there:
+            names = ", ".join(there[:_MOST_NAMED])
+            raise BagError(
+                f"{path}: no {' or '.join(STORAGE_OF_SUFFIX)} file in this folder; it holds "
+                f"{names[:_LONGEST]}: name a rosbag2, and unpack *.zstd before (zstd -d)"
+            )
+        return
+    with path.open("rb") as file:
+        start = file.read(len(_ROS1))
+    if start == _ROS1:
+        raise BagError(
+            f"{path} is a bag of ROS 1: convert it to a rosbag2 "
+            f"(rosbags-convert --src {path.name} --dst {path.stem})"
+        )
+
+
 def choose_topics(bag: Bag, names: Sequence[str] = ()) -> list[ImageTopic]:
     """Choose one topic of images for each camera; those left out are noted in the bag's problems.
 
-    Of the topics of one camera, a raw one goes before a compressed one, then the first by name.
-    Topics of distances are left out unless they are named.
+    Of the topics of one camera, the one with the most messages is chosen; of equal ones a raw one,
+    then the first by name. Topics of distances are left out unless they are named.
 
     Args:
         bag: to choose from.
@@ -136,15 +190,19 @@ def choose_topics(bag: Bag, names: Sequence[str] = ()) -> list[ImageTopic]:
     Raises:
         BagError: a name that is no topic of images of the bag, or no topic is left.
     """
-    wanted = [_named(bag, name) for name in names] or _colour_topics(bag)
+    wanted = [_named(bag, name) for name in dict.fromkeys(names)] or _colour_topics(bag)
     chosen: dict[str, ImageTopic] = {}
-    for topic in sorted(wanted, key=lambda topic: topic.type != RAW):
+    for topic in sorted(wanted, key=lambda topic: (-topic.count, topic.type != RAW, topic.name)):
         taken = chosen.setdefault(topic.camera, topic)
-        if taken.name != topic.name and (names or taken.type == topic.type):
-            place = f"{topic.name}, for {taken.name} is of its camera"
-            bag.problems.note("topic left out", place)
+        if taken.name != topic.name:
+            reason = f"{taken.name} is of the same camera and has {taken.count:,}"
+            bag.leave_out(topic.name, topic.count, reason)
     if not chosen:
-        raise BagError(f"{bag.path}: no topic of colour images: choose one with --topic")
+        depth = ", ".join(bag.topics)
+        raise BagError(
+            f"{bag.path}: no topic of colour images, but of distances: {depth}; name one with "
+            "--topic if it shows faces"
+        )
     return sorted(chosen.values(), key=lambda topic: topic.name)
 
 
@@ -158,7 +216,8 @@ def _colour_topics(bag: Bag) -> list[ImageTopic]:
     colour = []
     for topic in bag.topics.values():
         if topic.is_depth:
-            bag.problems.note("topic left out", f"{topic.name}, which seems to be of distances")
+            kind = f"its encoding {topic.encoding}" if topic.encoding else "its name"
+            bag.leave_out(topic.name, topic.count, f"{kind} is of distances")
         else:
             colour.append(topic)
     return colour

@@ -6,6 +6,7 @@ missing. Both are read from the front, up to where they end; a damaged chunk is 
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import sqlite3
@@ -55,7 +56,7 @@ def salvage_mcap(path: Path, problems: Problems) -> Iterator[Record]:
 
     schemas: dict[int, str] = {}
     channels: dict[int, tuple[str, str]] = {}
-    for record in _mcap_records(path, problems):
+    for record in itertools.chain(_named_at_the_end(path), _mcap_records(path, problems)):
         if isinstance(record, Schema):
             schemas[record.id] = record.name
         elif isinstance(record, Channel):
@@ -63,6 +64,21 @@ def salvage_mcap(path: Path, problems: Problems) -> Iterator[Record]:
         elif isinstance(record, Message) and record.channel_id in channels:
             topic, kind = channels[record.channel_id]
             yield Record(topic, kind, record.log_time, record.data)
+        elif isinstance(record, Message):
+            place = f"{path.name}, channel {record.channel_id} at {record.log_time} ns"
+            problems.note("message of a topic whose name is lost", place)
+
+
+def _named_at_the_end(path: Path) -> list[McapRecord]:
+    """Return the topics that the file's end repeats, for the chunk that names them may be lost."""
+    from mcap.reader import make_reader
+
+    try:
+        with path.open("rb") as file:
+            summary = make_reader(file).get_summary()
+    except Exception:  # the end is missing or damaged as well
+        return []
+    return [*summary.schemas.values(), *summary.channels.values()] if summary else []
 
 
 def _mcap_records(path: Path, problems: Problems) -> Iterator[McapRecord]:

@@ -57,10 +57,17 @@ def is_bag(path: Path) -> bool:
 
 
 def bag_files(path: Path) -> list[Path]:
-    """Return the files that hold a bag's messages, by name; the path itself if it is a file."""
+    """Return the files that hold a bag's messages, by name; the path itself if it is a file.
+
+    The shadow files of a Mac, ``._NAME``, hold no messages.
+    """
     if not path.is_dir():
         return [path]
-    return sorted(file for file in path.iterdir() if file.suffix in STORAGE_OF_SUFFIX)
+    return sorted(
+        file
+        for file in path.iterdir()
+        if file.suffix in STORAGE_OF_SUFFIX and not file.name.startswith("._")
+    )
 
 
 def bag_name(path: Path) -> str:
@@ -93,10 +100,12 @@ def new_writer(folder: Path, storage: str = MCAP) -> Writer:
     """
     check_new(folder, storage)
     require_packages()
-    from rosbags.rosbag2 import StoragePlugin, Writer
+    from rosbags.rosbag2 import StoragePlugin
+
+    from fsb_perception.replay.bags.checked_writer import CheckedWriter
 
     plugin = StoragePlugin[STORAGES[storage].plugin]
-    return Writer(folder, version=_VERSION, storage_plugin=plugin)
+    return CheckedWriter(folder, version=_VERSION, storage_plugin=plugin)
 
 
 @contextmanager

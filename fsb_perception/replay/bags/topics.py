@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-_NOT_COLOUR = ("compressedDepth", "theora", "ffmpeg")  # transports that carry no still colour image
+_TRANSPORTS = ("compressedDepth", "theora", "ffmpeg", "zstd")  # not decoded; the last part of names
+# A part of these words alone says that the topic is an image, and nothing about the camera.
+_IMAGE_WORDS = frozenset(
+    ("image", "raw", "rect", "rectified", "color", "colour", "mono", "rgb", "bgr", "resized")
+)
+_DISTANCES = re.compile(r"\d+FC\d|16UC1")  # REP 118: metres as floats, or millimetres
 
 
 @dataclass(frozen=True)
@@ -16,14 +22,16 @@ class ImageTopic:
         name: of the topic.
         type: `RAW` or `COMPRESSED`.
         count: its messages; 0 where the bag does not say.
+        encoding: of its first image; empty where that is not known.
 
     >>> ImageTopic("/front/image_raw", RAW, 30)
-    ImageTopic(name='/front/image_raw', type='sensor_msgs/msg/Image', count=30)
+    ImageTopic(name='/front/image_raw', type='sensor_msgs/msg/Image', count=30, encoding='')
     """
 
     name: str
     type: str
     count: int = 0
+    encoding: str = ""
 
     @property
     def camera(self) -> str:
@@ -31,26 +39,52 @@ class ImageTopic:
 
         >>> ImageTopic("/head/front/image_raw/compressed", COMPRESSED).camera
         'head/front'
+        >>> ImageTopic("/stereo/image_left", RAW).camera
+        'stereo/image_left'
         >>> ImageTopic("/image", RAW).camera
         ''
         """
         parts = self.name.strip("/").split("/")
         if parts[-1] == "compressed":
             parts.pop()
-        if parts and parts[-1].startswith("image"):
+        if parts and parts[-1].startswith("image") and _IMAGE_WORDS.issuperset(_words(parts[-1])):
             parts.pop()
         return "/".join(parts)
 
     @property
     def is_depth(self) -> bool:
-        """True if its name says that the pixels are distances."""
-        return "depth" in self.name.lower()
+        """True if the pixels are distances, by their encoding or else by the camera's last part.
+
+        >>> ImageTopic("/depth_cam/rgb/image_raw", COMPRESSED).is_depth
+        False
+        >>> ImageTopic("/cam/depth/image_raw", COMPRESSED).is_depth
+        True
+        >>> ImageTopic("/cam/image_raw", RAW, encoding="32FC1").is_depth
+        True
+        """
+        if self.encoding:
+            return _DISTANCES.fullmatch(self.encoding) is not None
+        return "depth" in _words(self.camera.rpartition("/")[2])
 
 
-def holds_pictures(name: str, type: str) -> bool:
-    """Return whether a topic of that name and type carries still colour images.
+def _words(part: str) -> list[str]:
+    return part.lower().split("_")
 
-    >>> holds_pictures("/image", RAW), holds_pictures("/image/compressedDepth", COMPRESSED)
+
+def is_image_type(type: str) -> bool:
+    """Return whether a type is that of images.
+
+    >>> is_image_type(RAW), is_image_type("std_msgs/msg/String")
     (True, False)
     """
-    return type in (RAW, COMPRESSED) and not name.endswith(_NOT_COLOUR)
+    return type in (RAW, COMPRESSED)
+
+
+def unread_transport(name: str) -> str:
+    """Return the transport of a topic if its images are not decoded, else "".
+
+    >>> unread_transport("/image/zstd"), unread_transport("/image/compressed")
+    ('zstd', '')
+    """
+    last = name.rpartition("/")[2]
+    return last if last in _TRANSPORTS else ""

@@ -132,7 +132,9 @@ class Replayer:
             tasks = self._answering.tasks
             people = persons(matches.faces, tasks)
             metrics = scores(matches, tasks)
-            summary = summary.model_copy(update={"metrics": metrics, "people": people})
+            summary = summary.model_copy(
+                update={"truth_images": matches.images, "metrics": metrics, "people": people}
+            )
         numbers = summary.numbers()
         results = [criterion.judge(numbers) for criterion in self._request.criteria]
         return summary.model_copy(update={"criteria": results}) if results else summary

@@ -55,12 +55,14 @@ class Matches:
         people: numbers of the persons, one array a frame.
         answered: numbers of the answered faces, one array a frame.
         overlap: IoU of persons and faces, one array (persons, faces) a frame.
+        images: number of answered images that the truth says something about.
     """
 
     faces: list[Match] = field(default_factory=list)
     people: list[NDArray[np.int64]] = field(default_factory=list)
     answered: list[NDArray[np.int64]] = field(default_factory=list)
     overlap: list[NDArray[np.float64]] = field(default_factory=list)
+    images: int = 0
 
 
 class Truth:
@@ -84,6 +86,12 @@ class Truth:
     def boxes(self, camera: str, stamp: int) -> list[Statement]:
         """Return the faces that the truth has in an image."""
         return self._boxes.get((camera, stamp), [])
+
+    def covers(self, camera: str, stamp: int) -> bool:
+        """Return whether any statement is about an image."""
+        return (camera, stamp) in self._boxes or any(
+            _is_at(other, stamp) for other in self._others.get(camera, ())
+        )
 
     def known(
         self, camera: str, stamp: int, face: Row, box: Statement | None
@@ -123,6 +131,7 @@ def match(rows: Iterable[Row], truth: Truth) -> Matches:
         if not is_answered(row) or row["camera"] not in truth.cameras:
             continue
         camera, stamp = row["camera"], row["stamp"]
+        matches.images += truth.covers(camera, stamp)
         frame = _assign(
             [face for face in row["faces"] if face["state"] in _SEEN], truth.boxes(camera, stamp)
         )
@@ -173,13 +182,17 @@ def _iou(ours: Sequence[Corners | None], theirs: Sequence[Sequence[float]]) -> N
 
 def _holds(statement: Statement, stamp: int, face: Row) -> bool:
     """Return whether a statement that is no box of an image is about this image and face."""
+    return _is_at(statement, stamp) and (
+        statement.box_xyxy is None or _centre_in(face["box_xyxy"], statement.box_xyxy)
+    )
+
+
+def _is_at(statement: Statement, stamp: int) -> bool:
     if statement.stamp is not None:
         return statement.stamp == stamp
     assert statement.start is not None, "a statement has a stamp or a range"
     assert statement.end is not None, "likewise"
-    return statement.start <= stamp <= statement.end and (
-        statement.box_xyxy is None or _centre_in(face["box_xyxy"], statement.box_xyxy)
-    )
+    return statement.start <= stamp <= statement.end
 
 
 def _centre_in(box: Sequence[float], region: Corners) -> bool:

@@ -45,6 +45,8 @@ def read_truth(path: Path) -> list[Statement]:
     for place, values in readers[path.suffix](path):
         with errors_at(place):
             statements.append(Statement.model_validate(values))
+    if not statements:
+        raise TruthError(f"{path} holds no statement: fill it, or leave out --truth")
     return statements
 
 

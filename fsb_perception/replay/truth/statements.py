@@ -11,7 +11,7 @@ included. Its other parts say which faces there it is about:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from fsb_perception.errors import FsbError
 from fsb_perception.options import explain
+from fsb_perception.problems import Problems
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.tasks import TASKS
 
@@ -75,6 +76,30 @@ class Statement(BaseModel):
                 raise ValueError(f"box_xyxy needs right > left and bottom > top: {self.box_xyxy}")
         check_labels(self.attributes)
         return self
+
+
+def contradictions(statements: Iterable[Statement]) -> Problems:
+    """Count the statements that give a person of one image or range another label than an earlier.
+
+    A person is named by the identity or, without one, by the box; the later label is used.
+
+    >>> ada = {"camera": "front", "stamp": 5, "identity": "ada"}
+    >>> truth = [Statement(**ada, attributes={"gender": sex}) for sex in ("female", "male")]
+    >>> list(contradictions(truth).values())
+    [1]
+    """
+    problems, known = Problems(), dict[tuple[object, ...], dict[str, str]]()
+    for one in statements:
+        labels = known.setdefault(
+            (one.camera, one.stamp, one.start, one.end, one.identity or one.box_xyxy), {}
+        )
+        for task, label in one.attributes.items():
+            if labels.setdefault(task, label) != label:
+                moment = f"{one.stamp if one.stamp is not None else one.start} ns"
+                place = f"{one.identity or one.box_xyxy}, camera {one.camera or '-'}, {moment}"
+                problems.note("statement of the truth that contradicts an earlier one", place)
+                break
+    return problems
 
 
 def check_labels(attributes: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from mcap.writer import CompressionType
 from mcap.writer import Writer as McapWriter
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
 from fsb_perception.replay.bags.message_types import ros_types
 from fsb_perception.replay.bags.storages import bag_files, writing
@@ -20,6 +21,7 @@ PACKED, RAW = "sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/Image"
 FRAME = 33_333_333  # ns
 _CHUNK = 20_000  # bytes
 NOISE = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+JPEG = cv2.imencode(".jpg", NOISE)[1].tobytes()
 
 
 def message(stamp: int, kind: str = PACKED) -> Any:
@@ -28,8 +30,7 @@ def message(stamp: int, kind: str = PACKED) -> Any:
     header = TYPES.types["std_msgs/msg/Header"](time, "camera")
     if kind == RAW:
         return TYPES.types[RAW](header, 48, 64, "bgr8", 0, 192, NOISE.ravel())
-    packed = cv2.imencode(".jpg", NOISE)[1]
-    return TYPES.types[PACKED](header, "jpeg", packed.ravel())
+    return TYPES.types[PACKED](header, "jpeg", np.frombuffer(JPEG, np.uint8))
 
 
 def stamps(count: int) -> list[int]:
@@ -56,6 +57,17 @@ def write(
             connection = writer.add_connection(topic, text, typestore=TYPES)
             data = TYPES.serialize_cdr(TYPES.types[text](""), text)
             writer.write(connection, 1_000_000_000, data)
+    return folder
+
+
+def write_packed(folder: Path, topic: str, times: Sequence[int]) -> Path:
+    """Write a bag in which each message is compressed by itself, as rosbag2 can."""
+    writer = Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP)
+    writer.set_compression(CompressionMode.MESSAGE, CompressionFormat.ZSTD)
+    with writer:
+        connection = writer.add_connection(topic, PACKED, typestore=TYPES)
+        for stamp in times:
+            writer.write(connection, stamp, TYPES.serialize_cdr(message(stamp), PACKED))
     return folder
 
 

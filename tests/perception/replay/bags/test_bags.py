@@ -183,33 +183,142 @@ def test_an_image_topic_without_images_gives_none(tmp_path: Path) -> None:
         ("/front/image_rect_color/compressed", "front"),
         ("/head/left/image", "head/left"),
         ("/video", "video"),
+        ("/stereo/image_left", "stereo/image_left"),
+        ("/image0", "image0"),
     ],
 )
 def test_a_camera_is_called_after_its_topic(topic: str, camera: str) -> None:
     assert ImageTopic(topic, COMPRESSED).camera == camera
 
 
-def test_of_two_topics_of_a_camera_the_raw_one_is_taken(tmp_path: Path) -> None:
+def with_topics(tmp_path: Path, *topics: ImageTopic) -> Bag:
+    """Return a bag whose index is replaced by these topics."""
     bag = Bag(made_bags.write(tmp_path / "bag", {FRONT: stamps(1)}))
-    raw = ImageTopic("/front/image_raw", RAW)
-    bag.topics[raw.name] = raw
-    assert choose_topics(bag) == [raw]
+    bag.topics = {topic.name: topic for topic in topics}
+    return bag
+
+
+@pytest.mark.parametrize(
+    ("raw", "packed", "chosen"),
+    [(0, 8, COMPRESSED), (1, 8, COMPRESSED), (8, 8, RAW), (9, 8, RAW)],
+)
+def test_of_two_topics_of_a_camera_the_one_with_most_images_is_taken(
+    raw: int, packed: int, chosen: str, tmp_path: Path
+) -> None:
+    topics = ImageTopic("/front/image_raw", RAW, raw), ImageTopic(FRONT, COMPRESSED, packed)
+    bag = with_topics(tmp_path, *topics)
+    assert [topic.type for topic in choose_topics(bag)] == [chosen]
+    (left,) = (topic for topic in topics if topic.type != chosen)
+    ((kind, count),) = bag.problems.items()
+    assert f"images of {left.name} left out" in kind
+    assert count == left.count
     assert [topic.name for topic in choose_topics(bag, [FRONT])] == [FRONT]
-    assert "topic left out" not in bag.problems
-    alike = ImageTopic("/front/image_rect", RAW)
-    bag.topics[alike.name] = alike
-    assert choose_topics(bag) == [raw]
-    assert bag.problems["topic left out"] == 1
     with pytest.raises(BagError, match=r"unknown topic of images '/side'.* Known: /front"):
         choose_topics(bag, ["/side"])
 
 
-def test_images_of_distances_are_read_only_when_they_are_named(tmp_path: Path) -> None:
-    depth = "/head/depth/image_raw"
-    bag = Bag(made_bags.write(tmp_path / "bag", {depth: stamps(2), FRONT: stamps(2)}))
-    assert [topic.name for topic in choose_topics(bag)] == [FRONT]
-    assert bag.problems["topic left out"] == 1
-    assert [topic.name for topic in choose_topics(bag, [depth])] == [depth]
-    alone = Bag(made_bags.write(tmp_path / "alone", {depth: stamps(2)}))
-    with pytest.raises(BagError, match="no topic of colour images"):
+@pytest.mark.parametrize(
+    ("name", "encoding", "is_depth"),
+    [
+        ("/head/depth/image_raw", "", True),
+        ("/head/aligned_depth_to_color/image_raw", "", True),
+        ("/head/depth/image_raw", "bgr8", False),
+        ("/depth_cam/rgb/image_raw", "", False),
+        ("/depthai/rgb/image_raw", "bgr8", False),
+        ("/front/image_raw", "32FC1", True),
+        ("/front/image_raw", "16UC1", True),
+    ],
+)
+def test_distances_are_known_by_encoding_or_the_last_part_of_the_name(
+    name: str, encoding: str, is_depth: bool, tmp_path: Path
+) -> None:
+    topic = ImageTopic(name, RAW, 3, encoding)
+    assert topic.is_depth == is_depth
+    bag = with_topics(tmp_path, topic, ImageTopic("/side/image", RAW, 1))
+    chosen = [topic.name for topic in choose_topics(bag)]
+    assert (name in chosen) != is_depth
+    assert bag.problems.total() == (3 if is_depth else 0)
+    assert [topic.name for topic in choose_topics(bag, [name])] == [name]
+
+
+def test_the_encoding_is_that_of_the_first_image(tmp_path: Path) -> None:
+    bag = Bag(made_bags.write(tmp_path / "bag", {"/depth_cam/image": stamps(2)}, made_bags.RAW))
+    assert [topic.encoding for topic in choose_topics(bag)] == ["bgr8"]
+
+
+def test_of_distances_alone_nothing_is_read(tmp_path: Path) -> None:
+    alone = Bag(made_bags.write(tmp_path / "alone", {"/head/depth/image_raw": stamps(2)}))
+    with pytest.raises(BagError, match=r"no topic of colour images.*/head/depth/image_raw"):
         choose_topics(alone)
+
+
+def test_stereo_cameras_are_two(tmp_path: Path) -> None:
+    names = ["/stereo/image_left", "/stereo/image_right"]
+    bag = Bag(made_bags.write(tmp_path / "bag", {name: stamps(2) for name in names}))
+    assert [topic.camera for topic in choose_topics(bag)] == [name[1:] for name in names]
+    assert not bag.problems
+
+
+def test_a_transport_that_is_not_decoded_is_left_out_by_name(tmp_path: Path) -> None:
+    topics = {"/cam/image_raw": stamps(2), "/cam/image_raw/zstd": stamps(3)}
+    bag = Bag(made_bags.write(tmp_path / "bag", topics))
+    assert [topic.name for topic in choose_topics(bag)] == ["/cam/image_raw"]
+    assert dict(bag.problems) == {
+        "images of /cam/image_raw/zstd left out, since zstd is not decoded": 3
+    }
+
+
+def test_messages_that_were_compressed_one_by_one_are_read_without_the_metadata(
+    tmp_path: Path,
+) -> None:
+    path = made_bags.write_packed(tmp_path / "bag", FRONT, stamps(4))
+    (path / "metadata.yaml").unlink()
+    for bag in (Bag(path), Bag(made_bags.file_of(path))):
+        assert [frame.stamp for frame in frames(bag)] == stamps(4)
+
+
+def test_split_files_without_metadata_are_read_in_the_order_of_recording(tmp_path: Path) -> None:
+    every, folder = stamps(24), tmp_path / "killed"
+    folder.mkdir()
+    for number in range(12):
+        part = every[2 * number : 2 * number + 2]
+        made = made_bags.write_chunks(folder / f"rec_{number}.mcap", part, CompressionType.NONE)
+        (folder / f"._{made.name}").write_bytes(b"\0\5\x16\7")  # the shadow file of a Mac
+    bag = Bag(folder)
+    assert [frame.stamp for frame in frames(bag)] == every
+    assert bag.problems.first["bag is damaged and read as far as it goes"].endswith(
+        "killed/metadata.yaml is missing"
+    )
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["one of many", "the only one"])
+def test_a_chunk_that_fails_its_checksum_is_reported(kept: bool, tmp_path: Path) -> None:
+    path = made_bags.write(tmp_path / "bag", {FRONT: stamps(300 if kept else 3)})
+    file = made_bags.file_of(path)
+    data = bytearray(file.read_bytes())
+    data[data.index(b"\xff\xd8\xff") + 200] ^= 1  # in the first image; rosbags writes no checksum
+    file.write_bytes(data)
+    bag = Bag(path)
+    read = [frame.stamp for frame in frames(bag)]
+    assert "hecksum" in bag.problems.first["bag is damaged and read as far as it goes"]
+    assert bag.problems["damaged chunk skipped"] == 1
+    assert read == (stamps(300)[-len(read) :] if kept else [])
+    assert len(read) < 300
+
+
+def test_reasons_name_the_file_and_the_type(tmp_path: Path) -> None:
+    path = made_bags.write(tmp_path / "b", {FRONT: stamps(1)})
+    made_bags.file_of(path).rename(tmp_path / "elsewhere.mcap")
+    with pytest.raises(BagError, match=r"files are missing.*b\.mcap"):
+        Bag(path)
+    talk = made_bags.write(tmp_path / "t", {}, others=["/talk"])
+    with pytest.raises(BagError, match=r"/talk \(std_msgs/msg/String\)"):
+        Bag(talk)
+    (tmp_path / "x.bag").write_bytes(b"#ROSBAG V2.0\n")
+    with pytest.raises(BagError, match=r"x\.bag is a bag of ROS 1: convert"):
+        Bag(tmp_path / "x.bag")
+    folder = tmp_path / "z"
+    folder.mkdir()
+    (folder / "x.mcap.zstd").write_bytes(b"")
+    with pytest.raises(BagError, match=r"it holds x\.mcap\.zstd.*unpack"):
+        Bag(folder)

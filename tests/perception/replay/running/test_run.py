@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from fsb_perception.cli import app
 from fsb_perception.options import OptionError
-from fsb_perception.replay.truth.files import read_truth
+from fsb_perception.replay.truth.files import read_truth, write_truth
+from fsb_perception.replay.truth.statements import Statement
 from tests.perception.replay import made_bags
 from tests.perception.replay.made_bags import stamps
 
@@ -199,3 +200,28 @@ def test_started_again_it_keeps_answers_and_judges_anew(sample: Path, tmp_path: 
     assert "the answers are kept" not in fsb(*command, "--set", "tracker.max_coast=0.5")
     (out / "results.jsonl").write_bytes(b"")
     assert "the answers are kept" not in fsb(*command, "--set", "tracker.max_coast=0.5")
+
+
+def test_a_replay_that_says_nothing_fails_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(made_bags, "JPEG", b"\0\0\0\1\x67" + bytes(99))  # the start of H.264
+    video = made_bags.write(tmp_path / "video", {"/cam/image/compressed": stamps(3)})
+    monkeypatch.undo()
+    empty = made_bags.write(tmp_path / "empty", {"/cam/image/compressed": []})
+    good = made_bags.write(tmp_path / "good", {"/cam/image/compressed": stamps(3)})
+    truth = tmp_path / "truth.jsonl"
+    labels = {"gender": "female"}
+    write_truth(truth, 2 * [Statement(camera="front", stamp=5, identity="ada", attributes=labels)])
+    words = ["run", video, empty, good, "--out", tmp_path / "out", "--truth", truth]
+    result = CliRunner().invoke(app, ["replay", *map(str, words)])
+    assert result.exit_code == 1
+    failures = [line for line in result.output.splitlines() if line.startswith("Failed:")]
+    assert len(failures) == 3
+    for line, text in zip(
+        failures,
+        ("video: none of 3 images was answered", "empty: no image", "its cameras are front"),
+        strict=True,
+    ):
+        assert text in line
+    assert json.loads((tmp_path / "out/good/summary.json").read_text())["truth_images"] == 0

@@ -88,3 +88,11 @@ def test_binary_is_no_truth(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(TruthError, match="no text in UTF-8"):
         read_truth(tmp_path / "t.jsonl")
+
+
+def test_truth_without_a_statement_is_refused(tmp_path: Path) -> None:
+    for name, text in (("a.csv", ""), ("b.csv", "camera,stamp\n"), ("c.jsonl", "\n")):
+        path = tmp_path / name
+        path.write_text(text)
+        with pytest.raises(TruthError, match="no statement"):
+            read_truth(path)
