@@ -155,8 +155,8 @@ def run(
     if cluster or (jobs > 1 and len(bags) > 1):  # then no bag has a bar of its own
         outcomes = _PROGRESS.track("bags", outcomes, len(bags))
     finished = list(map(_printed, outcomes))
-    fine = all(_is_fine(outcome) for outcome in finished) and _truth_is_used(request, finished)
-    if not fine:
+    is_used = _truth_is_used(request, finished)
+    if not (is_used and all(map(_is_fine, finished))):
         raise typer.Exit(1)
 
 
