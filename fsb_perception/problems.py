@@ -41,8 +41,12 @@ class Problems(Counter[str]):
         super().__init__()
         self.first: dict[str, str] = {}
         for other in others:
-            self.update(other)
-            self.first = other.first | self.first
+            self.add(other)
+
+    def add(self, other: Problems) -> None:
+        """Add another tally to this one; the first cases of this one stay."""
+        self.update(other)
+        self.first = other.first | self.first
 
     def note(self, kind: str, place: str | Path, count: int = 1) -> None:
         """Count one case, or ``count`` of them.

@@ -2,42 +2,40 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from fsb_perception.command_options import BundleOption, DeviceOption, SettingsOption
+from fsb_perception.commands.image_report import (
+    Result,
+    print_notes,
+    print_results,
+    reached_limits,
+    text_of,
+    write_json,
+)
 from fsb_perception.errors import FsbError, error_line
+from fsb_perception.problems import Problems
 
 if TYPE_CHECKING:
+    from fsb_perception.config import PerceptionConfig
+    from fsb_perception.detection.base import DetectorConfig
+    from fsb_perception.images.decoding import DecodingConfig
     from fsb_perception.pipeline import FacePipeline
-    from fsb_perception.types import AttributeEstimate, FaceAttributes
+    from fsb_perception.types import Face, Image
 
 _ENDING = "_fsb.jpg"  # of the annotated pictures
 _STAMP = 1  # ns: a picture has no time; 0 would mean that the stamp is missing
 
 # A picture is not in a hurry: small faces in a large one are looked for too.
 _PICTURE_DEFAULTS = {"detector.max_side": 1280, "detector.max_faces": 64, "tracker.max_faces": 64}
-
-
-@dataclass(frozen=True)
-class _Result:
-    """One picture: its faces, or the error that prevented them."""
-
-    path: Path
-    width: int = 0
-    height: int = 0
-    faces: tuple[FaceAttributes, ...] = ()
-    annotated: Path | None = None
-    error: str = ""
 
 
 def image(
@@ -57,162 +55,131 @@ def image(
 ) -> None:
     """Estimate gender, age group and emotion of the faces in pictures, and draw them.
 
-    The picture itself is never changed. Status 1 if any could not be read.
+    The picture itself is never changed. Status 1 if any could not be read, or drawn.
     """
     console = Console()
-    pipelines = _pipelines(bundle, device, settings or ())
-    results = list(_results(photos, out, pipelines, console))
-    _print(results, console)
+    config = _config(bundle, device, settings or ())
+    passed_over = Problems()
+    paths, failed = _find(photos, passed_over)
     if json_file is not None:
-        _write_json(json_file, results)
+        _check_json(json_file, paths)
+    results = [*failed, *_results(paths, out, config, console)]
+    print_results(results, console)
+    print_notes([*passed_over.sentences(), *reached_limits(results, config)], console)
+    if json_file is not None:
+        write_json(json_file, results)
     if any(result.error for result in results):
         raise typer.Exit(1)
 
 
-def _pipelines(bundle: str, device: str, settings: Sequence[str]) -> Iterator[FacePipeline]:
+def _config(bundle: str, device: str, settings: Sequence[str]) -> PerceptionConfig:
+    from fsb_perception.config import PerceptionConfig
+    from fsb_perception.images.headers import FORMATS
+    from fsb_perception.options import build, parse_settings
+
+    named = {"bundle": bundle, "engine.device": device, "decoding.formats": tuple(FORMATS)}
+    return build(PerceptionConfig, _PICTURE_DEFAULTS | named | parse_settings(settings))
+
+
+def _find(photos: Sequence[Path], passed_over: Problems) -> tuple[list[Path], list[Result]]:
+    """Return the picture files of all arguments, and the results of those that fail."""
+    from fsb_perception.images.files import find_pictures
+
+    paths: list[Path] = []
+    failed: list[Result] = []
+    for photo in photos:
+        with _noted(failed, photo):
+            paths += find_pictures(photo, _ENDING, passed_over)
+    return paths, failed
+
+
+@contextmanager
+def _noted(failed: list[Result], photo: Path) -> Iterator[None]:
+    """Note an error that the user can mend as the result of a picture."""
+    try:
+        yield
+    except (FsbError, OSError) as error:
+        failed.append(Result(photo, error=error_line(error)))
+
+
+def _check_json(path: Path, pictures: Sequence[Path]) -> None:
+    """Refuse to write over a picture that is read."""
+    if path.resolve() in {picture.resolve() for picture in pictures}:
+        raise FsbError(f"--json {text_of(path)}: this is one of the pictures; name another file")
+
+
+def _pipelines(config: PerceptionConfig) -> Iterator[FacePipeline]:
     """Yield a new pipeline for every picture, all over one engine and one detector."""
     from fsb_perception.bundles.bundle import load_bundle
-    from fsb_perception.config import PerceptionConfig
-    from fsb_perception.detection import build_detector
     from fsb_perception.inference.engine import Engine
-    from fsb_perception.options import build, parse_settings
     from fsb_perception.pipeline import FacePipeline
 
-    named = {"bundle": bundle, "engine.device": device}
-    config = build(PerceptionConfig, _PICTURE_DEFAULTS | named | parse_settings(settings))
     loaded = load_bundle(config.bundle, digest=config.bundle_digest)
     engine = Engine(loaded, config.engine)
-    detector = build_detector(config.detector)
+    detector = _Detector(config.detector)
     while True:
         yield FacePipeline(config, engine, detector)
 
 
+class _Detector:
+    """A detector that looks again in a small copy where it sees no face: a close-up is too large.
+
+    Args:
+        config: of the detector; its ``max_side`` is for the first look.
+    """
+
+    def __init__(self, config: DetectorConfig) -> None:
+        from fsb_perception.detection import build_detector
+        from fsb_perception.detection.base import DetectorConfig
+
+        sides = {config.max_side, min(config.max_side, DetectorConfig().max_side)}
+        self._detectors = [
+            build_detector(config.model_copy(update={"max_side": side}))
+            for side in sorted(sides, reverse=True)
+        ]
+
+    def detect(self, image: Image) -> list[Face]:
+        """Return the faces of a picture; see `fsb_perception.detection.base.Detector`."""
+        looks = (detector.detect(image) for detector in self._detectors)
+        return next(filter(None, looks), [])
+
+
 def _results(
-    photos: Sequence[Path], out: Path, pipelines: Iterator[FacePipeline], console: Console
-) -> Iterator[_Result]:
-    paths: list[Path] = []
-    for photo in photos:
-        files, failed = _files(photo)
-        paths += files
-        yield from failed
+    paths: Sequence[Path], out: Path, config: PerceptionConfig, console: Console
+) -> Iterator[Result]:
     # A file that is there already under these names is a source, or was written in this run.
     taken = {path.resolve() for path in paths}
+    pipelines = _pipelines(config)
     with console.status("Loading the weights") as status:
         for path in paths:
-            status.update(f"Looking at {escape(_text(path.name))}")
-            result = _process(path, out, next(pipelines), taken)
+            status.update(f"Looking at {escape(text_of(path.name))}")
+            result = _process(path, out, next(pipelines), config.decoding, taken)
             if result.annotated is not None:
                 taken.add(result.annotated)
             yield result
 
 
-def _files(photo: Path) -> tuple[list[Path], list[_Result]]:
-    """Return the picture files of an argument, or else the result of its failure."""
-    from fsb_perception.images.files import find_pictures
-
-    try:
-        return find_pictures(photo, ignored_ending=_ENDING), []
-    except (FsbError, OSError) as error:
-        return [], [_Result(photo, error=error_line(error))]
-
-
-def _process(path: Path, out: Path, pipeline: FacePipeline, taken: set[Path]) -> _Result:
+def _process(
+    path: Path, out: Path, pipeline: FacePipeline, decoding: DecodingConfig, taken: set[Path]
+) -> Result:
     from fsb_perception.images.annotate import annotate
     from fsb_perception.images.files import read_picture, unused_name, write_picture
 
+    result = Result(path)
     try:
         _check_name(path)
-        image = read_picture(path)
+        image = read_picture(path, decoding)
+        height, width = image.shape[:2]
         faces = tuple(pipeline.process(image, _STAMP))
+        result = Result(path, width, height, faces)
         target = unused_name((out / f"{path.stem}{_ENDING}").resolve(), taken)
         write_picture(target, annotate(image, faces))
     except (FsbError, OSError) as error:
-        return _Result(path, error=error_line(error))
-    height, width = image.shape[:2]
-    return _Result(path, width, height, faces, target)
+        return replace(result, error=error_line(error))
+    return replace(result, annotated=target)
 
 
 def _check_name(path: Path) -> None:
     """Refuse a name that neither a terminal nor JSON can hold."""
-    if _text(path) != str(path):
-        raise FsbError(f"{_text(path)}: the name is not UTF-8; rename the file")
-
-
-def _text(path: Path | str) -> str:
-    """Return the text of a path; bytes that are not UTF-8 become hexadecimal escapes."""
-    return os.fsencode(path).decode(errors="backslashreplace")
-
-
-def _print(results: Sequence[_Result], console: Console) -> None:
-    read = [result for result in results if not result.error]
-    if read:
-        console.print(_table(read))
-    for result in results:
-        if result.annotated is not None:
-            line = f"Annotated: {escape(_shown(result.annotated))}"
-        else:
-            line = f"[bold red]Failed:[/] {escape(_text(result.error))}"
-        console.print(line, highlight=False, soft_wrap=True)
-
-
-def _write_json(path: Path, results: Sequence[_Result]) -> None:
-    from fsb_perception.files import write_whole
-
-    text = json.dumps([_as_json(result) for result in results], indent=2, ensure_ascii=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text + "\n")
-
-
-def _table(results: Sequence[_Result]) -> Table:
-    from fsb_perception.field_kinds import flag_names
-
-    tasks = next((face.estimates for result in results for face in result.faces), ())
-    table = Table()
-    table.add_column("picture", overflow="fold")
-    table.add_column("face", no_wrap=True)
-    for estimate in tasks:
-        table.add_column(estimate.task.replace("_", " "))
-    table.add_column("quality", justify="right")
-    table.add_column("flags")
-    for result in results:
-        name = escape(result.path.name)
-        if not result.faces:
-            table.add_row(name, "[dim]none[/]")
-        for number, face in enumerate(result.faces):
-            cells = [_cell(estimate) for estimate in face.estimates]
-            quality = f"{face.quality.score:.2f}"
-            table.add_row(
-                "" if number else name,
-                face.face_id,
-                *cells,
-                quality,
-                " ".join(flag_names(face.quality.flags)),
-            )
-        table.add_section()
-    return table
-
-
-def _shown(path: Path) -> str:
-    inside = path.is_relative_to(Path.cwd())
-    return _text(path.relative_to(Path.cwd()) if inside else path)
-
-
-def _cell(estimate: AttributeEstimate) -> str:
-    if not estimate.looks:
-        return "[dim]not read[/]"
-    style = "dim" if estimate.label == "unknown" else "bold"
-    return f"[{style}]{estimate.label}[/] {estimate.confidence:.0%}"
-
-
-def _as_json(result: _Result) -> dict[str, object]:
-    from fsb_perception.codec import to_picture_json
-
-    if result.error:
-        return {"file": _text(result.path), "error": _text(result.error)}
-    return {
-        "file": str(result.path),
-        "width": result.width,
-        "height": result.height,
-        "annotated": _text(result.annotated or ""),
-        "faces": [to_picture_json(face) for face in result.faces],
-    }
+    if text_of(path) != str(path):
+        raise FsbError(f"{text_of(path)}: the name is not UTF-8; rename the file")

@@ -8,16 +8,20 @@ from pathlib import Path
 from fsb_perception.errors import error_line
 from fsb_perception.files import write_whole
 from fsb_perception.images.decoding import FILES, DecodingConfig, decode_picture, encode_picture
-from fsb_perception.images.headers import KNOWN, SUFFIXES, PictureError
+from fsb_perception.images.headers import KNOWN, SUFFIXES, UNREAD, PictureError
+from fsb_perception.problems import Problems
 from fsb_perception.types import Image
 
 
-def find_pictures(path: Path, ignored_ending: str = "") -> list[Path]:
+def find_pictures(
+    path: Path, ignored_ending: str = "", passed_over: Problems | None = None
+) -> list[Path]:
     """List the picture files that a path names: itself, or those directly in a folder.
 
     Args:
         path: a file, with any suffix, or a folder.
         ignored_ending: file names with this ending are left out of a folder.
+        passed_over: counts what a folder holds besides.
 
     Returns:
         Sorted by name.
@@ -29,15 +33,38 @@ def find_pictures(path: Path, ignored_ending: str = "") -> list[Path]:
         raise PictureError(f"{path}: there is no such file or folder")
     if not path.is_dir():
         return [path]
-    pictures = sorted(
-        file
-        for file in path.iterdir()
-        if file.suffix.lower() in SUFFIXES
-        and not (ignored_ending and file.name.endswith(ignored_ending))
-    )
+    pictures, others = [], Problems()
+    for file in sorted(path.iterdir()):
+        if reason := _why_not(file, ignored_ending):
+            others.note(reason, file)
+        else:
+            pictures.append(file)
     if not pictures:
-        raise PictureError(f"{path}: no picture in this folder ({KNOWN})")
+        known = "; ".join([*others.sentences(), KNOWN])
+        raise PictureError(f"{path}: no picture in this folder ({known})")
+    if passed_over is not None:
+        passed_over.add(others)
     return pictures
+
+
+def is_picture(path: Path) -> bool:
+    """Return whether a path is a file that its name calls a picture that is read."""
+    return not _why_not(path, "")
+
+
+def _why_not(file: Path, ignored_ending: str) -> str:
+    """Return why a file of a folder is not read; empty if it is."""
+    suffix = file.suffix.lower()
+    if file.is_dir():
+        return "folder in a folder"
+    if file.name.startswith("._"):
+        return "file of macOS beside a picture"
+    if ignored_ending and file.name.endswith(ignored_ending):
+        return f"picture that FSB has annotated (*{ignored_ending})"
+    for name, row in UNREAD.items():
+        if suffix in row.suffixes:
+            return f"{name} picture, which is not read: save it as JPEG"
+    return "" if suffix in SUFFIXES else "file that is no picture by its name"
 
 
 def read_picture(path: Path, config: DecodingConfig = FILES) -> Image:

@@ -15,6 +15,7 @@ import cv2
 from fsb_perception.errors import FsbError
 from fsb_perception.images.files import find_pictures, read_picture
 from fsb_perception.images.headers import SUFFIXES
+from fsb_perception.problems import Problems
 from fsb_perception.samples.clip import FPS, Clip
 from fsb_perception.samples.sprites import as_uint8
 from fsb_perception.types import Image
@@ -164,10 +165,12 @@ def _open_video(request: _Request) -> Source:
 
 
 def _open_folder(request: _Request) -> Source:
-    files = find_pictures(request.path)
+    others = Problems()
+    files = find_pictures(request.path, passed_over=others)
     read_picture(files[0])  # a broken one is reported before the camera starts
     shown = itertools.cycle(files) if request.loop else iter(files)
-    title = f"the {len(files)} pictures in {request.path}"
+    left_out = f" ({'; '.join(others.sentences())})" if others else ""
+    title = f"the {len(files)} pictures in {request.path}{left_out}"
     return Source(title, map(read_picture, shown))
 
 

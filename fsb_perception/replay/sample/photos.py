@@ -19,8 +19,8 @@ import numpy as np
 
 from fsb_perception.detection import build_detector
 from fsb_perception.detection.base import Detector, DetectorConfig
-from fsb_perception.images.files import read_picture
-from fsb_perception.images.headers import KNOWN, SUFFIXES, PictureError
+from fsb_perception.images.files import is_picture, read_picture
+from fsb_perception.images.headers import KNOWN, PictureError
 from fsb_perception.problems import Problems, lines
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.replay.sample.people import Person, SampleError
@@ -81,7 +81,7 @@ def _by_person(folder: Path, labels: PhotoLabels) -> dict[str, list[str]]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    return sorted(filter(is_picture, folder.iterdir()))
 
 
 class _Reader:

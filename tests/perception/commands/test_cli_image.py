@@ -114,6 +114,73 @@ def test_a_refusal_of_the_file_system_is_one_line_and_the_rest_goes_on(
     assert reason in line
     (result,) = json.loads((folder / "all.json").read_text())
     assert reason in result["error"]
+    if out != ".":  # the faces are reported, whatever the disk does
+        assert "face_1" in printed
+        assert len(result["faces"]) == 1
+
+
+def test_every_suffix_is_read_and_the_rest_of_a_folder_is_counted(
+    capfd: pytest.CaptureFixture[str], bundle: Path, folder: Path
+) -> None:
+    inside = folder / "in"
+    inside.mkdir()
+    for suffix in (".jfif", ".jpe", ".JPG"):
+        shutil.copy("photo.jpg", inside / f"a{suffix}")
+    for suffix in (".gif", ".jp2", ".avif", ".bmp", ".tiff"):
+        cv2.imwrite(str(inside / f"a{suffix}"), cv2.resize(ASTRONAUT, (256, 256)))
+    for name in ("._a.jpg", "b.heic", "c.heic", "notes.txt", "a_fsb.jpg"):
+        (inside / name).write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
+    (inside / "deeper").mkdir()
+    status, out, _ = fsb(capfd, "image", "in", "--bundle", bundle, "--out", "out")
+    assert status == 0
+    assert len(list((folder / "out").glob("a_fsb*.jpg"))) == 8
+    for note in (
+        "2 left out: HEIC picture, which is not read: save it as JPEG, for instance in/b.heic",
+        "1 left out: file of macOS beside a picture, for instance in/._a.jpg",
+        "1 left out: picture that FSB has annotated (*_fsb.jpg), for instance in/a_fsb.jpg",
+        "1 left out: file that is no picture by its name, for instance in/notes.txt",
+        "1 left out: folder in a folder, for instance in/deeper",
+    ):
+        assert f"Note: {note}" in out
+    status, out, _ = fsb(capfd, "image", "in/b.heic", "--bundle", bundle)
+    assert (status, "it is a HEIC picture" in out) == (1, True)
+
+
+def test_limits_that_are_reached_are_named(
+    capfd: pytest.CaptureFixture[str], bundle: Path, folder: Path
+) -> None:
+    cv2.imwrite("two.png", np.hstack([ASTRONAUT, ASTRONAUT]))
+    command = ("image", "two.png", "photo.jpg", "--bundle", bundle)
+    _, out, _ = fsb(capfd, *command)
+    assert "Note" not in out
+    limits = ("--set", "detector.max_faces=2", "--set", "detector.max_side=1000")
+    _, out, _ = fsb(capfd, *command, *limits)
+    assert "Note: 1 with as many faces as detector.max_faces allows (2)" in out
+    assert "for instance two.png; --set detector.max_faces=4 finds more" in out
+    assert "Note: 1 searched for faces in a copy shrunk to 1000 px (detector.max_side)" in out
+
+
+def test_a_close_up_is_seen_at_every_size(
+    capfd: pytest.CaptureFixture[str], bundle: Path, folder: Path
+) -> None:
+    near = ASTRONAUT[60:190, 165:275]
+    for width in (300, 1200):
+        cv2.imwrite(f"close_{width}.png", cv2.resize(near, (width, width * 13 // 11)))
+    _, out, _ = fsb(capfd, "image", "close_300.png", "close_1200.png", "--bundle", bundle)
+    assert out.count("face_1") == 2
+
+
+def test_a_json_name_that_is_not_utf_8_leaves_the_earlier_file(
+    capfd: pytest.CaptureFixture[str], bundle: Path, folder: Path
+) -> None:
+    (folder / "all.json").write_text("[]")
+    name = os.fsdecode(b"caf\xe9.jpg")
+    shutil.copy("photo.jpg", name)
+    status, _, err = fsb(capfd, "image", ".", "--bundle", bundle, "--json", "all.json")
+    assert (status, err) == (1, "")
+    results = {row["file"]: row for row in json.loads((folder / "all.json").read_text())}
+    assert set(results) == {"photo.jpg", r"caf\xe9.jpg"}
+    assert "not UTF-8" in results[r"caf\xe9.jpg"]["error"]
 
 
 def test_a_folder_may_be_given_twice_and_no_source_is_overwritten(
@@ -162,6 +229,8 @@ def test_out_names_the_folder_and_set_any_option(
         (["--json", "/sys/all.json"], "cannot write /sys/all.json: Permission denied; name a path"),
         (["--json", "x" * 300], "File name too long; choose a shorter name"),
         (["--json", "."], "cannot write .: Is a directory; name a file"),
+        (["--json", "photo.jpg"], "--json photo.jpg: this is one of the pictures; name another"),
+        (["--set", "decoding.formats=[png]", "--json", "/dev/full"], "cannot write /dev/full"),
     ],
 )
 def test_an_error_is_one_line_with_the_remedy(

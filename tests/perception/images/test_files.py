@@ -12,6 +12,7 @@ from fsb_perception.files import FileError
 from fsb_perception.images.decoding import encode_picture
 from fsb_perception.images.files import find_pictures, read_picture, unused_name, write_picture
 from fsb_perception.images.headers import PictureError
+from fsb_perception.problems import Problems
 from fsb_perception.types import Image
 
 
@@ -84,7 +85,9 @@ def test_a_folder_is_its_pictures(tmp_path: Path) -> None:
     for name in ("b.JPG", "a.png", "notes.txt", "a_fsb.jpg"):
         (tmp_path / name).touch()
     (tmp_path / "deeper").mkdir()
-    assert [p.name for p in find_pictures(tmp_path, "_fsb.jpg")] == ["a.png", "b.JPG"]
+    others = Problems()
+    assert [p.name for p in find_pictures(tmp_path, "_fsb.jpg", others)] == ["a.png", "b.JPG"]
+    assert sum(others.values()) == 3
     assert find_pictures(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
     with pytest.raises(PictureError, match="no picture in this folder"):
         find_pictures(tmp_path / "deeper")
