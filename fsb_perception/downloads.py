@@ -14,17 +14,13 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from fsb_perception.errors import FsbError
-
-if TYPE_CHECKING:
-    from httpx2 import Response
 
 WINDOW = 30.0
 """Seconds in which a server must send `LEAST_BYTES`, or all that is left."""
@@ -216,8 +212,14 @@ def _try_to_receive(
             "GET", url, headers={**headers, "Accept-Encoding": "identity"}, timeout=WINDOW
         ) as response:
             if not response.is_success:
-                hf_raise_for_status(_refusal(response))
-            _check_headers(response, most)
+                refusal = type(response)(
+                    response.status_code,
+                    headers=_of_refusal(response.headers),
+                    content=_beginning(response.iter_raw()),
+                    request=response.request,
+                )
+                hf_raise_for_status(refusal)
+            _check_headers(response.headers, most)
             for block in response.iter_raw():
                 progress.received += len(block)
                 if progress.received > most:
@@ -229,24 +231,26 @@ def _try_to_receive(
         progress.error = error
 
 
-def _check_headers(response: Response, most: int) -> None:
-    encoding = response.headers.get("Content-Encoding", "identity")
+def _check_headers(headers: Mapping[str, str], most: int) -> None:
+    encoding = headers.get("Content-Encoding", "identity")
     if encoding != "identity":
         raise DownloadError(f"the server sent {encoding[:80]!r} though it was asked not to pack")
-    length = response.headers.get("Content-Length", "0")
+    length = headers.get("Content-Length", "0")
     if length.isdecimal() and int(length[:20]) > most:
         raise DownloadError(f"the server has {int(length[:20]):,} bytes, {most:,} are allowed")
 
 
-def _refusal(response: Response) -> Response:
-    """Return a refusal with the beginning of its page alone, and no header that packs it."""
+def _beginning(blocks: Iterable[bytes]) -> bytes:
+    """Return the first bytes of a refusal's page, which may be endless."""
     content = b""
-    for block in response.iter_raw():
+    for block in blocks:
         content = (content + block)[:_LONGEST_REFUSAL]
         if len(content) == _LONGEST_REFUSAL:
             break
+    return content
+
+
+def _of_refusal(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that tell why, and none that packs the content."""
     kept = ("X-Error-Code", "X-Error-Message", "Content-Type")
-    headers = {name: response.headers[name][:500] for name in kept if name in response.headers}
-    return type(response)(
-        response.status_code, headers=headers, content=content, request=response.request
-    )
+    return {name: headers[name][:500] for name in kept if name in headers}

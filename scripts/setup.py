@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
+import locked
 import needs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +37,7 @@ INPUTS = (
     "CMakeLists.txt",
     "msg/*.msg",
     "fsb_perception/__init__.py",
+    "scripts/locked.py",
     "scripts/setup.py",
 )
 GROUPS = ("core", "detectors", "onnx", "replay", "cluster", "train", "dev")
@@ -146,11 +148,24 @@ def create_environment() -> None:
 
 
 def install_packages() -> None:
+    """Install exactly what the lock file names; pip checks the hash of every file."""
     drop_torn_packages()
-    groups = (*GROUPS, "ros_sourced" if needs.ros_distro() else "ros_wheels")
-    pip("-r", "requirements/build.txt")
-    pip(*(word for group in groups for word in ("-r", f"requirements/{group}.txt")))
-    pip("--no-deps", "-r", "requirements/no_deps.txt")
+    lock = locked.LOCK.read_text(encoding="utf-8")
+    entries = locked.entries(lock)
+    run(PYTHON, "-m", "pip", "--quiet", "uninstall", "--yes", *locked.left_out(lock))
+    install_locked(locked.needed(entries, ["build"]))
+    groups = (*GROUPS, "no_deps", "ros_sourced" if needs.ros_distro() else "ros_wheels")
+    try:
+        builds = locked.builds_here(entries, PYTHON)
+    except RuntimeError as error:
+        raise SetupError(str(error)) from None
+    install_locked(locked.needed(entries, groups, builds))
+
+
+def install_locked(entries: list[locked.Entry]) -> None:
+    pins = BUILD / "pins.txt"
+    pins.write_text("\n".join(entry.text() for entry in entries) + "\n", encoding="utf-8")
+    pip("--no-deps", "--no-build-isolation", "--require-hashes", "-r", str(pins))
 
 
 def drop_torn_packages() -> None:
@@ -163,7 +178,7 @@ def drop_torn_packages() -> None:
 
 def pip(*args: str) -> None:
     command = ("-m", "pip", "--disable-pip-version-check", "install")
-    run(PYTHON, *command, "-c", "requirements/lock.txt", *args)
+    run(PYTHON, *command, *args)
 
 
 def build_messages() -> None:

@@ -225,7 +225,7 @@ def read_manifest(folder: Path) -> Bundle:
 
 
 def seal_bundle(folder: Path) -> Bundle:
-    """Write the manifest of a bundle anew, in the newest format and sealed, after an edit.
+    """Write the manifest of a bundle again, in the newest format and sealed, after an edit.
 
     Raises:
         BundleError: the manifest describes what cannot be, or the weights do not match it.

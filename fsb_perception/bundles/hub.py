@@ -111,7 +111,7 @@ def _kept(hub_id: HubId, commit: str, admit: Check, verify: Check) -> Path | Non
         admit(folder)
         verify(folder)
     except BundleError:
-        return None  # and so it is fetched anew
+        return None  # and so it is fetched again
     return folder
 
 

@@ -89,7 +89,7 @@ def seal(
         Path, typer.Argument(metavar="FOLDER", help="a bundle whose files you trust")
     ],
 ) -> None:
-    """Write the manifest's hash of itself anew, after you edited it or for an older bundle.
+    """Write the manifest's hash of itself again, after you edited it or for an older bundle.
 
     The weights must match the manifest. The digest and the id of the bundle change.
     """

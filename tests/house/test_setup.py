@@ -39,12 +39,12 @@ def tree(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def setup(tree, monkeypatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(tree / "scripts"))
-    for name in ("setup", "needs"):
+    for name in ("setup", "needs", "locked"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     import setup
 
     yield setup
-    for name in ("setup", "needs"):
+    for name in ("setup", "needs", "locked"):
         sys.modules.pop(name, None)
 
 
