@@ -17,7 +17,7 @@ from fsb_perception.options import OptionError
 from fsb_perception.progress import SILENT, Progress
 from fsb_perception.tasks import TASKS
 from fsb_training.data.faces import Source, open_faces
-from fsb_training.data.splits import split
+from fsb_training.data.splits import draws, split
 from fsb_training.data.survey import histogram
 from fsb_training.datasets import load_training
 from fsb_training.datasets.faceset import MISSING, DatasetError, FaceSet
@@ -128,6 +128,11 @@ def _split(
     faces, store = whole.faces, whole.store
     fit, dev, in_dev = split(faces, store, options.dev_share, options.split_seed, whole.rows)
     if not len(fit) or not len(dev):
+        if len(np.unique(draws(faces, store, options.split_seed, whole.rows))) == 1:
+            raise DatasetError(
+                f"{faces.name}: all {len(faces)} pictures are near-duplicates of one: they "
+                "cannot be split into those to fit and those to judge; add pictures of other scenes"
+            )
         raise DatasetError(
             f"{faces.name}: {len(fit)} faces to fit and {len(dev)} to judge, of {len(faces)}, by "
             f"data.dev_share {options.dev_share} and near-duplicates together: take another share, "

@@ -8,6 +8,7 @@ name decides the side, so adding pictures moves no others.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -36,30 +37,38 @@ def near_duplicates(hashes: NDArray[np.uint64], max_bits: int = _BANDS - 1) -> N
         hashes: (n,) of `difference_hash`.
         max_bits: the most bits in which two hashes of a group differ.
     """
-    pairs = []
+    links = [np.zeros((0, 2), np.int64)]
     for band in hashes.view(np.uint16).reshape(-1, _BANDS).T:
         order = np.argsort(band, kind="stable")
         edges = np.flatnonzero(np.diff(band[order])) + 1
-        pairs += [
-            pair
+        links += [
+            link
             for run in np.split(order, edges)
             if len(run) > 1
-            for pair in _close(hashes, run, max_bits)
+            for link in _links(hashes, run, max_bits)
         ]
-    links = np.array(pairs, np.int64).reshape(-1, 2)
-    graph = coo_matrix((np.ones(len(links)), links.T), shape=(len(hashes), len(hashes)))
+    ends = np.concatenate(links).T
+    graph = coo_matrix((np.ones(ends.shape[1]), ends), shape=(len(hashes), len(hashes)))
     return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
-def _close(
+def _links(
     hashes: NDArray[np.uint64], run: NDArray[np.int64], max_bits: int
-) -> list[tuple[int, int]]:
-    pairs = []
-    for position, row in enumerate(run[:-1]):
-        rest = run[position + 1 :]
-        near = rest[np.bitwise_count(hashes[rest] ^ hashes[row]) <= max_bits]
-        pairs += [(int(row), int(other)) for other in near]
-    return pairs
+) -> Iterator[NDArray[np.int64]]:
+    """Yield pairs (n, 2) that connect the rows of a run which are near, each row once.
+
+    All pairs of 2,500 still frames would be three million; a tree over them is 2,499.
+    """
+    rest = run
+    while len(rest):
+        reached, rest = [int(rest[0])], rest[1:]
+        while reached and len(rest):
+            row = reached.pop()
+            near = np.bitwise_count(hashes[rest] ^ hashes[row]) <= max_bits
+            found = rest[near]
+            yield np.stack([np.full(len(found), row), found], axis=1)
+            reached += found.tolist()
+            rest = rest[~near]
 
 
 def draws(

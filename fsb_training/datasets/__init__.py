@@ -16,7 +16,14 @@ from pathlib import Path
 
 from fsb_perception.registry import Registry, UnknownNameError
 from fsb_training.datasets.celeba_hq import CelebAHQ
-from fsb_training.datasets.faceset import AbsentError, DatasetError, FaceSet, Loader, joined
+from fsb_training.datasets.faceset import (
+    AbsentError,
+    DatasetError,
+    FaceSet,
+    Loader,
+    joined,
+    without_repeats,
+)
 from fsb_training.datasets.fairface import FairFace
 from fsb_training.datasets.ferplus import FERPlus
 from fsb_training.datasets.lfw import LFW
@@ -65,7 +72,7 @@ def load_part(root: Path, name: str, part: str) -> FaceSet:
         AbsentError: its folder or table is missing, or the table has nothing for this part.
         DatasetError: a table is malformed, or no picture is usable.
     """
-    faces = loader_of(name, part).load(root, part)
+    faces = without_repeats(loader_of(name, part).load(root, part))
     if not len(faces) and not faces.problems:
         raise AbsentError(f"{faces.root} holds nothing for {name}:{part}")
     if not len(faces):

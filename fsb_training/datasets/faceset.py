@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -78,6 +79,36 @@ class FaceSet:
             traits={name: column[rows] for name, column in self.traits.items()},
             people=tuple(self.people[row] for row in rows) if self.people else (),
         )
+
+
+def without_repeats(faces: FaceSet) -> FaceSet:
+    """Leave out, and count, pictures that are listed with two labels, and lines listed twice.
+
+    Which of two labels is right is not known, so such a picture is left out altogether. Lines that
+    complete each other, each with the labels of other tasks, stay.
+    """
+    lines: dict[str, list[int]] = {}
+    for row, file in enumerate(faces.files):
+        lines.setdefault(posixpath.normpath(file), []).append(row)
+    left_out: list[int] = []
+    problems = Problems([faces.problems])
+    for file, rows in lines.items():
+        if len(rows) < 2:
+            continue
+        labels = np.array([column[rows] for column in faces.labels.values()])
+        if any(len(np.unique(task[task != MISSING])) > 1 for task in labels):
+            left_out += rows
+            problems.note("picture is listed with two labels", faces.root / file, len(rows))
+        else:
+            _, first = np.unique(labels, axis=1, return_index=True)
+            again = sorted(set(rows) - {rows[int(place)] for place in first})
+            left_out += again
+            if again:
+                problems.note("picture is listed again", faces.root / file, len(again))
+    if not left_out:
+        return faces
+    kept = np.setdiff1d(np.arange(len(faces)), left_out)
+    return replace(faces.subset(kept, faces.part), problems=problems)
 
 
 class Loader(Protocol):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+from fsb_perception import tables
 from fsb_perception.registry import UnknownNameError
+from fsb_perception.tables import TableError, read_table
 from fsb_perception.tasks import TASKS
 from fsb_training.datasets.faceset import AbsentError, DatasetError, NoFolderError
 
@@ -39,30 +41,26 @@ def read_csv(
 
     Raises:
         AbsentError: no such file.
-        DatasetError: it lacks a column, or a line has more or fewer fields than the header.
+        DatasetError: see `fsb_perception.tables.read_table`.
     """
-    rows = read_rows(table, spaced=spaced)
-    _, header = next(rows, ("", []))
-    if not set(header) >= set(columns):
-        lacking = sorted(set(columns) - set(header))
-        raise DatasetError(f"{table}:1: header {', '.join(header)!r} lacks {', '.join(lacking)}")
-    for where, fields in rows:
-        if len(fields) != len(header):
-            raise DatasetError(f"{where}: {len(fields)} fields, but the header has {len(header)}")
-        yield where, dict(zip(header, fields, strict=True))
+    _must_exist(table)
+    with _dataset_errors():
+        yield from read_table(table, columns, spaced=spaced)
 
 
 def read_rows(table: Path, *, spaced: bool = False) -> Iterator[tuple[str, list[str]]]:
-    """Yield ``(where, fields)`` of every line of a CSV file that is not empty."""
+    """Yield ``(where, fields)`` of every line of a CSV file that has a value."""
     _must_exist(table)
+    with _dataset_errors():
+        yield from tables.read_rows(table, spaced=spaced)
+
+
+@contextmanager
+def _dataset_errors() -> Iterator[None]:
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, skipinitialspace=spaced)
-            for fields in reader:
-                if fields:
-                    yield f"{table}:{reader.line_num}", [field.strip() for field in fields]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{table} is no CSV file in UTF-8: {error}; convert it") from None
+        yield
+    except TableError as error:
+        raise DatasetError(str(error)) from None
 
 
 def read_words(table: Path) -> Iterator[tuple[str, list[str]]]:

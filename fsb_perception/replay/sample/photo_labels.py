@@ -67,7 +67,10 @@ def _add(labels: PhotoLabels, folder: Path, row: Mapping[str, str]) -> None:
     if "file" in row:
         _add_file(labels, folder, row["file"], identity, attributes)
     elif identity:
-        labels.by_person[identity] = labels.by_person.get(identity, {}) | attributes
+        known = labels.by_person.setdefault(identity, {})
+        for task, label in attributes.items():
+            if known.setdefault(task, label) != label:
+                raise TruthError(f"{identity} is {known[task]!r} in an earlier line, not {label!r}")
     else:
         raise TruthError("it names neither a file nor an identity: add one of them")
 

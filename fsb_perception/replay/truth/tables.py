@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import TextIO
 
 from fsb_perception.registry import UnknownNameError
 from fsb_perception.replay.truth.statements import TruthError
+from fsb_perception.tables import TableError, read_table
 
 
 def read_csv(path: Path, columns: Collection[str]) -> Iterator[tuple[str, dict[str, str]]]:
@@ -21,20 +21,18 @@ def read_csv(path: Path, columns: Collection[str]) -> Iterator[tuple[str, dict[s
         columns: that are known; any of them may be missing.
 
     Raises:
-        TruthError: the file cannot be read, or has an unknown column or too long a row.
+        TruthError: the file cannot be read, or has an unknown column; see `read_table`.
     """
-    with _opened(path) as file:
-        reader = csv.DictReader(file)
-        for name in filter(None, reader.fieldnames or ()):
-            if name not in columns:
-                raise TruthError(f"{path}:1: {UnknownNameError('column', name, columns)}")
-        for row in reader:
-            place = f"{path}:{reader.line_num}"
-            if None in row:
-                raise TruthError(f"{place}: more values than columns")
-            values = {k: v.strip() for k, v in row.items() if v and v.strip()}
-            if values:
-                yield place, values
+    try:
+        for place, row in read_table(path):
+            for name in row:
+                if name not in columns:
+                    raise TruthError(f"{path}:1: {UnknownNameError('column', name, columns)}")
+            yield place, {name: value for name, value in row.items() if value}
+    except TableError as error:
+        raise TruthError(str(error)) from None
+    except OSError as error:
+        raise TruthError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[str, object]]:
@@ -61,7 +59,5 @@ def _opened(path: Path) -> Iterator[TextIO]:
             yield file
     except UnicodeDecodeError as error:
         raise TruthError(f"{path} is no text in UTF-8: {error}") from None
-    except csv.Error as error:
-        raise TruthError(f"{path} is no CSV file: {error}") from None
     except OSError as error:
         raise TruthError(f"{path} cannot be read: {error.strerror}") from None

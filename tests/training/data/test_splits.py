@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -7,14 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse.csgraph import connected_components
 
 from fsb_perception.bundles.bundle import load_bundle
 from fsb_perception.bundles.manifest import Manifest
 from fsb_perception.options import OptionError
+from fsb_training.data.sources import open_split
 from fsb_training.data.splits import difference_hash, near_duplicates, split
 from fsb_training.data.store import open_store
 from fsb_training.datasets import load_training
+from fsb_training.datasets.faceset import DatasetError
 from fsb_training.judging.evaluate import dev_split
+from fsb_training.recipe_options import DataOptions
 from tests.training.datasets import layouts
 
 NANO = load_bundle("nano").manifest
@@ -34,6 +39,38 @@ def test_hashes_within_three_bits_share_a_group(numbers: list[int], data: st.Dat
 def test_far_hashes_stay_apart() -> None:
     hashes = np.array([0, 0b1111, 2**64 - 1], np.uint64)
     assert len(set(near_duplicates(hashes).tolist())) == 3
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 2**20 - 1), min_size=2, max_size=40))
+def test_groups_are_those_of_all_pairs(numbers: list[int]) -> None:
+    hashes = np.array(numbers, np.uint64)
+    near = np.bitwise_count(hashes[:, None] ^ hashes) <= 3
+    expected = connected_components(near, directed=False)[1]
+    groups = near_duplicates(hashes)
+    assert len(set(zip(groups.tolist(), expected.tolist(), strict=True))) == expected.max() + 1
+    assert groups.max() == expected.max()
+
+
+def test_still_frames_take_memory_in_proportion() -> None:
+    tracemalloc.start()
+    try:
+        assert not near_duplicates(np.full(5_000, 7, np.uint64)).any()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10_000_000  # bytes; all pairs are 12.5 million
+
+
+def test_pictures_of_one_scene_cannot_be_split(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "CSV"
+    for n in range(5):
+        layouts.picture(folder / f"{n}.jpg", seed=1)
+    rows = "".join(f"{n}.jpg,{('male', 'female')[n % 2]}\n" for n in range(5))
+    (folder / "train.csv").write_text(f"file,gender\n{rows}")
+    options = DataOptions(root=str(tmp_path / "data"), cache=str(tmp_path / "cache"))
+    with pytest.raises(DatasetError, match="all 5 pictures are near-duplicates of one"):
+        open_split("CSV", options)
 
 
 def test_the_hash_survives_recompression() -> None:

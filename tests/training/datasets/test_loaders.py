@@ -345,3 +345,19 @@ def test_the_guide_lists_every_data_set_with_its_parts() -> None:
         name: f"{', '.join(loader.parts)} ({', '.join(loader.training_parts) or 'none'})"
         for name, loader in DATASETS.items()
     } | {"CelebA-HQ": "train, val, test; all (train, val)"}
+
+
+def test_a_picture_with_two_labels_is_counted_and_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "CSV"
+    for n in range(3):
+        layouts.picture(folder / f"{n}.jpg", seed=n)
+    (folder / "train.csv").write_text(
+        "file,gender,emotion\n0.jpg,female,\n./0.jpg,male,\n1.jpg,male,\n1.jpg,male,\n"
+        "2.jpg,male,\n2.jpg,,happiness\n"
+    )
+    faces = load_part(tmp_path, "CSV", "train")
+    assert faces.files == ("1.jpg", "2.jpg", "2.jpg")
+    assert dict(faces.problems) == {
+        "picture is listed with two labels": 2,
+        "picture is listed again": 1,
+    }

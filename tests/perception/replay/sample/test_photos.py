@@ -95,7 +95,7 @@ def test_labels_are_of_files_and_of_people(tmp_path: Path) -> None:
         ("file,gender\na.jpg,male\na.jpg,male\n", r":3: a\.jpg has a line already"),
         ("identity,gender\nbob,male\n", "unknown person 'bob'.* Known: a, c"),
         ("gender\nmale\n", ":2: it names neither a file nor an identity"),
-        ("file,gender\na.jpg,male,x\n", ":2: more values than columns"),
+        ("file,gender\na.jpg,male,x\n", ":2: 3 fields, but the header has 2"),
         ("file,gender\nc/1.jpg,male\nc/2.jpg,female\n", "c has more than one gender: female, male"),
     ],
 )

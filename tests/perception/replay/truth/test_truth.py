@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fsb_perception.replay.truth.files import read_truth, write_truth
-from fsb_perception.replay.truth.statements import Statement, TruthError
+from fsb_perception.replay.truth.statements import Statement, TruthError, contradictions
 
 ADA = {"identity": "ada", "box_xyxy": (1.0, 2.0, 3.5, 4.0), "attributes": {"gender": "female"}}
 
@@ -62,9 +62,9 @@ def test_an_invalid_statement_is_named_with_its_line(line: str, why: str, tmp_pa
     [
         ("stamp,mood\n1,good\n", r"t\.csv:1: unknown column 'mood'"),
         ("stamp,gender\n1,male\n2,f\n", r"t\.csv:3: unknown gender 'f'"),
-        ("stamp\n1,male\n", r"t\.csv:2: more values than columns"),
+        ("stamp\n1,male\n", r"t\.csv:2: 2 fields, but the header has 1"),
         ("stamp,left\n1,2\n", r"t\.csv:2: box_xyxy"),
-        ('stamp,identity\n1,"' + "a" * 140_000 + '"\n', r"t\.csv is no CSV file: field larger"),
+        ('stamp,identity\n1,"' + "a" * 140_000 + '"\n', r"t\.csv is no CSV file in UTF-8: field larger"),
     ],
 )
 def test_an_invalid_row_is_named_with_its_line(text: str, why: str, tmp_path: Path) -> None:
@@ -96,3 +96,16 @@ def test_truth_without_a_statement_is_refused(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(TruthError, match="no statement"):
             read_truth(path)
+
+
+def test_repeated_columns_are_refused_and_contradictions_counted(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("camera,stamp,gender,gender\nfront,5,male,female\n")
+    with pytest.raises(TruthError, match="more than one column is called 'gender'"):
+        read_truth(path)
+    path.write_text(
+        "camera,stamp,identity,gender\nfront,5,ada,female\nfront,5,ada,male\nfront,6,ada,female\n"
+    )
+    problems = contradictions(read_truth(path))
+    assert list(problems.values()) == [1]
+    assert "ada, camera front, 5 ns" in next(iter(problems.first.values()))
