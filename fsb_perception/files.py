@@ -46,11 +46,12 @@ def write_whole(path: Path, content: bytes | str | Write) -> None:
         return
     partial = target.with_name(f"{target.name}.partial")
     try:
-        with partial.open("wb") as file:
+        with partial.open("w+b") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())  # else a power cut may keep the new name and lose the bytes
         os.replace(partial, target)
+        _sync_folder(target.parent)  # likewise the new name itself
     except BaseException as error:
         _remove(partial)
         if not isinstance(error, OSError | RuntimeError):  # torch turns the first into the second
@@ -59,6 +60,15 @@ def write_whole(path: Path, content: bytes | str | Write) -> None:
             f"cannot write {path}: {_reason(error)} ({free_bytes(path.parent):,} bytes are free); "
             "an earlier file there is unchanged"
         ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(OSError):  # a file system without it, such as some of networks
+        entry = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(entry)
+        finally:
+            os.close(entry)
 
 
 def _is_special(path: Path) -> bool:

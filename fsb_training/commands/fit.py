@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from pathlib import Path
 
 from fsb_perception.command_options import DeviceOption
@@ -35,6 +36,7 @@ def fit(
     from fsb_training.data.sources import open_sources
     from fsb_training.export import export as export_bundle
     from fsb_training.learning import distributed, trainer
+    from fsb_training.locks import held
     from fsb_training.recipe import load_recipe
 
     chosen = load_recipe(recipe, settings or ())
@@ -45,13 +47,14 @@ def fit(
         _log_once(world.leads)
         progress = PROGRESS if world.leads else SILENT
         # Errors of recipe, weights and folder come first: finding the faces may take hours.
-        state = trainer.begin(chosen, folder, device, world)
-        with world.leader_first():
-            sources, dev = open_sources(chosen, progress)
-        encoder = trainer.fit(chosen, folder, sources, dev, device, world, state, progress)
-        if not world.leads:
-            return
-        bundle = export_bundle(chosen, encoder, folder / "bundle", sources, dev, progress)
+        with held(folder) if world.leads else nullcontext():
+            state = trainer.begin(chosen, folder, device, world)
+            with world.leader_first():
+                sources, dev = open_sources(chosen, progress)
+            encoder = trainer.fit(chosen, folder, sources, dev, device, world, state, progress)
+            if not world.leads:
+                return
+            bundle = export_bundle(chosen, encoder, folder / "bundle", sources, dev, progress)
     CONSOLE.print(tables.metrics_table(bundle.manifest.metrics))
     CONSOLE.print(f"{bundle.bundle_id}, {bundle.size_bytes / 1e6:.1f} MB, in {bundle.folder}")
 

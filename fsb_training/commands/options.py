@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 from rich.console import Console
 
 from fsb_perception.progress import TerminalProgress
+from fsb_perception.temporary import private_folder
 
 if TYPE_CHECKING:
     from fsb_perception.bundles.bundle import Bundle
@@ -75,8 +75,8 @@ def _faces_folder(cache: Path | None) -> Iterator[Path]:
     if cache:
         yield cache
         return
-    with tempfile.TemporaryDirectory(prefix="fsb-faces-") as folder:
-        yield Path(folder)
+    with private_folder("fsb-faces-") as folder:
+        yield folder
 
 
 def require_folder_of(file: Path) -> None:

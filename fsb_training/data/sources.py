@@ -128,7 +128,8 @@ def _split(
     faces, store = whole.faces, whole.store
     fit, dev, in_dev = split(faces, store, options.dev_share, options.split_seed, whole.rows)
     if not len(fit) or not len(dev):
-        if len(np.unique(draws(faces, store, options.split_seed, whole.rows))) == 1:
+        one_draw = np.unique(draws(faces, store, options.split_seed, whole.rows)).size == 1
+        if len(faces) > 1 and one_draw:
             raise DatasetError(
                 f"{faces.name}: all {len(faces)} pictures are near-duplicates of one: they "
                 "cannot be split into those to fit and those to judge; add pictures of other scenes"

@@ -10,7 +10,9 @@ pictures (shrunk to `pictures.STORED_SIDE`) with box and landmarks of the face.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -22,13 +24,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fsb_perception.files import write_whole
 from fsb_perception.progress import SILENT, Progress
+from fsb_perception.sealed import is_intact, write_sealed
 from fsb_perception.types import Face, Floats, Image
 from fsb_training.data.pictures import Prepared, prepare
 from fsb_training.datasets.faceset import DatasetError, FaceSet
 from fsb_training.locks import locked
 
+_log = logging.getLogger(__name__)
 _PIXELS, _INDEX = "pixels.bin", "index.npz"
 _VERSION = 1  # of the stored layout and of the preparation of pictures
 
@@ -111,13 +114,26 @@ def _fingerprint(faces: FaceSet) -> str:
 
 
 def _is_made(faces: FaceSet, folder: Path) -> bool:
-    """Return whether the store exists and no unreadable picture was replaced since."""
+    """Return whether the store exists, is intact, and no unreadable picture was replaced since."""
     file = folder / _INDEX
     if not file.is_file():
+        return False
+    if not _is_intact(folder):
+        _log.warning("%s is damaged and made again", folder)
         return False
     unreadable = np.flatnonzero(np.load(file)["shapes"][:, 0] == 0)
     paths = (faces.root / faces.files[row] for row in unreadable)
     return all(not p.is_file() or p.stat().st_ctime < file.stat().st_mtime for p in paths)
+
+
+def _is_intact(folder: Path) -> bool:
+    try:
+        if not (is_intact(folder / _INDEX) and is_intact(folder / _PIXELS)):
+            return False
+        size = int(np.load(folder / _INDEX)["offsets"][-1])
+        return (folder / _PIXELS).stat().st_size >= size
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return False
 
 
 def _make(faces: FaceSet, folder: Path, progress: Progress) -> None:
@@ -134,7 +150,7 @@ def _make(faces: FaceSet, folder: Path, progress: Progress) -> None:
         # replaced file loses its name, not its bytes.
         (folder / _INDEX).unlink(missing_ok=True)
 
-    write_whole(folder / _PIXELS, write)
+    write_sealed(folder / _PIXELS, write)
     shapes, boxes, landmarks = zip(*columns, strict=True)
     _write_index(
         folder / _INDEX,
@@ -150,7 +166,7 @@ def _write_index(path: Path, shapes: NDArray[np.int64], boxes: Floats, landmarks
     def write(file: IO[bytes]) -> None:
         np.savez(file, offsets=offsets, shapes=shapes, boxes=boxes, landmarks=landmarks)
 
-    write_whole(path, write)
+    write_sealed(path, write)
 
 
 def _prepare_all(paths: Sequence[Path], aligned: bool) -> Iterator[Prepared]:

@@ -13,6 +13,7 @@ import torch
 from fsb_perception.adapters import stored_adapter
 from fsb_perception.errors import FsbError, error_line
 from fsb_perception.files import write_whole
+from fsb_perception.sealed import is_intact, write_sealed
 from fsb_training.data.batches import total_steps
 from fsb_training.errors import TrainingError
 from fsb_training.learning.distributed import ALONE, World
@@ -61,6 +62,8 @@ def _load_optimiser(state: State, saved: dict[str, Any], path: Path) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
+        if not is_intact(path):
+            raise ValueError("its content is not that of its checksum")
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise  # names its file itself
@@ -91,7 +94,7 @@ def save(state: State, run: Path) -> None:
         "looks": asdict(state.looks),
         "best": state.best,
     }
-    write_whole(run / CHECKPOINT, lambda file: torch.save(saved, file))
+    write_sealed(run / CHECKPOINT, lambda file: torch.save(saved, file))
 
 
 def claim(recipe: Recipe, run: Path, world: World = ALONE) -> None:

@@ -5,8 +5,8 @@
 The key is a hash of all that the numbers depend on: the prefix and its weights, preprocessing,
 augmentation, `data.view_seed`, the faces. It leaves out adapter, heads, optimiser, the training's
 seed and the number of views: runs of a comparison read the same files, and a run with more views
-adds some. A file is whole or absent, so a stop costs one view at most. The activations are computed
-in float32.
+adds some. A file is whole or absent, so a stop costs one view at most, and it ends with a checksum:
+a damaged one is made again. The activations are computed in float32.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from fsb_perception.alignment import Aligner
 from fsb_perception.bundles.preprocessing import normalise
-from fsb_perception.files import free_bytes, write_whole
+from fsb_perception.files import free_bytes
 from fsb_perception.progress import SILENT, Bar, Progress
+from fsb_perception.sealed import is_intact, write_sealed
 from fsb_perception.towers.backbones import BACKBONES
 from fsb_perception.types import Floats
 from fsb_training.data.batches import Activations, views_of
@@ -60,6 +61,20 @@ class _Views:
 
     def path(self, view: int) -> Path:
         return self.folder / f"view-{view:03}.npy"
+
+    def is_whole(self, view: int) -> bool:
+        """Return whether a view's file is there and as it was written."""
+        path = self.path(view)
+        if not path.is_file():
+            return False
+        try:
+            expected = (len(self.source), *self.shape)
+            whole = np.load(path, mmap_mode="r").shape == expected and is_intact(path)
+        except (ValueError, EOFError):  # cut short, or a damaged header
+            whole = False
+        if not whole:
+            _log.warning("%s is damaged and made again", path)
+        return whole
 
     @property
     def bytes(self) -> int:
@@ -104,7 +119,7 @@ def _complete(
 ) -> int:
     """Compute the activations that are not on disk yet; return their number."""
     views = range(recipe.data.views)
-    missing = [(part, view) for part in sets for view in views if not part.path(view).is_file()]
+    missing = [(part, view) for part in sets for view in views if not part.is_whole(view)]
     _make_room(folder, sum(part.bytes for part, _ in missing))
     total = sum(len(part.source) for part, _ in missing)
     if missing:
@@ -165,7 +180,7 @@ def _write(part: _Views, view: int, prefix: Prefix, recipe: Recipe, bar: Bar) ->
             file.write(_stored(rows, part.dtype).tobytes())
             bar.advance(len(rows))
 
-    write_whole(part.path(view), write)
+    write_sealed(part.path(view), write)
 
 
 def _stored(rows: Floats, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:

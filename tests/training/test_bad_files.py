@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,6 +90,23 @@ def damaged_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Words:
     return words
 
 
+def flipped_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Words:
+    del monkeypatch
+    words = begun(folder)
+    checkpoint = folder / "run" / trainer.CHECKPOINT
+    data = bytearray(checkpoint.read_bytes())
+    data[len(data) // 2] ^= 1
+    checkpoint.write_bytes(data)
+    return words
+
+
+def empty_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Words:
+    del monkeypatch
+    words = begun(folder)
+    (folder / "run" / trainer.CHECKPOINT).write_bytes(b"")
+    return words
+
+
 def recipe_of_the_run_damaged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Words:
     del monkeypatch
     words = begun(folder)
@@ -106,6 +125,8 @@ BAD: dict[Callable[[Path, pytest.MonkeyPatch], Words], tuple[str, ...]] = {
     recipe_that_is_no_yaml: ("broken.yaml", "line 2"),
     table_in_latin_1: ("fairface_label_train.csv", "UTF-8", "convert"),
     damaged_checkpoint: ("run/checkpoint.pt", "damaged", "remove"),
+    flipped_checkpoint: ("run/checkpoint.pt", "damaged", "checksum", "remove"),
+    empty_checkpoint: ("run/checkpoint.pt", "damaged", "remove"),
     recipe_of_the_run_damaged: ("another recipe", "run/recipe.json"),
 }
 
@@ -123,3 +144,31 @@ def test_a_bad_file_is_refused_in_one_line(
     assert line.startswith("fsb-train: ")
     for text in BAD[spoil]:
         assert text in line
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from fsb_training.locks import held
+with held(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_of_two_runs_in_one_folder_the_second_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    words = ["fit", str(written(tmp_path)), "--run", str(run), "--device", "cpu"]
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(run)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"held\n"
+        line = refusal(capsys, monkeypatch, *words)
+        first.kill()  # as the system does when memory runs out: it frees the folder
+    assert line.count("\n") == 1
+    for text in (str(run), "in use by another run", f"process {first.pid}", "--run"):
+        assert text in line
+    assert "data.root" in refusal(capsys, monkeypatch, *words)

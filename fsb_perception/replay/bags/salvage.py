@@ -10,7 +10,6 @@ import itertools
 import os
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fsb_perception.errors import error_line
 from fsb_perception.problems import Problems
+from fsb_perception.temporary import private_folder
 
 if TYPE_CHECKING:
     from mcap.records import McapRecord
@@ -150,10 +150,10 @@ def _openable(path: Path) -> Iterator[Path]:
     if not is_short and not journals:
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="fsb_salvage_") as folder:
+    with private_folder("fsb-salvage-") as folder:
         for original in (path, *journals):
-            shutil.copyfile(original, Path(folder, original.name))
-        copy = Path(folder, path.name)
+            shutil.copyfile(original, folder / original.name)
+        copy = folder / path.name
         if is_short:
             os.truncate(copy, size)  # makes it longer: the rest is a hole that takes no disk
         else:

@@ -17,7 +17,7 @@ from fsb_training.data.faces import open_faces
 from fsb_training.data.sources import open_split
 from fsb_training.data.store import open_store
 from fsb_training.datasets import load_part
-from fsb_training.datasets.faceset import DatasetError
+from fsb_training.datasets.faceset import DatasetError, FaceSet
 from fsb_training.judging.evaluate import open_part
 from fsb_training.recipe_options import DataOptions
 from tests.training.datasets import layouts
@@ -123,3 +123,22 @@ def test_the_box_of_a_whole_picture(width: int, height: int) -> None:
     corners = np.array([[0, 0, 1], [width, height, 1]], np.float32) @ matrix.T
     margin = (side - np.array([width, height])) / side * 25
     np.testing.assert_allclose(corners, [margin, 50 - margin], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["pixels.bin", "index.npz"])
+@pytest.mark.parametrize("fault", ["flip", "cut", "empty"])
+def test_a_damaged_store_is_made_again(name: str, fault: str, tmp_path: Path) -> None:
+    faces = _four(tmp_path)
+    first = open_store(faces, tmp_path / "cache")
+    (file,) = (tmp_path / "cache").glob(f"*/{name}")
+    data = bytearray(file.read_bytes())
+    data[len(data) // 3] ^= 1
+    file.unlink()  # the open store keeps its pixels
+    file.write_bytes({"flip": data, "cut": data[: len(data) // 2], "empty": b""}[fault])
+    again = open_store(faces, tmp_path / "cache")
+    assert all((again.image(row) == first.image(row)).all() for row in range(len(faces)))
+
+
+def _four(root: Path) -> FaceSet:
+    layouts.utkface(root, 4)
+    return load_part(root, "UTKFace", "all")

@@ -114,7 +114,7 @@ def test_a_database_that_was_cut_short_is_read_up_to_there(share: float, tmp_pat
     assert 0 < len(read) < 60
     assert [frame.stamp for frame in read] == stamps(60)[: len(read)]
     assert "cut short" in bag.problems
-    assert not list(tmp_path.glob("fsb_salvage_*"))
+    assert not list(tmp_path.glob("fsb-salvage-*"))
 
 
 # As a recorder that is killed amid a transaction: some of it has reached the file already.

@@ -64,7 +64,10 @@ def test_an_invalid_statement_is_named_with_its_line(line: str, why: str, tmp_pa
         ("stamp,gender\n1,male\n2,f\n", r"t\.csv:3: unknown gender 'f'"),
         ("stamp\n1,male\n", r"t\.csv:2: 2 fields, but the header has 1"),
         ("stamp,left\n1,2\n", r"t\.csv:2: box_xyxy"),
-        ('stamp,identity\n1,"' + "a" * 140_000 + '"\n', r"t\.csv is no CSV file in UTF-8: field larger"),
+        (
+            'stamp,identity\n1,"' + "a" * 140_000 + '"\n',
+            r"t\.csv is no CSV file in UTF-8: field",
+        ),
     ],
 )
 def test_an_invalid_row_is_named_with_its_line(text: str, why: str, tmp_path: Path) -> None:
