@@ -130,6 +130,21 @@ class Option:
     live: bool = False
 
 
+def options_at_cap(options: Options, prefix: str = "") -> list[str]:
+    """Return the names of the counts and sizes that are set to the largest value they take.
+
+    Shares from 0 to 1 and values at their default are left out.
+    """
+    names = []
+    for item in walk(type(options), prefix):
+        value: object = options
+        for part in item.name.removeprefix(prefix).split("."):
+            value = getattr(value, part)
+        if item.le is not None and item.le > 1 and value == item.le and value != item.default:
+            names.append(item.name)
+    return names
+
+
 def walk(model: type[Options], prefix: str = "") -> Iterator[Option]:
     """Yield every option below ``model``, depth first, named by its dotted path."""
     return _walk(model, model(), prefix)

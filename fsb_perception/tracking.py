@@ -123,6 +123,7 @@ class FaceTracker:
         self._stamp: int | None = None
         self._seconds = 0.0
         self._faults = 0
+        self._is_full = False  # logged once
 
     def __len__(self) -> int:
         """Return the number of tracks in memory, ended ones that are not reported yet included."""
@@ -204,6 +205,13 @@ class FaceTracker:
         boxes = np.array([face.box_xyxy for face in faces], np.float32).reshape(-1, 4)
         room = max(0, self._config.max_faces - len(self._tracks))
         numbers = self._matcher.match(boxes, self._seconds, room)
+        if None in numbers and not self._is_full:
+            self._is_full = True
+            _log.info(
+                "more than %d faces at once; the others are not followed: set tracker.max_faces "
+                "higher if they count",
+                self._config.max_faces,
+            )
         seen = {n: face for n, face in zip(numbers, faces, strict=True) if n is not None}
         return {**dict.fromkeys(self._tracks), **seen}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
 from typing import Protocol
 
 import cv2
@@ -10,6 +12,8 @@ import numpy as np
 from fsb_perception.errors import FsbError
 from fsb_perception.options import Options, option
 from fsb_perception.types import Face, Floats, Image
+
+_log = logging.getLogger(__name__)
 
 
 class Detector(Protocol):
@@ -61,6 +65,51 @@ class DetectorConfig(Options):
 
 class DetectorError(FsbError):
     """A detector that cannot be built; the message says what is missing and how to get it."""
+
+
+class Limits:
+    """The limits of a detector on each picture; the first picture past one is logged, once.
+
+    Args:
+        config: names the largest side and the most faces.
+
+    >>> limits = Limits(DetectorConfig(max_faces=1))
+    >>> [face.score for face in limits.best([Face([0, 0, 8, 8], 0.8), Face([9, 9, 20, 20], 0.9)])]
+    [0.9]
+    """
+
+    def __init__(self, config: DetectorConfig) -> None:
+        self._config = config
+        self._logged: set[str] = set()
+
+    def best(self, faces: Iterable[Face]) -> list[Face]:
+        """Return the faces with the best scores, best first, at most ``max_faces``."""
+        ranked = sorted(faces, key=lambda face: -face.score)
+        most = self._config.max_faces
+        if len(ranked) > most:
+            self._log_once(
+                "detector.max_faces",
+                f"a picture shows {len(ranked)} faces or more; those past the best {most} are "
+                "left out: set detector.max_faces higher if they count",
+            )
+        return ranked[:most]
+
+    def shrink(self, image: Image, multiple: int = 1) -> tuple[Image, Floats]:
+        """Return a picture for the detector, as `shrink` does with ``max_side``."""
+        height, width = image.shape[:2]
+        most = self._config.max_side
+        if max(height, width) > most:
+            self._log_once(
+                "detector.max_side",
+                f"pictures of {width} x {height} px are shrunk to {most} px before detection: "
+                "set detector.max_side higher to find smaller faces",
+            )
+        return shrink(image, most, multiple)
+
+    def _log_once(self, limit: str, text: str) -> None:
+        if limit not in self._logged:
+            self._logged.add(limit)
+            _log.info(text)
 
 
 _DISTORTION = 0.03  # of a side: changes shapes less than any turn of a head does

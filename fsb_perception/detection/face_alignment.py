@@ -15,7 +15,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from fsb_perception.detection.base import SMALLEST_SIDE, DetectorConfig, DetectorError, shrink
+from fsb_perception.detection.base import SMALLEST_SIDE, DetectorConfig, DetectorError, Limits
 from fsb_perception.types import Face, Floats, Image, check_image
 
 # The name of the score threshold in each detector of the library.
@@ -38,14 +38,13 @@ class FaceAlignmentDetector:
     """One detector of face-alignment, on the CPU or a GPU as torch finds it."""
 
     def __init__(self, module: str, config: DetectorConfig) -> None:
-        self._max_side = config.max_side
-        self._max_faces = config.max_faces
+        self._limits = Limits(config)
         self._detector = _load(module, config)
 
     def detect(self, image: Image) -> list[Face]:
         """Return the faces of ``image`` (uint8 BGR), best score first, without landmarks."""
         check_image(image)
-        shrunk, ratio = shrink(image, self._max_side)
+        shrunk, ratio = self._limits.shrink(image)
         if min(shrunk.shape[:2]) < SMALLEST_SIDE:
             return []
         rgb = np.asarray(cv2.cvtColor(shrunk, cv2.COLOR_BGR2RGB), np.uint8)
@@ -56,7 +55,7 @@ class FaceAlignmentDetector:
             for row in rows
             if row[2] > row[0] and row[3] > row[1]
         ]
-        return sorted(faces, key=lambda face: -face.score)[: self._max_faces]
+        return self._limits.best(faces)
 
 
 def build(config: DetectorConfig) -> FaceAlignmentDetector:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from fsb_perception.detection import yunet_onnx
-from fsb_perception.detection.base import SMALLEST_SIDE, DetectorConfig, DetectorError, shrink
+from fsb_perception.detection.base import SMALLEST_SIDE, DetectorConfig, DetectorError, Limits
 from fsb_perception.detection.yunet_onnx import Rows, rows_by_onnx
 from fsb_perception.files import sha256_of
 from fsb_perception.types import Face, Floats, Image, check_image
@@ -30,19 +30,18 @@ class YuNet:
     """A detector that works on a shrunk copy and reports in pixels of the picture."""
 
     def __init__(self, model: Path, config: DetectorConfig) -> None:
-        self._max_side = config.max_side
-        self._max_faces = config.max_faces
+        self._limits = Limits(config)
         open_network = rows_by_onnx if yunet_onnx.available() else _rows_by_opencv
         self._rows = open_network(model, config, _NMS_THRESHOLD)
 
     def detect(self, image: Image) -> list[Face]:
         """Return the faces of ``image`` (uint8 BGR), best score first."""
         check_image(image)
-        shrunk, ratio = shrink(image, self._max_side, _MULTIPLE)
+        shrunk, ratio = self._limits.shrink(image, _MULTIPLE)
         if min(shrunk.shape[:2]) < SMALLEST_SIDE:
             return []
         faces = [face for row in self._rows(shrunk) if (face := _face(row, ratio)) is not None]
-        return sorted(faces, key=lambda face: -face.score)[: self._max_faces]
+        return self._limits.best(faces)
 
 
 def _rows_by_opencv(model: Path, config: DetectorConfig, nms_threshold: float) -> Rows:
