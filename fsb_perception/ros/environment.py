@@ -21,6 +21,7 @@ SHARED_MEMORY = "/dev/shm"  # noqa: S108
 
 _KILTED_RCLPY = 9  # major version of rclpy in Kilted
 _PROFILE = Path("config", "fastdds.xml")
+_LOCAL_PROFILE = Path("config", "fastdds_local.xml")  # receives on the loopback address alone
 _BOOTSTRAP_MARK = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
 _MESSAGE_LIBRARY = f"lib{ament.PACKAGE}__rosidl_generator_c.so"
 
@@ -61,7 +62,9 @@ def share(relative: Path) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def transport(environ: Mapping[str, str], processes: int) -> tuple[dict[str, str], str]:
+def transport(
+    environ: Mapping[str, str], processes: int, profile_file: Path = _PROFILE
+) -> tuple[dict[str, str], str]:
     """Return the variables of the shared-memory profile, and a note if it cannot be used.
 
     There are no variables if the user has a profile, or if /dev/shm lacks room for the segments:
@@ -70,12 +73,13 @@ def transport(environ: Mapping[str, str], processes: int) -> tuple[dict[str, str
     Args:
         environ: of the program.
         processes: number of processes that exchange images, each with one segment.
+        profile_file: path of the profile in this package.
     """
     if any(environ.get(name) for name in PROFILE_VARIABLES):
         return {}, ""
-    profile = share(_PROFILE)
+    profile = share(profile_file)
     if profile is None:
-        return {}, f"{_PROFILE} was not found: images go through the default transport."
+        return {}, f"{profile_file} was not found: images go through the default transport."
     note = shared_memory_shortage(processes)
     return ({} if note else {_profile_variable(): str(profile)}), note
 
@@ -122,9 +126,11 @@ def children(
         processes: number of processes that exchange images.
     """
     child = dict(environ) | prefixes(environ)
-    variables, note = transport(environ, processes)
-    child |= variables
     _stay_local(child)
+    is_local = child.get("ROS_AUTOMATIC_DISCOVERY_RANGE") == "LOCALHOST"
+    profile = _LOCAL_PROFILE if is_local else _PROFILE
+    variables, note = transport(environ, processes, profile)
+    child |= variables
     if Path(python) != Path(sys.executable):
         # The mark means that the library path was made for this interpreter, not for another one.
         child.pop(_BOOTSTRAP_MARK, None)

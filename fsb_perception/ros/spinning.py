@@ -13,6 +13,8 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from fsb_perception.ros import shared_memory
+
 _END_LIMIT = 5.0  # s that a callback may still take when the block is left
 
 NodeT = TypeVar("NodeT", bound=Node)
@@ -59,6 +61,7 @@ def spinning_alone(make: Callable[[Context], NodeT]) -> Iterator[NodeT]:
     """
     context = Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+    shared_memory.protect()
     try:
         node = make(context)
     except BaseException:

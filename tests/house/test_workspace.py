@@ -79,7 +79,13 @@ def test_program_starts_with_the_python_of_the_build(workspace, name):
 
 @pytest.mark.parametrize(
     "file",
-    ["config/fastdds.xml", "launch/demo.launch.py", "launch/perception.launch.py", "package.xml"],
+    [
+        "config/fastdds.xml",
+        "config/fastdds_local.xml",
+        "launch/demo.launch.py",
+        "launch/perception.launch.py",
+        "package.xml",
+    ],
 )
 def test_shared_files_are_installed(workspace, file):
     assert (workspace / INSTALLED / "share" / "fsb_perception" / file).is_file()
