@@ -55,6 +55,13 @@ class NodeConfig(PerceptionConfig):
         ge=0.1,
         le=3600.0,
     )
+    max_answer_age: float = option(
+        10.0,
+        "an answer that is ready later than this after the arrival of its image is not published",
+        unit="s",
+        ge=0.1,
+        le=3600.0,
+    )
     debug_image: bool = option(
         False, "publish the annotated picture on ~/debug_image/compressed while it is subscribed to"
     )

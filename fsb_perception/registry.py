@@ -10,6 +10,8 @@ from fsb_perception.errors import FsbError
 
 T = TypeVar("T")
 
+_SHOWN = 80  # characters of a name: one from a message may have megabytes
+
 
 class UnknownNameError(FsbError, KeyError):
     """A name that a table lacks; the message lists the known names and suggests the nearest.
@@ -20,6 +22,7 @@ class UnknownNameError(FsbError, KeyError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
+        name = name if len(name) <= _SHOWN else f"{name[: _SHOWN - 3]}..."
         nearest = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
         self.message = f"unknown {kind} {name!r}.{hint} Known: {', '.join(known) or 'none'}."

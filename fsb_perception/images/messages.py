@@ -149,7 +149,7 @@ def compressed_to_bgr(message: PackedImage, config: DecodingConfig = ROBOT) -> P
     >>> compressed_to_bgr(red, DecodingConfig(formats=["pnm"])).tolist()
     [[[0, 0, 255]]]
     """
-    title = f"compressed image of format {message.format!r} and {len(message.data)} bytes"
+    title = f"compressed image of format {message.format[:80]!r} and {len(message.data)} bytes"
     if "compressedDepth" in message.format:
         raise ConversionError(f"{title}: this is depth; subscribe to the colour image")
     try:

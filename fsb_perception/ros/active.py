@@ -35,13 +35,20 @@ class ActiveNode:
             camera: CameraInput(node, camera, config, self._mailboxes) for camera in parts.pipelines
         }
         self._worker = Worker(
-            node, parts.pipelines, self._mailboxes, parts.convert, parts.outputs.publish
+            node,
+            parts.pipelines,
+            self._mailboxes,
+            parts.convert,
+            parts.outputs.publish,
+            config.max_answer_age,
         )
         # Frames of each camera at the last report: answered, and answered with an error.
         self._reported = dict.fromkeys(parts.pipelines, (0, 0))
 
     def start(self) -> None:
         """Start the worker and subscribe."""
+        for pipeline in self._pipelines.values():
+            pipeline.reset()  # a worker that was late has perhaps left tracks
         self._worker.start()
         self.enable()
 
@@ -51,8 +58,15 @@ class ActiveNode:
             camera.close()
         self._worker.stop()
         self._mailboxes.empty()  # the last image is not kept
+        if self.is_working:
+            return  # it uses the pipelines; the next activation resets them
         for pipeline in self._pipelines.values():
             pipeline.reset()
+
+    @property
+    def is_working(self) -> bool:
+        """True while the worker runs, which may outlast `close` by the rest of its frame."""
+        return self._worker.is_alive
 
     @property
     def topics(self) -> list[str]:
@@ -90,7 +104,7 @@ class ActiveNode:
 
     def _health(self, camera: str) -> Health:
         source, counts = self._inputs[camera], self._worker.counts[camera]
-        answered, bad = counts.answered, counts.undecodable + counts.failed
+        answered, bad = counts.answered, counts.undecodable + counts.failed + counts.late
         answered_before, bad_before = self._reported[camera]
         self._reported[camera] = answered, bad
         if bad == bad_before:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -13,6 +15,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from fsb_perception.node_config import NodeConfig
+from fsb_perception.ros.logs import Backoff
 from fsb_perception.ros.mailbox import Mailboxes, WaitingFrame
 from fsb_perception.ros.qos import (
     CAMERA_INFO_QOS,
@@ -24,7 +27,7 @@ from fsb_perception.ros.qos import (
 
 ImageMessage: TypeAlias = Image | CompressedImage
 
-_PUBLISHERS_KEPT = 16
+_PUBLISHERS_KEPT = 1024  # a publisher that has not sent for the longest time is forgotten
 
 
 class CameraInput:
@@ -57,7 +60,9 @@ class CameraInput:
         )
         self._images: Subscription[Any] | None = None
         self._infos: Subscription[CameraInfo] | None = None
-        self._last_numbers: dict[str, int] = {}  # sequence number of the newest image, by publisher
+        # Sequence number of the newest image, by publisher; the one that sent last is the last.
+        self._last_numbers: OrderedDict[str, int] = OrderedDict()
+        self._backoff = Backoff()
         self.reliable = False
         self.received = 0
         self.last_arrival = time.monotonic()
@@ -98,9 +103,10 @@ class CameraInput:
         if self._images is not None and reliable != self.reliable:
             self._node.destroy_subscription(self._images)
             self._subscribe(reliable)
-            self._node.get_logger().info(
-                f"{self.topic}: the subscription is {reliability_name(reliable)} from now on"
-            )
+            if self._backoff.is_due("reliability"):
+                self._node.get_logger().info(
+                    f"{self.topic}: the subscription is {reliability_name(reliable)} from now on"
+                )
 
     def _wants_reliable(self) -> bool:
         return wants_reliable(self._config.image_reliability, self.publishers)
@@ -135,9 +141,10 @@ class CameraInput:
             return 0  # this middleware has no sequence numbers
         publisher = str(info.get("publisher_gid"))
         last = self._last_numbers.get(publisher, number - 1)
-        if len(self._last_numbers) >= _PUBLISHERS_KEPT and publisher not in self._last_numbers:
-            self._last_numbers.clear()
         self._last_numbers[publisher] = number
+        self._last_numbers.move_to_end(publisher)
+        if len(self._last_numbers) > _PUBLISHERS_KEPT:
+            self._last_numbers.popitem(last=False)
         return max(number - last - 1, 0)
 
     def _keep_info(self, message: CameraInfo) -> None:
@@ -149,7 +156,15 @@ class CameraInput:
         self.mismatch = mismatch_text(
             self.topic, self.reliable, event.last_policy_kind, self.publishers
         )
-        self._node.get_logger().error(self.mismatch)
+        if self._backoff.is_due("mismatch"):
+            self._node.get_logger().error(self.mismatch)
+
+
+def is_calibration(info: CameraInfo | None) -> bool:
+    """Return whether a message holds a camera matrix of a real lens: finite, focal lengths > 0."""
+    if info is None:
+        return False
+    return all(map(math.isfinite, [*info.k, *info.d])) and info.k[0] > 0 and info.k[4] > 0
 
 
 def camera_topic(camera: str, name: str) -> str:

@@ -87,7 +87,7 @@ def _cv_bridge() -> Converter:
         except Exception as error:  # boost wraps C++ errors in types of its own
             raise ConversionError(
                 f"cv_bridge cannot convert {message.width} x {message.height} px "
-                f"{message.encoding}: {error}"
+                f"{message.encoding[:80]}: {str(error)[:300]}"
             ) from error
 
     return convert

@@ -11,7 +11,7 @@ import psutil
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from fsb_perception.ros.camera_input import CameraInput
+from fsb_perception.ros.camera_input import CameraInput, is_calibration
 from fsb_perception.ros.qos import reliability_name
 from fsb_perception.ros.worker import Counts
 
@@ -38,7 +38,12 @@ class Health:
 
 
 def report(
-    name: str, stamp: Time, cameras: Mapping[str, Health], facts: Mapping[str, str], stale: float
+    name: str,
+    stamp: Time,
+    cameras: Mapping[str, Health],
+    facts: Mapping[str, str],
+    stale: float,
+    rival: str = "",
 ) -> DiagnosticArray:
     """Return the message of an active node, with one status a camera.
 
@@ -48,31 +53,36 @@ def report(
         cameras: their state by name.
         facts: values that are the same for all cameras, such as bundle and device.
         stale: seconds without an image after which the status is a warning.
+        rival: one line about another node of this name or topic; a warning if it is not empty.
     """
     message = DiagnosticArray()
     message.header.stamp = stamp
     common = {**facts, "memory_mb": f"{psutil.Process().memory_info().rss / 1e6:.0f}"}
     for camera, health in cameras.items():
         level, text = judge(health, stale)
+        if rival:
+            level, text = max(level, DiagnosticStatus.WARN), f"{text}; {rival}"
         values = {**common, **_values(health)}
         title = f"{name}: {camera}" if camera else name
         message.status.append(_status(level, title, text, values))
     return message
 
 
-def inactive(name: str, stamp: Time, failure: str) -> DiagnosticArray:
+def inactive(name: str, stamp: Time, failure: str, rival: str = "") -> DiagnosticArray:
     """Return the message of a node that processes no images, so that users notice it.
 
     Args:
         name: of the node.
         stamp: time of the report.
         failure: why the last configuration failed; empty if it did not.
+        rival: one line about another node of this name or topic; empty without one.
     """
     if failure:
         level, text = DiagnosticStatus.ERROR, f"cannot configure: {failure}"
     else:
         level = DiagnosticStatus.WARN
         text = "inactive: configure and activate the node to get attributes"
+    text = f"{text}; {rival}" if rival else text
     message = DiagnosticArray()
     message.header.stamp = stamp
     message.status.append(_status(level, name, text, {}))
@@ -104,13 +114,15 @@ def _values(health: Health) -> dict[str, str]:
     return {
         "topic": health.source.topic,
         "reliability": reliability_name(health.source.reliable),
-        "calibrated": str(health.source.camera_info is not None).lower(),
+        "calibrated": str(is_calibration(health.source.camera_info)).lower(),
         "rate_hz": f"{health.rate:.1f}",
         "received": str(health.source.received),
         "answered": str(counts.answered),
         "dropped": str(health.dropped),
         "undecodable": str(counts.undecodable),
         "failed": str(counts.failed),
+        "late": str(counts.late),
+        "image_publishers": str(len(health.source.publishers)),
         "latency_p50_ms": _percentile(counts.latencies, 50),
         "latency_p95_ms": _percentile(counts.latencies, 95),
         "process_p50_ms": _percentile(counts.process_times, 50),

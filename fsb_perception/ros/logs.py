@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,39 @@ from typing import Any, TypeAlias
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.lifecycle import State, TransitionCallbackReturn
 
+_FIRST_PAUSE, _LONGEST_PAUSE, _QUIET = 5.0, 600.0, 60.0  # s between log lines
+
 Transition: TypeAlias = Callable[[Any, State], TransitionCallbackReturn]
+
+
+class Backoff:
+    """Decides which of repeated log lines are written: fewer and fewer, up to one in ten minutes.
+
+    A subject that was silent for longer than its last pause, and a minute at least, starts anew.
+
+    >>> backoff = Backoff()
+    >>> [second for second in range(0, 60) if backoff.is_due("front", now=second)]
+    [0, 5, 15, 35]
+    """
+
+    def __init__(self) -> None:
+        self._written: dict[str, tuple[float, float]] = {}  # time of the last line, and its pause
+
+    def is_due(self, subject: str, now: float | None = None) -> bool:
+        """Return whether a line about a subject is written now.
+
+        Args:
+            subject: one of few, such as the name of a camera.
+            now: in seconds of a steady clock; None for the present time.
+        """
+        now = time.monotonic() if now is None else now
+        written, pause = self._written.get(subject, (-_QUIET, 0.0))
+        if now - written < pause:
+            return False
+        quiet = now - written >= pause + _QUIET
+        following = _FIRST_PAUSE if quiet else min(2 * pause, _LONGEST_PAUSE)
+        self._written[subject] = now, following
+        return True
 
 
 class _Forwarder(logging.Handler):

@@ -10,6 +10,7 @@ The diagnostics, the services and the parameters are there in every state.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Callable
@@ -30,12 +31,14 @@ from fsb_perception.node_config import NodeConfig, is_ros_parameter
 from fsb_perception.options import OptionError
 from fsb_perception.ros import diagnostics, environment
 from fsb_perception.ros.active import ActiveNode
-from fsb_perception.ros.logs import forward_logs, log_errors
+from fsb_perception.ros.logs import Backoff, forward_logs, log_errors
 from fsb_perception.ros.parameters import changed_options, declare_options
 from fsb_perception.ros.parts import NodeParts
 from fsb_perception.ros.program import run_program
 from fsb_perception.ros.qos import DIAGNOSTICS_QOS
+from fsb_perception.ros.rivals import Rivals
 from fsb_perception.ros.services import create_services
+from fsb_perception.ros.sparing import SparingExecutor
 
 
 class FaceAttributesNode(LifecycleNode):
@@ -58,6 +61,7 @@ class FaceAttributesNode(LifecycleNode):
         # Before super(): if that raises, rclpy still calls destroy_node.
         self.failure = ""
         self.active: ActiveNode | None = None
+        self._closed: ActiveNode | None = None  # whose worker may still be at its last frame
         self._parts: NodeParts | None = None
         self._detector = detector
         try:
@@ -72,6 +76,7 @@ class FaceAttributesNode(LifecycleNode):
         self._config = declare_options(self, NodeConfig)
         self.add_on_set_parameters_callback(self._on_parameters)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", DIAGNOSTICS_QOS)
+        self._rivals, self._backoff, self._shortages = Rivals(self, "~/faces"), Backoff(), 0
         # The steady clock also runs while a bag that drives the simulated time is paused.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(diagnostics.PERIOD, self._publish_diagnostics, clock=steady)
@@ -98,6 +103,13 @@ class FaceAttributesNode(LifecycleNode):
     def on_activate(self, state: State) -> TransitionCallbackReturn:
         """Subscribe to the images and answer them."""
         assert self._parts is not None
+        if self._closed is not None and self._closed.is_working:
+            self.get_logger().error(
+                "cannot activate: the worker of the last activation is still at its last frame; "
+                "activate again when it has ended"
+            )
+            return TransitionCallbackReturn.FAILURE
+        self._closed = None
         self.active = ActiveNode(self, self._config, self._parts)
         self.active.start()
         topics = ", ".join(self.active.topics)
@@ -134,21 +146,45 @@ class FaceAttributesNode(LifecycleNode):
     def _stop(self) -> None:
         if self.active is not None:
             self.active.close()
-            self.active = None
+            self._closed, self.active = self.active, None
+            if self._closed.is_working:
+                self.get_logger().error("the worker does not end; its last answer is dropped")
+            else:
+                self._closed = None
 
     def _free(self) -> None:
         if self._parts is not None:
             self._parts.close()
             self._parts = None
+            # The parts refer to each other; Python would look for such a ring only much later, and
+            # 28 MB of each configuration would stay meanwhile.
+            gc.collect()
 
     def _publish_diagnostics(self) -> None:
         stamp, name = self.get_clock().now().to_msg(), self.get_fully_qualified_name()
+        rival = self._rivals.find()
         if self.active is None or self._parts is None:
-            self._diagnostics.publish(diagnostics.inactive(name, stamp, self.failure))
+            self._diagnostics.publish(diagnostics.inactive(name, stamp, self.failure, rival))
             return
         self.active.follow_publishers()
         health, stale = self.active.health(), self._config.stale_after
-        self._diagnostics.publish(diagnostics.report(name, stamp, health, self._parts.facts, stale))
+        facts = self._parts.facts | {"memory_shortages": str(self._shortages)}
+        self._diagnostics.publish(diagnostics.report(name, stamp, health, facts, stale, rival))
+
+    def count_shortage(self, topic: str) -> None:
+        """Count a message that memory did not suffice for.
+
+        The sequence number of the next image of its publisher shows it too, as one dropped.
+
+        Args:
+            topic: of the message; empty if only a callback is known to lack memory.
+        """
+        self._shortages += 1
+        if self._backoff.is_due("shortage"):
+            self.get_logger().error(
+                f"memory does not suffice to receive a message{f' of {topic}' if topic else ''}: "
+                f"it is dropped ({self._shortages} so far); end other programs"
+            )
 
     def _on_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
         changed = {p.name: p.value for p in parameters if not is_ros_parameter(p.name)}
@@ -188,7 +224,10 @@ def _run(note: str, cleanup: ExitStack) -> int:
     with forward_logs(logging.getLogger("fsb_perception"), node.get_logger()):
         if not start(node):
             return 1 if rclpy.ok() else 0
-        rclpy.spin(node)
+        executor = SparingExecutor(node.count_shortage)
+        executor.add_node(node)
+        cleanup.callback(executor.shutdown)
+        executor.spin()
     return 0
 
 

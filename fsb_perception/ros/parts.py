@@ -13,6 +13,7 @@ from fsb_perception.detection.base import Detector
 from fsb_perception.images.messages import compressed_to_bgr
 from fsb_perception.inference.engine import Engine
 from fsb_perception.node_config import NodeConfig
+from fsb_perception.options import options_at_cap
 from fsb_perception.pipeline import FacePipeline
 from fsb_perception.ros.conversions import make_converter
 from fsb_perception.ros.outputs import Outputs
@@ -56,6 +57,8 @@ class NodeParts:
         self._engine.warm_up()
         self._engine.share_cores()
         self.outputs = Outputs(node, config, bundle)
+        for name in options_at_cap(config):
+            logger.info(f"{name} is at the largest value that it takes")
 
     @property
     def facts(self) -> dict[str, str]:

@@ -19,13 +19,14 @@ from fsb_perception.errors import FsbError
 from fsb_perception.images.messages import ConversionError
 from fsb_perception.pipeline import FacePipeline
 from fsb_perception.ros.decoders import Decoders
+from fsb_perception.ros.logs import Backoff
 from fsb_perception.ros.mailbox import Mailboxes, WaitingFrame
 from fsb_perception.ros.messages import to_nanoseconds
 from fsb_perception.types import FaceAttributes, Image
 
 _WAIT = 0.2  # s after which the thread looks whether it should stop
 _STOP_LIMIT = 10.0  # s that the last frame may take
-_LOG_PERIOD = 5.0  # s between two log lines about bad frames of one camera
+_TEXT = 300  # characters of an error in the log
 _TIMES_KEPT = 300  # frames over which percentiles are taken
 
 
@@ -37,6 +38,7 @@ class Counts:
         answered: frames whose faces were published.
         undecodable: frames that could not be decoded; they count as dropped.
         failed: frames on which the pipeline raised an error; they count as dropped.
+        late: frames whose answer was too old to be published; they count as dropped.
         fault: why the newest of them failed, if the user can mend it.
         process_times: start of the processing to its end, of the newest frames, in seconds.
         latencies: arrival to publication, of the newest frames, in seconds.
@@ -45,6 +47,7 @@ class Counts:
     answered: int = 0
     undecodable: int = 0
     failed: int = 0
+    late: int = 0
     fault: str = ""
     process_times: deque[float] = field(default_factory=lambda: deque(maxlen=_TIMES_KEPT))
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_TIMES_KEPT))
@@ -85,6 +88,7 @@ class Worker:
         convert: turns an image message into a picture, in several threads at once; raises
             `ConversionError`.
         publish: called with each `Answer`.
+        max_age: seconds after the arrival of an image from which its answer is not published.
     """
 
     def __init__(
@@ -94,13 +98,14 @@ class Worker:
         mailboxes: Mailboxes[Any],
         convert: Callable[[Any], Image],
         publish: Callable[[Answer], None],
+        max_age: float,
     ) -> None:
         self._node = node
         self._pipelines, self._mailboxes = pipelines, mailboxes
         self._decoders = Decoders(pipelines, convert, mailboxes)
-        self._publish = publish
+        self._publish, self._max_age = publish, max_age
         self.counts = {camera: Counts() for camera in pipelines}
-        self._logged: dict[str, float] = {}  # time of the last line about a bad frame, by camera
+        self._backoff = Backoff()  # of lines about bad frames, by camera
         self._unstamped: set[str] = set()  # cameras whose missing stamps are logged already
         self._stopping = threading.Event()
         self._resetting = threading.Event()
@@ -110,8 +115,13 @@ class Worker:
         """Start the thread."""
         self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        """True while the thread runs; `stop` does not wait for ever."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
-        """Stop the thread after its current frame."""
+        """Stop the thread after its current frame; wait for it, but for 10 s at most."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(_STOP_LIMIT)
@@ -124,7 +134,7 @@ class Worker:
     def dropped(self, camera: str) -> int:
         """Return the number of frames without an answer: replaced by newer ones, or unusable."""
         counts = self.counts[camera]
-        return self._mailboxes.replaced(camera) + counts.undecodable + counts.failed
+        return self._mailboxes.replaced(camera) + counts.undecodable + counts.failed + counts.late
 
     def _work(self) -> None:
         while not self._stopping.is_set():
@@ -144,7 +154,7 @@ class Worker:
             self._answer(frame, counts)
         except ConversionError as error:
             counts.undecodable += 1
-            if self._may_log(frame.camera):
+            if self._backoff.is_due(frame.camera):
                 self._node.get_logger().warning(
                     f"{name}: a frame was dropped: {error} ({counts.undecodable} so far)"
                 )
@@ -153,8 +163,11 @@ class Worker:
                 return  # the node was stopped in the middle of this frame
             counts.failed += 1
             counts.fault = str(error) if isinstance(error, FsbError) else ""
-            if self._may_log(frame.camera):
-                reason = counts.fault or f"{type(error).__name__}: {error}; please report this"
+            if self._backoff.is_due(frame.camera):
+                reason = (
+                    counts.fault
+                    or f"{type(error).__name__}: {str(error)[:_TEXT]}; please report this"
+                )
                 self._node.get_logger().error(
                     f"{name}: a frame failed: {reason} ({counts.failed} so far)"
                 )
@@ -167,6 +180,11 @@ class Worker:
         header = frame.content.header
         faces = self._pipelines[frame.camera].process(image, self._stamp(header, frame.camera))
         end = time.monotonic()
+        if self._stopping.is_set():
+            return  # the node is inactive by now
+        if end - frame.arrival > self._max_age:
+            self._count_late(frame.camera, end - frame.arrival)
+            return
         self._publish(
             Answer(
                 camera=frame.camera,
@@ -183,6 +201,15 @@ class Worker:
         counts.process_times.append(end - begin)
         counts.latencies.append(time.monotonic() - frame.arrival)
 
+    def _count_late(self, camera: str, age: float) -> None:
+        counts = self.counts[camera]
+        counts.late += 1
+        if self._backoff.is_due(camera):
+            self._node.get_logger().warning(
+                f"{camera or 'camera'}: an answer was ready {age:.1f} s after its image and is not "
+                f"published; max_answer_age is {self._max_age:g} s ({counts.late} so far)"
+            )
+
     def _stamp(self, header: Header, camera: str) -> int:
         stamp = to_nanoseconds(header.stamp)
         if stamp > 0:
@@ -193,11 +220,3 @@ class Worker:
                 f"{camera or 'camera'}: its images have no stamp; the time of receipt is used"
             )
         return int(self._node.get_clock().now().nanoseconds)
-
-    def _may_log(self, camera: str) -> bool:
-        """Return whether a line about a camera is due: its count includes those left out."""
-        now = time.monotonic()
-        if now - self._logged.get(camera, -_LOG_PERIOD) < _LOG_PERIOD:
-            return False
-        self._logged[camera] = now
-        return True

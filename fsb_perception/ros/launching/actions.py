@@ -12,6 +12,8 @@ from fsb_perception.ros.launching import replay
 from fsb_perception.ros.launching.graph import GRAPHS, Argument, NodeSpec
 from fsb_perception.ros.window import display_shortage
 
+_RESPAWN_DELAY = 5.0  # s: a node that cannot start must not fill the log
+
 
 def describe(name: str) -> Any:
     """Return the launch description of a graph of `GRAPHS`, with its arguments."""
@@ -91,6 +93,7 @@ def node_action(spec: NodeSpec) -> Any:
         parameters=[*parameters, _typed(spec.parameters)],
         remappings=list(spec.remappings),
         output="screen",
+        **({"respawn": True, "respawn_delay": _RESPAWN_DELAY} if spec.respawn else {}),
         **({"on_exit": Shutdown()} if spec.ends_all else {}),
     )
 

@@ -39,6 +39,7 @@ class NodeSpec:
         remappings: pairs of the node's name of a topic and the topic to use.
         lifecycle: the node is a lifecycle node.
         ends_all: when this node ends, all others end too.
+        respawn: `ros2 launch` starts it again when it has ended.
     """
 
     executable: str
@@ -49,6 +50,7 @@ class NodeSpec:
     remappings: tuple[tuple[str, str], ...] = ()
     lifecycle: bool = False
     ends_all: bool = False
+    respawn: bool = False
 
     @property
     def name(self) -> str:
@@ -147,6 +149,7 @@ def _perception(values: Mapping[str, str]) -> tuple[NodeSpec, ...]:
             namespace=values["namespace"],
             params_file=values["params_file"],
             parameters={"cameras": cameras} if cameras else {},
+            respawn=True,
             remappings=tuple((a, b) for a, b in remappings.items() if a != b),
         ),
     )

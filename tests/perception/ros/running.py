@@ -109,6 +109,22 @@ class Line:
         until(lambda: len(self.arrays) >= before + count, what=lambda: f"no answer on {topic}")
         return self.arrays[-1]
 
+    def send(self, publisher: Any, message: Any) -> None:
+        """Publish a message on the node's only camera and wait until it has arrived."""
+        before = self.input().received
+        publisher.publish(message)
+        until(lambda: self.input().received > before, what="not received")
+
+    def input(self) -> Any:
+        """Return the subscriptions of the node's only camera."""
+        assert self.node.active is not None
+        return self.node.active.health()[""].source
+
+    def counts(self) -> Any:
+        """Return the counts of the node's only camera."""
+        assert self.node.active is not None
+        return self.node.active.health()[""].counts
+
     def await_dropped(self, count: int) -> None:
         """Wait until the node has dropped so many frames of its only camera."""
         active = self.node.active

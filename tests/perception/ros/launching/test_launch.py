@@ -82,6 +82,7 @@ def test_a_launch_file_yields_the_table(
         assert {key: plain(value) for key, value in typed.items()} == spec.parameters
         assert isinstance(action, launch_stand_in.LifecycleNode) == spec.lifecycle
         assert ("on_exit" in given) == spec.ends_all
+        assert given.get("respawn", False) == spec.respawn
 
 
 @pytest.mark.parametrize(
