@@ -17,6 +17,7 @@ from std_msgs.msg import Header
 from fsb_perception.errors import FsbError, error_line
 from fsb_perception.images.sources import Source, SourceError, open_source
 from fsb_perception.options import Options, option
+from fsb_perception.ros import shared_memory
 from fsb_perception.ros.conversions import bgr_to_image, bgr_to_jpeg
 from fsb_perception.ros.parameters import declare_options
 from fsb_perception.ros.program import run_program
@@ -57,6 +58,7 @@ class Camera(Node):
 
     def __init__(self) -> None:
         super().__init__("camera", automatically_declare_parameters_from_overrides=True)
+        shared_memory.protect()
         self._config = declare_options(self, CameraConfig)
         config = self._config
         self._source = open_source(

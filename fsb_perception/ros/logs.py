@@ -21,7 +21,7 @@ Transition: TypeAlias = Callable[[Any, State], TransitionCallbackReturn]
 class Backoff:
     """Decides which of repeated log lines are written: fewer and fewer, up to one in ten minutes.
 
-    A subject that was silent for longer than its last pause, and a minute at least, starts anew.
+    A subject that was silent for longer than its last pause, and a minute at least, starts again.
 
     >>> backoff = Backoff()
     >>> [second for second in range(0, 60) if backoff.is_due("front", now=second)]

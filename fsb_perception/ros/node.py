@@ -29,7 +29,7 @@ from fsb_perception.detection.base import Detector
 from fsb_perception.errors import FsbError, error_line
 from fsb_perception.node_config import NodeConfig, is_ros_parameter
 from fsb_perception.options import OptionError
-from fsb_perception.ros import diagnostics, environment
+from fsb_perception.ros import diagnostics, environment, shared_memory
 from fsb_perception.ros.active import ActiveNode
 from fsb_perception.ros.logs import Backoff, forward_logs, log_errors
 from fsb_perception.ros.parameters import changed_options, declare_options
@@ -73,6 +73,7 @@ class FaceAttributesNode(LifecycleNode):
                 "a parameter is an empty list, whose type ROS cannot tell: "
                 f"leave it out or write [''] ({error})"
             ) from error
+        shared_memory.protect()
         self._config = declare_options(self, NodeConfig)
         self.add_on_set_parameters_callback(self._on_parameters)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", DIAGNOSTICS_QOS)

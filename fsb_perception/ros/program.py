@@ -10,7 +10,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException
 
 from fsb_perception.errors import FsbError, error_line
-from fsb_perception.ros import environment, shared_memory
+from fsb_perception.ros import environment
 
 
 def run_program(name: str, body: Callable[[ExitStack], int], args: list[str] | None = None) -> int:
@@ -30,7 +30,6 @@ def run_program(name: str, body: Callable[[ExitStack], int], args: list[str] | N
         rclpy.init(args=args)
     except RuntimeError as error:  # a parameter file or an argument that cannot be read
         return _fail(name, error)
-    shared_memory.protect()
     cleanup = ExitStack()
     try:
         return body(cleanup)

@@ -1,7 +1,8 @@
-"""Who may read the shared memory of Fast DDS: it gives its segments the mode 0644.
+"""The readers of Fast DDS's shared memory: it gives its segments the mode 0644.
 
-Neither its profiles nor the umask change that, so this module changes it after the start of ROS and
-before the first image is sent. docs/reliability.md says what remains.
+Neither its profiles nor the umask change that, so this module changes it when the first node
+has been made, with which the segment comes, and before an image is sent. docs/reliability.md says
+what remains.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _MAPS = Path("/proc/self/maps")  # of Linux; elsewhere there is nothing to do
 
 
 def protect() -> None:
-    """Let no other user open the data segments that this process has mapped; call it after init.
+    """Let no other user open the data segments that this process has mapped; call it after a node.
 
     A segment of another user, and the ports through which participants find each other, stay.
     """

@@ -61,9 +61,9 @@ def spinning_alone(make: Callable[[Context], NodeT]) -> Iterator[NodeT]:
     """
     context = Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
-    shared_memory.protect()
     try:
         node = make(context)
+        shared_memory.protect()
     except BaseException:
         rclpy.try_shutdown(context=context)
         raise
