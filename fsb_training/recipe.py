@@ -190,6 +190,11 @@ def _check_adapter(recipe: Recipe, row: Backbone) -> None:
     if recipe.adapter.needs_text and recipe.head != "text":
         raise OptionError(f"head: got {recipe.head!r}, but this adapter needs head=text")
     check_head(recipe.backbone, recipe.head)
+    if recipe.weights.prompts and not recipe.adapter.needs_text:
+        raise OptionError(
+            f"weights.prompts: got {recipe.weights.prompts!r}, but this adapter learns no text: "
+            "take one that does, such as vpt-softcpt"
+        )
     if recipe.loss.stem and not recipe.adapter.changes(stem):
         raise OptionError(
             f"loss.stem: got {recipe.loss.stem}, but this adapter freezes the stem; set 0"

@@ -144,6 +144,9 @@ class OptimiserOptions(Options):
     clip_norm: float = option(1.0, "largest norm of the gradient", ge=0.001)
     ema_decay: float = option(0.999, "decay of the averaged weights, which ship", ge=0, le=0.99999)
     heads_ratio: float = option(1.0, "the heads' rate, as a multiple of learning_rate", ge=0)
+    text_ratio: float = option(
+        1.0, "the rate of prompts that a text tower reads, as a multiple of learning_rate", ge=0
+    )
     loraplus_ratio: float = option(
         1.0, "LoRA+: the rate of the B matrices, as a multiple of learning_rate", ge=0
     )
@@ -216,5 +219,9 @@ class WeightOptions(Options):
     bundle: str = option(
         "",
         "bundle, by name or folder, whose tower and heads training begins with, instead of tower",
+    )
+    prompts: str = option(
+        "",
+        "folder of a run of the same tasks whose learned text prompts training begins with",
     )
     allow_download: bool = option(False, "download missing files from the model hub")

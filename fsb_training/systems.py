@@ -40,6 +40,7 @@ def _system(method: str, head: str = "mlp", **settings: object) -> System:
     return System({"method": method, **settings}, head)
 
 
+_THESIS: dict[str, object] = {"place": "before-norm", "init": "normal"}
 SYSTEMS: Registry[System] = Registry(
     "system",
     {
@@ -62,6 +63,10 @@ SYSTEMS: Registry[System] = Registry(
         "VPT, text": _system("vpt", "text"),
         "V2PT": _system("v2pt"),
         "SoftCPT-CATS": _system("softcpt", "text"),
+        "CoOp": _system("softcpt", "text", network="none"),
+        "VPT-SoftCPT": _system("vpt-softcpt", "text", **_THESIS),
+        "VPT-SoftCPT task-specific": _system("vpt-softcpt", "text", per_task=True, **_THESIS),
+        "V2PT-SoftCPT": _system("v2pt-softcpt", "text"),
         "full fine-tuning": _system("full"),
     },
 )

@@ -16,11 +16,15 @@ from fsb_perception.adapters.linear import LinearProbing
 from fsb_perception.adapters.lora import Dora, Lora
 from fsb_perception.adapters.mtlora import Mtlora
 from fsb_perception.adapters.partial import PartialFineTuning
+from fsb_perception.adapters.prompts_together import (
+    VariationalAndTextPrompts,
+    VisualAndTextPrompts,
+)
 from fsb_perception.adapters.softcpt import SoftCpt
 from fsb_perception.adapters.v2pt import VariationalVisualPrompts
 from fsb_perception.adapters.vpt import VisualPrompts
 from fsb_perception.adapters.zero_shot import ZeroShot
-from fsb_perception.options import OptionError, build
+from fsb_perception.options import OptionError, build, flatten
 from fsb_perception.registry import Registry
 
 # The modules import torch and peft only where they build.
@@ -37,6 +41,8 @@ ADAPTERS: Registry[type[AdapterConfig]] = Registry(
         "softcpt": SoftCpt,
         "vpt": VisualPrompts,
         "v2pt": VariationalVisualPrompts,
+        "vpt-softcpt": VisualAndTextPrompts,
+        "v2pt-softcpt": VariationalAndTextPrompts,
     },
 )
 
@@ -55,7 +61,7 @@ def adapter_config(settings: Mapping[str, object]) -> AdapterConfig:
     if not isinstance(method, str):
         raise OptionError(f"adapter: name a method; there are {', '.join(sorted(ADAPTERS))}")
     options = {name: value for name, value in settings.items() if name != "method"}
-    return build(ADAPTERS[method], options)
+    return build(ADAPTERS[method], flatten(options))
 
 
 def stored_adapter(settings: Mapping[str, object]) -> AdapterConfig:

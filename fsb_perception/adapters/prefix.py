@@ -25,11 +25,12 @@ class SharedPrompts(nn.Module):
     Args:
         tower: its patch projection sets the prompts' width and first values.
         count: the number of prompts.
+        init: as for `fresh_prompts`.
     """
 
-    def __init__(self, tower: nn.Module, count: int) -> None:
+    def __init__(self, tower: nn.Module, count: int, init: str = "patch") -> None:
         super().__init__()
-        self.prompt = fresh_prompts(tower, count)
+        self.prompt = fresh_prompts(tower, count, init)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return prompts (n, count, w) for ``tokens`` (n, t, w)."""
@@ -43,13 +44,14 @@ class TaskPrompts(nn.Module):
         tower: as in `SharedPrompts`.
         count: the number of prompts of one task.
         streams: the tasks that are in the batch.
+        init: as for `fresh_prompts`.
     """
 
-    def __init__(self, tower: nn.Module, count: int, streams: Streams) -> None:
+    def __init__(self, tower: nn.Module, count: int, streams: Streams, init: str = "patch") -> None:
         super().__init__()
         self._streams = streams
         self.prompt = nn.ParameterDict(
-            {task: fresh_prompts(tower, count) for task in streams.tasks}
+            {task: fresh_prompts(tower, count, init) for task in streams.tasks}
         )
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -86,19 +88,30 @@ class Prompted(nn.Module):
         return self.inner(torch.cat((before, prompts, behind), dim=1), *rest, **named)
 
 
-def fresh_prompts(tower: nn.Module, count: int) -> nn.Parameter:
-    """Draw prompts (count, w) as Jia et al. do: uniform within Xavier's bound of a patch.
+def fresh_prompts(tower: nn.Module, count: int, init: str = "patch") -> nn.Parameter:
+    """Draw prompts (count, w).
 
-    The bound is sqrt(6 / (3 patch^2 + w)), from the matrix that makes tokens of patches.
+    Args:
+        tower: gives their width.
+        count: the number of prompts.
+        init: "patch" is that of Jia et al., uniform within Xavier's bound of a patch; the bound is
+            sqrt(6 / (3 patch^2 + w)), from the matrix that makes tokens of patches. "normal" is
+            N(0, 1).
     """
     projection = tower.get_submodule("patch_embed.proj").get_parameter("weight")
     width, inputs = projection.shape[0], projection[0].numel()
+    if init == "normal":
+        return nn.Parameter(projection.new_empty(count, width).normal_())
     bound = math.sqrt(6 / (inputs + width))
     return nn.Parameter(projection.new_empty(count, width).uniform_(-bound, bound))
 
 
 def insert_prompts(
-    tower: nn.Module, sources: Sequence[nn.Module], count: int, dropout: float = 0.0
+    tower: nn.Module,
+    sources: Sequence[nn.Module],
+    count: int,
+    dropout: float = 0.0,
+    before_norm: bool = False,
 ) -> None:
     """Put ``count`` prompts before each of the first blocks of ``tower``, in place.
 
@@ -108,6 +121,8 @@ def insert_prompts(
             those of the block before.
         count: the number of prompts that each source makes.
         dropout: share of the prompts' channels hidden while training.
+        before_norm: the first prompts go in before the norm in front of the blocks, which then
+            normalises them too; a tower without that norm does not differ.
     """
     inner = inner_tower(tower)
     for block in inner.blocks:
@@ -115,7 +130,9 @@ def insert_prompts(
         if hasattr(attention, "num_prefix_tokens"):  # rotary positions are only for patches
             attention.num_prefix_tokens += count  # type: ignore[assignment, operator]
     for index, source in enumerate(sources):
-        replaced = count if index else 0
-        inner.blocks[index] = Prompted(
-            inner.blocks[index], source, inner.num_prefix_tokens, replaced, dropout
-        )
+        replaced, start = count if index else 0, inner.num_prefix_tokens
+        if before_norm and not index:
+            inner.norm_pre = Prompted(inner.norm_pre, source, start, replaced, dropout)
+        else:
+            block = inner.blocks[index]
+            inner.blocks[index] = Prompted(block, source, start, replaced, dropout)

@@ -49,9 +49,10 @@ class PrefixedTexts(nn.Module):
 
 
 class SoftPrompts(nn.Module):
-    """The meta network that makes a context for each task, and the frozen text tower behind it.
+    """The contexts of all tasks, what makes them, and the frozen text tower behind them.
 
-    At the start all learned tokens are about as long as those of the text tower's own table.
+    Published values at the start: N(0, 0.02) for contexts and for the linear map. The perceptron's
+    contexts begin about as long as the tokens of the text tower's own table.
 
     Args:
         tower: of `fsb_perception.towers.text.build_text_tower`, loaded; it is frozen in place.
@@ -59,8 +60,12 @@ class SoftPrompts(nn.Module):
         tasks: names; their texts fit (`SoftCpt.check_lengths`).
         context: learned tokens before a label.
         task_context: learned tokens before a task's description.
-        hidden: width of the meta network's hidden layer.
+        network: "linear", "mlp", or "none" for contexts that learn directly.
+        hidden: width of the perceptron's hidden layer.
+        stop: a full stop follows each label.
     """
+
+    task_context: nn.Parameter
 
     def __init__(
         self,
@@ -69,28 +74,36 @@ class SoftPrompts(nn.Module):
         tasks: Sequence[str],
         context: int,
         task_context: int,
+        network: str,
         hidden: int,
+        stop: bool,
     ) -> None:
         super().__init__()
         rows = [TASKS[name] for name in tasks]
         self.tower = cast("TextTower", freeze(tower).eval())
+        self.labels = nn.ModuleDict(
+            {
+                row.name: PrefixedTexts(tokenize, short_phrases(row.phrases, stop), context)
+                for row in rows
+            }
+        )
+        table = self.tower.token_embedding.weight
+        if network == "none":
+            fresh = {row.name: _DEVIATION * torch.randn(context, table.shape[1]) for row in rows}
+            self.contexts = nn.ParameterDict(
+                {name: nn.Parameter(tokens.to(table)) for name, tokens in fresh.items()}
+            )
+            return
         self.descriptions = nn.ModuleDict(
             {row.name: PrefixedTexts(tokenize, [row.description], task_context) for row in rows}
         )
-        self.labels = nn.ModuleDict(
-            {row.name: PrefixedTexts(tokenize, _short(row.phrases), context) for row in rows}
-        )
-        table = self.tower.token_embedding.weight
         self.task_context = nn.Parameter(
             torch.randn(task_context, table.shape[1]).to(table) * table.std()
         )
-        self.meta = nn.Sequential(
-            nn.Linear(self.tower.output_dim, hidden),
-            nn.GELU(),
-            nn.Linear(hidden, context * table.shape[1]),
-            nn.Unflatten(1, (context, table.shape[1])),
-        ).to(table)
-        self._scale(table.std(), tasks)
+        shape = (context, table.shape[1])
+        self.meta = _META[network](self.tower.output_dim, hidden, shape).to(table)
+        if network == "mlp":
+            self._scale(table.std(), tasks)
 
     @torch.no_grad()
     def _scale(self, length: torch.Tensor, tasks: Sequence[str]) -> None:
@@ -101,6 +114,8 @@ class SoftPrompts(nn.Module):
 
     def context(self, name: str) -> torch.Tensor:
         """Return the learned tokens (context, tower width) of a task."""
+        if hasattr(self, "contexts"):
+            return self.contexts[name]
         return self.meta(self.descriptions[name](self.tower, self.task_context))[0]
 
     def features(self, name: str) -> torch.Tensor:
@@ -114,8 +129,34 @@ class SoftPrompts(nn.Module):
         return self
 
 
-def _short(phrases: Sequence[Sequence[str]]) -> list[str]:
-    return [first for first, *_ in phrases]
+def _linear(inputs: int, hidden: int, shape: tuple[int, int]) -> nn.Sequential:
+    del hidden
+    linear = nn.Linear(inputs, shape[0] * shape[1])
+    nn.init.normal_(linear.weight, std=_DEVIATION)
+    nn.init.zeros_(linear.bias)
+    return nn.Sequential(linear, nn.Unflatten(1, shape))
+
+
+def _mlp(inputs: int, hidden: int, shape: tuple[int, int]) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, hidden),
+        nn.GELU(),
+        nn.Linear(hidden, shape[0] * shape[1]),
+        nn.Unflatten(1, shape),
+    )
+
+
+_META = {"linear": _linear, "mlp": _mlp}
+_DEVIATION = 0.02
+
+
+def short_phrases(phrases: Sequence[Sequence[str]], stop: bool) -> list[str]:
+    """Return the first phrase of each label, with a full stop behind it if ``stop``.
+
+    >>> short_phrases([("a man", "a boy"), ("a woman",)], stop=True)
+    ['a man.', 'a woman.']
+    """
+    return [f"{first}{'.' * stop}" for first, *_ in phrases]
 
 
 class SoftPromptHead(nn.Module):
@@ -124,16 +165,19 @@ class SoftPromptHead(nn.Module):
     Args:
         soft: shared by all heads. The encoder registers it once, as ``encoder.text``.
         name: of the task.
-        scale: factor of the cosine at the start.
+        learns: the factor of the cosine learns, and is not frozen.
+        scale: that factor, at the start.
     """
 
-    def __init__(self, soft: SoftPrompts, name: str, scale: float = 100.0) -> None:
+    def __init__(
+        self, soft: SoftPrompts, name: str, learns: bool = True, scale: float = 100.0
+    ) -> None:
         super().__init__()
         # A tuple hides it from `nn.Module`, so it does not become a part of every head. A copy of
         # the encoder is complete all the same: deepcopy recognises an object it has copied before.
         self._soft = (soft,)
         self.name = name
-        self.log_scale = nn.Parameter(torch.tensor(scale).log())
+        self.log_scale = nn.Parameter(torch.tensor(scale).log(), requires_grad=learns)
 
     def forward(self, feature: torch.Tensor) -> torch.Tensor:
         """Return logits (n, classes) of features (n, width)."""

@@ -10,8 +10,10 @@
                                                      --split--> a feature for each face and task
 
 Jia et al., "Visual prompt tuning", ECCV 2022. P is (prompts, w), uniform in +-v at the beginning,
-v = sqrt(6 / (3 patch^2 + w)). Prompts have no position: rotary positions are only for patches. The
-pooling attends to prompts as to patches. In a tower without a class token the prompts come first.
+v = sqrt(6 / (3 patch^2 + w)), or N(0, 1). They go in after or before the norm in front of the
+blocks, which PE-Core has and SigLIP2 lacks. Prompts have no position: rotary positions are only for
+patches. The pooling attends to prompts as to patches. In a tower without a class token the prompts
+come first.
 With no prompts the tower's output is bit for bit that of the plain tower.
 
 Shared prompts cost a few tokens. A set per task repeats the work of every block for each task.
@@ -38,6 +40,16 @@ class VisualPrompts(AdapterConfig):
     prompts: int = option(10, "learned tokens beside those of the picture", ge=0, le=1000)
     deep: bool = option(False, "fresh prompts before every block, in the place of the ones before")
     per_task: bool = option(False, "a set of prompts for each task, at the cost of a pass for each")
+    place: str = option(
+        "after-norm",
+        "where the first prompts go in: after the norm in front of the blocks, or before it",
+        choices=("after-norm", "before-norm"),
+    )
+    init: str = option(
+        "patch",
+        "values at the start: uniform within the bound of a patch, or N(0, 1)",
+        choices=("patch", "normal"),
+    )
     dropout: float = option(
         0.0, "share of the prompts' channels hidden while training", ge=0, le=0.9
     )
@@ -55,14 +67,18 @@ class VisualPrompts(AdapterConfig):
         from fsb_perception.adapters.streams import Branch, Streams, TaskTower
         from fsb_perception.towers.parts import inner_tower
 
-        blocks = inner_tower(tower).blocks
+        inner, first = inner_tower(tower), self.place == "before-norm"
+        blocks = inner.blocks
         sets = range(len(blocks) if self.deep else 1)
         if not self.per_task:
-            shared = [SharedPrompts(tower, self.prompts) for _ in sets]
-            insert_prompts(tower, shared, self.prompts, self.dropout)
+            shared = [SharedPrompts(tower, self.prompts, self.init) for _ in sets]
+            insert_prompts(tower, shared, self.prompts, self.dropout, first)
             return tower
         streams = Streams(tasks)
-        sources = [TaskPrompts(tower, self.prompts, streams) for _ in sets]
-        insert_prompts(tower, sources, self.prompts, self.dropout)
-        blocks[0] = Branch(blocks[0], streams)
+        sources = [TaskPrompts(tower, self.prompts, streams, self.init) for _ in sets]
+        insert_prompts(tower, sources, self.prompts, self.dropout, first)
+        if first:
+            inner.norm_pre = Branch(inner.norm_pre, streams)
+        else:
+            blocks[0] = Branch(blocks[0], streams)
         return TaskTower(tower, streams)

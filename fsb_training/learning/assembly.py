@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsb_perception.adapters.base import AdapterConfig, LearningHead
@@ -13,6 +14,7 @@ from fsb_perception.model import MultitaskEncoder
 from fsb_perception.options import OptionError
 from fsb_perception.tasks import TASKS
 from fsb_perception.towers.backbones import BACKBONES
+from fsb_training.learning.checkpoint_files import take_text
 from fsb_training.recipe import Recipe
 from fsb_training.recipe_options import WeightOptions
 
@@ -36,6 +38,7 @@ def assemble(recipe: Recipe) -> MultitaskEncoder:
     Raises:
         WeightsError: weights that the recipe names are missing, or do not fit.
         OptionError: the backbone cannot do what the recipe asks.
+        TrainingError: the run of ``weights.prompts`` is missing or does not fit.
     """
     from fsb_perception.towers.weights import load_tower
 
@@ -53,6 +56,8 @@ def assemble(recipe: Recipe) -> MultitaskEncoder:
     )
     if before:
         take_heads(encoder, before)
+    if weights.prompts:
+        take_text(encoder, Path(weights.prompts))
     return encoder
 
 

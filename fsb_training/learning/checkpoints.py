@@ -13,16 +13,16 @@ import torch
 from fsb_perception.adapters import stored_adapter
 from fsb_perception.errors import FsbError, error_line
 from fsb_perception.files import write_whole
-from fsb_perception.sealed import is_intact, write_sealed
+from fsb_perception.sealed import write_sealed
 from fsb_training.data.batches import total_steps
 from fsb_training.errors import TrainingError
+from fsb_training.learning.checkpoint_files import CHECKPOINT, read_checkpoint
 from fsb_training.learning.distributed import ALONE, World
 from fsb_training.learning.schedules import Looks
 from fsb_training.learning.state import State, start
 from fsb_training.recipe import Recipe
 
 _log = logging.getLogger(__name__)
-CHECKPOINT = "checkpoint.pt"
 _RECIPE = "recipe.json"
 _WORDS = {"name", "licence", "intended_use", "limits"}
 
@@ -39,7 +39,7 @@ def resume(
     state = start(recipe, device, world)
     path = run / CHECKPOINT
     if path.is_file():
-        saved = _read(path)
+        saved = read_checkpoint(path)
         state.learner.load_state_dict(saved["learner"])
         state.average.module.load_state_dict(saved["average"])
         _load_optimiser(state, saved["optimiser"], path)
@@ -57,20 +57,6 @@ def _load_optimiser(state: State, saved: dict[str, Any], path: Path) -> None:
         raise TrainingError(
             f"{path} groups its parameters in another way ({error_line(error)}): an earlier "
             "release began it, so end it with that one, or begin again in another --run"
-        ) from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        if not is_intact(path):
-            raise ValueError("its content is not that of its checksum")
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise  # names its file itself
-    except Exception as error:  # torch raises whatever a damaged byte leads its reader to
-        reason = error_line(error).splitlines()[0]
-        raise TrainingError(
-            f"{path} is damaged ({reason}): put back a copy, or remove it to begin again"
         ) from error
 
 

@@ -12,6 +12,7 @@ from fsb_perception.towers.parts import TOKENS
 from fsb_training.recipe_options import OptimiserOptions
 
 _HEADS = frozenset({"heads", "stem_heads"})
+_TEXT = "encoder.text."  # likewise those of the prompts that a text tower reads
 _LOSS_WEIGHTS = "weights."  # names of a learner's loss weights begin so
 
 
@@ -84,6 +85,8 @@ def rate_of(group: Mapping[str, object], rate: float) -> float:
 def _factor(name: str, options: OptimiserOptions, adapter: AdapterConfig) -> float:
     if _is_in(name, adapter.faster):
         return options.loraplus_ratio
+    if name.startswith(_TEXT):
+        return options.text_ratio
     return options.heads_ratio if _is_in(name, _HEADS) else 1.0
 
 

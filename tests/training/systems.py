@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from fsb_perception.adapters.softcpt import SoftCpt
 from fsb_perception.tasks import TASKS
 from fsb_perception.towers.backbones import BACKBONES
 from fsb_training.learning.groups import parameter_groups
@@ -17,6 +18,7 @@ from fsb_training.systems import SYSTEMS
 
 # Smaller settings, for towers of four blocks and 64 channels.
 _SMALL = {"partial": {"blocks": 2}, "mtlora": {"blocks": 2}, "softcpt": {"context": 5}}
+_SMALL |= {name: {"text": SoftCpt(context=5)} for name in ("vpt-softcpt", "v2pt-softcpt")}
 _RATES = {"V2PT": 5e-3, "VPT, text": 3e-2}
 
 

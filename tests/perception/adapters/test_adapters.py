@@ -202,7 +202,7 @@ def test_what_a_tower_cannot_do_is_refused(settings: dict[str, Any], message: st
         adapter_config(settings).adapt(tower("PE-Core-micro"), TASKS)
 
 
-@pytest.mark.parametrize("method", ["zero-shot", "softcpt"])
+@pytest.mark.parametrize("method", ["zero-shot", "softcpt", "vpt-softcpt", "v2pt-softcpt"])
 def test_text_is_refused_to_a_tower_without_it(method: str) -> None:
     with pytest.raises(OptionError, match="nano-vit-80 has no text tower"):
         adapter_config({"method": method}).check(BACKBONES["nano-vit-80"], TASKS)

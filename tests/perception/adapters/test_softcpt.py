@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fsb_perception.adapters import adapter_config, adapter_settings
+from fsb_perception.adapters import adapter_config, adapter_settings, stored_adapter
 from fsb_perception.adapters.soft_prompts import PrefixedTexts
 from fsb_perception.heads import CosineHead
 from fsb_perception.model import MultitaskEncoder
@@ -19,7 +19,16 @@ from tests.texts import text_side
 from tests.towers import MICRO
 
 ALL = tuple(TASKS)
-SOFTCPT = adapter_config({"method": "softcpt", "context": 5, "task_context": 2, "hidden": 16})
+SOFTCPT = adapter_config(
+    {
+        "method": "softcpt",
+        "context": 5,
+        "task_context": 2,
+        "network": "mlp",
+        "hidden": 16,
+        "learn_scale": True,
+    }
+)
 
 
 @pytest.fixture(params=MICRO)
@@ -113,7 +122,7 @@ def test_features_are_those_of_the_formula(side):
         described = encoded(soft.task_context, TASKS[task].description)
         first, _, second, _ = soft.meta
         context = second(F.gelu(first(described))).reshape(5, tower.width)
-        expected = [encoded(context, phrases[0]) for phrases in TASKS[task].phrases]
+        expected = [encoded(context, f"{phrases[0]}.") for phrases in TASKS[task].phrases]
         torch.testing.assert_close(soft.features(task), torch.stack(expected), atol=1e-5, rtol=1e-5)
 
 
@@ -188,14 +197,18 @@ def test_a_copy_is_whole_and_apart(side):
 
 @pytest.mark.parametrize("context", [5, 15, 25])
 def test_labels_of_every_task_fit_every_context(side, context):
-    config = adapter_config({"method": "softcpt", "context": context})
+    # PE-Core reads 32 tokens: with 25 learned ones there is none left for the full stop.
+    config = adapter_config({"method": "softcpt", "context": context, "stop": context < 25})
     config.check_lengths(ALL, side[2])
     assert adapter_settings(config)["context"] == context
 
 
 def test_overflow_is_named_before_the_text_tower_runs(side, monkeypatch):
     name, tower, tokenize = side
-    phrases = (("a face",), ("a " * (context_room(name) - 4),))
+    phrases = (
+        ("a face",),
+        ("a " * (context_room(name) - 4 - name.startswith("PE")),),
+    )  # SigLIP2's drops the stop
     long = Task("shades", ("no", "yes"), description="glasses", phrases=phrases)
     monkeypatch.setattr("fsb_perception.adapters.softcpt.TASKS", {"shades": long})
     monkeypatch.setattr(tower, "forward", lambda *_: pytest.fail("the tower has run"))
@@ -230,3 +243,71 @@ def test_in_autocast_training_hears_the_logits_that_ship(side):
         shipped = head.frozen()(feature)
     assert learning.dtype == torch.float32
     torch.testing.assert_close(learning, shipped)
+
+
+PUBLISHED = {"method": "softcpt", "context": 5, "task_context": 2}
+
+
+@torch.no_grad()
+def test_the_published_form_by_hand(side):
+    """A linear map N(0, 0.02), contexts of its rows, a full stop, a frozen scale of 100."""
+    _, tower, tokenize = side
+    encoder = encoder_of(*side, config=adapter_config(PUBLISHED))
+    linear = encoder.text.meta[0]
+    assert linear.weight.shape == (5 * tower.width, tower.output_dim)
+    assert linear.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert not linear.bias.any()
+    described = PrefixedTexts(tokenize, [TASKS["gender"].description], 2)
+    task = described(tower, encoder.text.task_context)[0]
+    context = (linear.weight @ task).reshape(5, tower.width)
+    torch.testing.assert_close(encoder.text.context("gender"), context)
+    texts = [f"{phrases[0]}." for phrases in TASKS["gender"].phrases]
+    features = F.normalize(PrefixedTexts(tokenize, texts, 5)(tower, context), dim=1)
+    pixels, _ = batch()
+    expected = 100 * F.normalize(encoder.tower(pixels), dim=1) @ features.T
+    torch.testing.assert_close(encoder(pixels)["gender"], expected, atol=1e-3, rtol=1e-4)
+    trained = {name for name, p in encoder.named_parameters() if p.requires_grad}
+    assert trained == {"text.task_context", "text.meta.0.weight", "text.meta.0.bias"}
+
+
+def test_coop_learns_a_context_for_each_task_alone(side):
+    encoder = encoder_of(*side, config=adapter_config({**PUBLISHED, "network": "none"}))
+    contexts = torch.stack(list(encoder.text.contexts.values())).detach()
+    assert contexts.shape == (3, 5, side[1].width)
+    assert contexts.std().item() == pytest.approx(0.02, rel=0.15)
+    pixels, targets = batch()
+    targets["emotion"][:] = -1
+    before = {key: value.clone() for key, value in encoder.state_dict().items()}
+    fit(encoder, pixels, targets, steps=2)
+    moved = {key for key, value in encoder.state_dict().items() if not value.equal(before[key])}
+    assert moved == {"text.contexts.gender", "text.contexts.age_group"}
+
+
+@pytest.mark.parametrize("per_task", [False, True])
+def test_visual_and_text_prompts_learn_together_and_ship_without_text(side, per_task):
+    config = adapter_config(
+        {
+            "method": "vpt-softcpt", "prompts": 3, "per_task": per_task, "place": "before-norm",
+            "init": "normal", "text": {"context": 5, "task_context": 2},
+        }
+    )  # fmt: skip
+    assert adapter_config(adapter_settings(config)) == config
+    encoder = encoder_of(*side, config=config)
+    before = {key: value.clone() for key, value in encoder.state_dict().items()}
+    fit(encoder, *batch(), steps=2)
+    moved = {key for key, value in encoder.state_dict().items() if not value.equal(before[key])}
+    assert moved == {name for name, p in encoder.named_parameters() if p.requires_grad}
+    assert {name.split(".")[0] for name in moved} == {"text", "tower"}
+    rebuilt = config.rebuild(BACKBONES[side[0]].build(), ALL)
+    rebuilt.load_state_dict(encoder.tower.state_dict())
+    heads = {task: head.frozen() for task, head in encoder.heads.items()}
+    pixels, _ = batch(seed=6)
+    with torch.no_grad():
+        for task, rows in MultitaskEncoder(rebuilt.eval(), heads)(pixels).items():
+            torch.testing.assert_close(rows, encoder(pixels)[task], atol=1e-3, rtol=1e-4)
+
+
+def test_a_file_from_before_means_the_perceptron_of_its_time():
+    old = {"method": "softcpt", "context": 8, "task_context": 4, "hidden": 128}
+    config = stored_adapter(old)
+    assert (config.network, config.stop, config.learn_scale) == ("mlp", False, True)

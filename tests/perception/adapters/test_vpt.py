@@ -93,6 +93,44 @@ def test_fresh_prompts_are_finite_seeded_and_seen(row: str, shape: dict[str, boo
 
 
 @rows
+@shapes
+def test_prompts_before_the_norm_are_normalised_with_the_picture(
+    row: str, shape: dict[str, bool]
+) -> None:
+    """Compute by hand: [class | prompts | patches] -> the norm in front of the blocks -> blocks."""
+    inputs = noise(row)
+    with torch.no_grad():
+        tower = prompted(row, prompts=3, place="before-norm", init="normal", **shape)
+        plain = plain_tower(row)
+        placed = plain._pos_embed(plain.patch_embed(inputs))
+        rope = plain.rope.get_embed() if isinstance(placed, tuple) else None
+        tokens = placed[0] if isinstance(placed, tuple) else placed
+        start = plain.num_prefix_tokens
+        for block in plain.blocks:
+            if hasattr(block.attn, "num_prefix_tokens"):
+                block.attn.num_prefix_tokens += 3
+        for index, task in enumerate(TASKS if shape["per_task"] else ("",)):
+            sets = [s.prompt[task] if task else s.prompt for s in sources(tower)]
+            prompts = [own.expand(len(inputs), -1, -1) for own in sets]
+            x = torch.cat((tokens[:, :start], prompts[0], tokens[:, start:]), dim=1)
+            x = plain.norm_pre(x)
+            for depth, block in enumerate(plain.blocks):
+                if depth and shape["deep"]:
+                    x = torch.cat((x[:, :start], prompts[depth], x[:, start + 3 :]), dim=1)
+                x = block(x) if rope is None else block(x, rope=rope)
+            expected = plain.forward_head(plain.norm(x))
+            part = features(tower, inputs)[index * len(inputs) : (index + 1) * len(inputs)]
+            assert distance(part, expected) < 1e-4
+
+
+@rows
+def test_normal_prompts_are_of_mean_zero_and_deviation_one(row: str) -> None:
+    prompt = sources(prompted(row, prompts=200, init="normal"))[0].prompt.detach()
+    assert abs(prompt.mean().item()) < 0.05
+    assert prompt.std().item() == pytest.approx(1, abs=0.05)
+
+
+@rows
 def test_prompts_begin_within_the_bound_of_the_paper(row: str) -> None:
     patch, width = BACKBONES[row].patch, 64
     bound = math.sqrt(6 / (3 * patch**2 + width))

@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-from fsb_training.learning.groups import parameter_groups
+from fsb_training.errors import TrainingError
+from fsb_training.learning.checkpoints import save
+from fsb_training.learning.groups import parameter_groups, rate_of
 from fsb_training.learning.learner import Learner
+from fsb_training.learning.state import start
 from fsb_training.recipe import Recipe
 from fsb_training.recipe_options import OptimiserOptions
 from fsb_training.systems import SYSTEMS
@@ -73,7 +76,9 @@ def test_tokens_vectors_and_loss_weights_do_not_decay(system: str, tokenizer: Pa
     }
     kinds = (
         "prompt",
+        "probe",
         "context",
+        "text.meta",
         "magnitude",
         "log_variance",
         "log_scale",
@@ -101,3 +106,39 @@ def test_a_frozen_tower_leaves_the_optimiser_nothing_of_it(tokenizer: Path) -> N
     groups = groups_of(model, chosen)
     assert not tower & {id(p) for group in groups for p in group["params"]}
     assert isinstance(torch.optim.AdamW(groups), torch.optim.Optimizer)
+
+
+def test_text_prompts_and_loss_weights_have_rates_of_their_own(tokenizer: Path) -> None:
+    chosen = recipe("VPT-SoftCPT", "PE-Core-micro", tokenizer)
+    model = learner(chosen)
+    names = {id(p): name for name, p in model.named_parameters()}
+    options = OptimiserOptions(learning_rate=1e-3, text_ratio=0.1)
+    groups = parameter_groups(model.named_parameters(), options, chosen.adapter, 2e-3)
+    rates = {names[id(p)]: group["lr"] for group in groups for p in group["params"]}
+    text = {name: rate for name, rate in rates.items() if name.startswith("encoder.text.")}
+    assert set(text.values()) == {pytest.approx(1e-4)}
+    assert "encoder.text.meta.0.weight" in text
+    assert {rate for name, rate in rates.items() if "prompt" in name} == {1e-3}
+    assert {rate for name, rate in rates.items() if name.startswith("weights.")} == {2e-3}
+    assert {rate_of(g, 5e-4) for g in groups if g["factor"] == 0} == {2e-3}
+    decayed = {names[id(p)] for g in groups if g["weight_decay"] for p in g["params"]}
+    assert not decayed, "P, prompts and weights do not decay"
+
+
+def test_a_run_goes_on_from_the_text_prompts_of_another(tokenizer: Path, tmp_path: Path) -> None:
+    before = recipe("SoftCPT-CATS", "PE-Core-micro", tokenizer)
+    state = start(before)
+    with torch.no_grad():
+        state.average.module.encoder.text.meta[0].weight.fill_(0.25)
+    save(state, tmp_path)
+    after = recipe("VPT-SoftCPT", "PE-Core-micro", tokenizer)
+    weights = after.weights.model_copy(update={"prompts": str(tmp_path)})
+    model = learner(after.model_copy(update={"weights": weights}))
+    assert (model.encoder.text.meta[0].weight == 0.25).all()
+    for chosen, where, message in (
+        (after, tmp_path / "none", "there is no"),
+        (recipe("CoOp", "PE-Core-micro", tokenizer), tmp_path, "no such prompts for text.contexts"),
+    ):
+        other = chosen.weights.model_copy(update={"prompts": str(where)})
+        with pytest.raises(TrainingError, match=message):
+            learner(chosen.model_copy(update={"weights": other}))
