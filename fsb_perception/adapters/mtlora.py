@@ -187,12 +187,11 @@ class Mtlora(AdapterConfig):
                 f"targets: {chosen!r} matches no layer from {branch} on, so tasks would not "
                 f"differ; it matches {', '.join((front or layers)[:4])}"
             )
-        blocks, pool = behind, []
-        if self.pooling == "own":
-            blocks, pool = _around(tower, behind, "attn_pool")
+        own_pool = self.pooling == "own"
+        blocks, pool = _around(tower, behind, "attn_pool") if own_pool else (behind, [])
         shared = self.mode != "exact" and bool(own.intersection(blocks))
         streams = Streams(tasks, shared, together=self.mode == "addition")
-        last = streams.without_shared() if shared and self.pooling == "own" else streams
+        last = streams.without_shared() if shared and own_pool else streams
         return _Plan(branch, front, blocks, pool, frozenset(own), streams, last)
 
     def _adapt_layers(self, tower: nn.Module, plan: _Plan) -> None:

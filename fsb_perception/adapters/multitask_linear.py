@@ -61,8 +61,8 @@ class MultitaskLinear(nn.Module):
         pairs = {task: self._factors(own.rank) for task in streams.tasks} if own else {}
         self.task_a = nn.ParameterDict({task: a for task, (a, _) in pairs.items()})
         self.task_b = nn.ParameterDict({task: b for task, (_, b) in pairs.items()})
-        like = {"device": self.weight.device, "dtype": self.weight.dtype}
-        self.lora_norm = nn.LayerNorm(len(self.weight), **like) if normed else None
+        width = len(self.weight)
+        self.lora_norm = nn.LayerNorm(width).to(self.weight) if normed else None
         self._streams, self._apart = streams, apart
         self._scale = shared.scale if shared else 0.0
         self._own_scale = own.scale if own else 0.0
