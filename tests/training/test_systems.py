@@ -175,8 +175,9 @@ def test_what_is_exported_says_what_was_learned(
     assert moved(model, before) == set()
     stored = {name for name in ready.state_dict() if "num_batches" not in name}
     assert not stored & moved(loaded, state(ready))  # equal to the bit
+    atol = 1e-5 if chosen.head == "text" else 1e-6  # a cosine's rounding, times 100
     for task, rows in ready(pixels).items():
-        torch.testing.assert_close(shipped[task], rows, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(shipped[task], rows, rtol=1e-5, atol=atol)
         scale = float(trained[task].abs().max())
         torch.testing.assert_close(shipped[task], trained[task], rtol=0, atol=2e-5 * scale)
     plain = set(BACKBONES[backbone].build().state_dict())
