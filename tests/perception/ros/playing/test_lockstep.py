@@ -9,37 +9,61 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from fsb_perception.cli import app
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.options import build
 from fsb_perception.replay.bags.errors import BagError
 from fsb_perception.replay.bags.topics import COMPRESSED, RAW, ImageTopic
+from fsb_perception.replay.sample.bag import make_sample
 from fsb_perception.ros.playing.node import node_parameters
 from tests.perception.replay import made_bags
 from tests.perception.replay.made_bags import stamps
 
-pytestmark = pytest.mark.timeout(240)
-
-
-def fsb(*arguments: object) -> str:
-    """Run ``fsb replay`` in a process of its own: ROS reads its variables only once."""
-    command = [sys.executable, "-m", "fsb_perception.cli", "replay", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=os.environ)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+pytestmark = pytest.mark.timeout(280)
+# No graph is traced, and no speed measured.
+QUICK = ("--set", "engine.fuse=false", "--set", "engine.threads=1")
 
 
 def rows(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
 
 
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of three bags that one process has played to nodes.
+
+    It is a process of its own: ROS reads its variables only once.
+    """
+    folder = tmp_path_factory.mktemp("played")
+    make_sample(folder / "sample", seconds=0.2)
+    other = made_bags.write(folder / "other", {"/image": stamps(2)}, made_bags.RAW)
+    broken = made_bags.write(folder / "broken", {"/image": stamps(3)})
+    path = made_bags.file_of(broken)
+    path.write_bytes(path.read_bytes().replace(b"\xff\xd8\xff\xe0", b"\x00\x00\x00\x00", 1))
+    bags = [str(bag) for bag in (folder / "sample/bag", other, broken)]
+    command = [sys.executable, "-m", "fsb_perception.cli", "replay", "run", *bags, *QUICK]
+    command += ["--out", str(folder / "out"), "--mode", "lockstep"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=230, env=os.environ)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
 @pytest.mark.long
-def test_lockstep_answers_every_image_as_offline_does(tmp_path: Path) -> None:
-    fsb("make-sample", tmp_path, "--seconds", 0.3)
-    for mode in ("offline", "lockstep"):
-        fsb("run", tmp_path / "bag", "--out", tmp_path / mode, "--mode", mode)
-    offline, lockstep = (rows(tmp_path / mode / "bag") for mode in ("offline", "lockstep"))
-    assert len(lockstep) == 18
+def test_lockstep_answers_every_image_as_offline_does(played: Path) -> None:
+    command = [
+        "replay",
+        "run",
+        str(played / "sample/bag"),
+        "--out",
+        str(played / "offline"),
+        *QUICK,
+    ]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    offline, lockstep = (rows(played / mode / "bag") for mode in ("offline", "out"))
+    assert len(lockstep) == 12
     for one, other in zip(offline, lockstep, strict=True):
         assert (one["camera"], one["stamp"]) == (other["camera"], other["stamp"])
         assert len(one["faces"]) == len(other["faces"]) > 0
@@ -47,22 +71,16 @@ def test_lockstep_answers_every_image_as_offline_does(tmp_path: Path) -> None:
             assert (face["face_id"], face["state"]) == (again["face_id"], again["state"])
             labels = [e["label"] for e in face["estimates"]]
             assert labels == [e["label"] for e in again["estimates"]]
-    summary = json.loads((tmp_path / "lockstep/bag/summary.json").read_text())
+    summary = json.loads((played / "out/bag/summary.json").read_text())
     assert summary["mode"] == "lockstep"
     assert summary["problems"] == {}
     assert summary["timing"]["wait"]["p50_ms"] >= summary["timing"]["process"]["p50_ms"]
 
 
-def test_an_image_that_cannot_be_decoded_is_not_waited_for(
-    tmp_path: Path,
-) -> None:
-    other = made_bags.write(tmp_path / "other", {"/image": stamps(2)}, made_bags.RAW)
-    bag = made_bags.write(tmp_path / "bag", {"/image": stamps(3)})
-    path = made_bags.file_of(bag)
-    path.write_bytes(path.read_bytes().replace(b"\xff\xd8\xff\xe0", b"\x00\x00\x00\x00", 1))
-    fsb("run", other, bag, "--out", tmp_path / "o", "--mode", "lockstep")
-    assert [row["faces"] for row in rows(tmp_path / "o/other")] == [[], []]
-    assert ["error" in row for row in rows(tmp_path / "o/bag")] == [True, False, False]
+@pytest.mark.long
+def test_an_image_that_cannot_be_decoded_is_not_waited_for(played: Path) -> None:
+    assert [row["faces"] for row in rows(played / "out/other")] == [[], []]
+    assert ["error" in row for row in rows(played / "out/broken")] == [True, False, False]
 
 
 FRONT, SIDE = ImageTopic("/front/image", RAW), ImageTopic("/side/image", RAW)
