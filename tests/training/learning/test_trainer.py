@@ -4,9 +4,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +18,8 @@ from fsb_training.cli import app
 from fsb_training.data.batches import StepBatches
 from fsb_training.data.sources import open_sources
 from fsb_training.judging.metrics import task_metrics
-from fsb_training.learning import trainer
+from fsb_training.learning import checkpoints, trainer
+from fsb_training.learning.state import State
 from fsb_training.recipe import Recipe, load_recipe
 from fsb_training.recipe_options import OptimiserOptions
 from tests.paths import ROOT
@@ -43,11 +41,10 @@ def small_recipe(root: Path, *settings: str) -> Recipe:
     return load_recipe(RECIPE, [f"data.root={root}", f"data.cache={root}/cache", *SMALL, *settings])
 
 
-def train_command(root: Path, run: Path, command: str = "fit", *rest: str) -> list[str]:
+def train_command(root: Path, run: Path) -> list[str]:
     settings = [f"data.root={root}", f"data.cache={root}/cache", *SMALL]
     pairs = [text for setting in settings for text in ("--set", setting)]
-    code = "from fsb_training.cli import main; main()"
-    return [sys.executable, "-c", code, command, str(RECIPE), *rest, "--run", str(run), *pairs]
+    return ["fit", str(RECIPE), "--run", str(run), "--device", "cpu", "--threads", "1", *pairs]
 
 
 @pytest.mark.parametrize(
@@ -75,36 +72,47 @@ def test_every_weight_is_trained_and_norms_do_not_decay(root: Path) -> None:
     assert still == []
 
 
+def in_a_fork(arguments: list[str]) -> int:
+    """Run a command in a fork; return its exit status, negative for a signal."""
+    child = os.fork()
+    if not child:
+        result = CliRunner().invoke(app, arguments)
+        os._exit(int(bool(result.exception)))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def saving_once(state: State, run: Path) -> None:
+    """Save a checkpoint as the trainer does, and be killed then."""
+    checkpoints.save(state, run)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_a_killed_run_ends_as_an_unbroken_one(root: Path, tmp_path: Path) -> None:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+def test_a_killed_run_ends_as_an_unbroken_one(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
-    subprocess.run(train_command(root, unbroken), env=environment, check=True, capture_output=True)
-    first = subprocess.Popen(
-        train_command(root, broken),
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 60
-    while not (broken / trainer.CHECKPOINT).is_file() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    first.send_signal(signal.SIGKILL)
-    assert first.wait(10) == -signal.SIGKILL  # on its way, not after its end
-    subprocess.run(train_command(root, broken), env=environment, check=True, capture_output=True)
+    # Not in a fork: each of these would import what this one has imported.
+    assert CliRunner().invoke(app, train_command(root, unbroken)).exit_code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "save", saving_once)
+        assert in_a_fork(train_command(root, broken)) == -signal.SIGKILL
+    assert (broken / trainer.CHECKPOINT).is_file()
+    assert not (broken / "bundle").exists()
+    assert in_a_fork(train_command(root, broken)) == 0
     weights = [load_bundle(run / "bundle").manifest.files for run in (unbroken, broken)]
     assert weights[0] == weights[1]
 
     # The same run, judged from the command line: the numbers follow from the predictions.
     out = tmp_path / "out.json"
-    code = "from fsb_training.cli import main; main()"
-    subprocess.run(
-        [sys.executable, "-c", code, "evaluate", "--bundle", str(broken / "bundle"), "--data-root",
-         str(root), "--cache", str(root / "cache"), "--datasets", "FairFace:val", "UTKFace:all",
-         "FERPlus:test", "--json", str(out), "--predictions", str(tmp_path / "p.csv")],
-        env=environment, check=True, capture_output=True,
+    judged = CliRunner().invoke(
+        app,
+        ["evaluate", "--bundle", str(broken / "bundle"), "--data-root", str(root), "--cache",
+         str(root / "cache"), "--datasets", "FairFace:val", "UTKFace:all", "FERPlus:test",
+         "--json", str(out), "--predictions", str(tmp_path / "p.csv")],
     )  # fmt: skip
+    assert judged.exit_code == 0, judged.output
     metrics = json.loads(out.read_text())
     assert {name: set(tasks) for name, tasks in metrics.items()} == {
         "FairFace": {"gender", "age_group"},
