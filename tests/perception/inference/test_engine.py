@@ -30,9 +30,15 @@ from tests.bundles import random_bundle
 EXACT = EngineConfig(precision="fp32")
 
 
+def micro_bundle(folder: Path, **fields: object) -> Bundle:
+    """Return a bundle on a small tower of 32 px."""
+    preprocessing = Preprocessing(size=32)
+    return random_bundle(folder, backbone="PE-Core-micro", preprocessing=preprocessing, **fields)
+
+
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return random_bundle(tmp_path_factory.mktemp("bundle"))
+    return micro_bundle(tmp_path_factory.mktemp("bundle"))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +46,7 @@ def engine(bundle: Bundle) -> Engine:
     return Engine(bundle)
 
 
-def faces(count: int, seed: int = 0, side: int = 80) -> list[Image]:
+def faces(count: int, seed: int = 0, side: int = 32) -> list[Image]:
     return list(np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), np.uint8))
 
 
@@ -73,8 +79,8 @@ def test_threads_may_share_an_engine(engine: Engine) -> None:
 
 
 def test_a_temperature_softens_but_keeps_the_order(tmp_path: Path) -> None:
-    sharp = Engine(random_bundle(tmp_path / "sharp")).encode(faces(4))
-    soft = Engine(random_bundle(tmp_path / "soft", temperature=4.0)).encode(faces(4))
+    sharp = Engine(micro_bundle(tmp_path / "sharp")).encode(faces(4))
+    soft = Engine(micro_bundle(tmp_path / "soft", temperature=4.0)).encode(faces(4))
     for task, rows in sharp.items():
         np.testing.assert_array_equal(rows.argmax(axis=1), soft[task].argmax(axis=1))
         assert (soft[task].max(axis=1) < rows.max(axis=1)).all()
@@ -143,7 +149,7 @@ def test_what_the_machine_cannot_do_is_refused(
         Engine(bundle, EngineConfig(**config))
 
 
-@pytest.mark.parametrize("face", [np.zeros((80, 80), np.uint8), np.zeros((80, 80, 3), np.float32)])
+@pytest.mark.parametrize("face", [np.zeros((32, 32), np.uint8), np.zeros((32, 32, 3), np.float32)])
 def test_only_a_picture_is_a_face(engine: Engine, face: np.ndarray) -> None:
     with pytest.raises(ValueError, match="image must"):
         engine.encode([face])
@@ -206,7 +212,7 @@ def test_warming_up_finds_what_memory_takes(bundle: Bundle) -> None:
 def test_no_memory_for_one_face_is_an_error(bundle: Bundle) -> None:
     engine = Engine(bundle, EXACT, model=Small(bundle, room=0))
     for _ in range(2):
-        with pytest.raises(EngineMemoryError, match=r"one face of 80 px in random@\w+: CUDA out"):
+        with pytest.raises(EngineMemoryError, match=r"one face of 32 px in random@\w+: CUDA out"):
             engine.encode(faces(3))
 
 
@@ -304,7 +310,7 @@ def test_a_compiled_encoder_that_differs_is_not_used(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected = Engine(bundle, EXACT).encode(faces(2))
-    other = random_bundle(bundle.folder.parent / "other", seed=1).build_model()
+    other = micro_bundle(bundle.folder.parent / "other", seed=1).build_model()
     monkeypatch.setattr(torch, "compile", lambda *_, **__: other)
     engine = Engine(bundle, EXACT, model=Compiled(plain_model(bundle), sizes=1))
     probabilities = engine.encode(faces(2))
