@@ -26,6 +26,7 @@ EDGES = {
         "fsb_training/experiments/records.py",
         "fsb_training/experiments/results.py",
         "fsb_training/judging/evaluate.py",
+        "fsb_training/learning/checkpoint_files.py",
         "fsb_training/learning/checkpoints.py",
     ),
     "calls of typer, matplotlib, timm, transformers, Fabric, torch and trimesh": (
