@@ -16,7 +16,6 @@ from fsb_perception.tasks import TASKS
 QUICK_ENGINE = {
     "engine.device": "cpu",
     "engine.precision": "fp32",
-    "engine.fuse": False,
     "engine.threads": 1,
     "engine.max_batch": 2,
 }
@@ -27,16 +26,16 @@ def random_bundle(
 ) -> Bundle:
     """A bundle of all tasks on the nano tower; ``fields`` go into its manifest."""
     torch.manual_seed(seed)
+    shipped = [BundleTask(name=t.name, labels=t.labels, ordered=t.ordered) for t in TASKS.values()]
+    tasks = [BundleTask.model_validate(task) for task in fields.get("tasks", shipped)]  # type: ignore[attr-defined]
+    names = [task.name for task in tasks]
     manifest = Manifest.model_validate(
         {
             "name": "random",
             "backbone": "nano-vit-80",
-            "tasks": [
-                BundleTask(name=task.name, labels=task.labels, ordered=task.ordered)
-                for task in TASKS.values()
-            ],
+            "tasks": tasks,
             "preprocessing": Preprocessing(size=80),
-            "temperatures": dict.fromkeys(TASKS, temperature),
+            "temperatures": dict.fromkeys(names, temperature),
             "licence": "none",
             "intended_use": "tests",
             "limits": "knows nothing",

@@ -1,4 +1,4 @@
-"""The weight bundle: a folder of ``manifest.json`` and ``weights.safetensors``, without code.
+"""The weight bundle: a folder of manifest, weights and graph, without code.
 
 The manifest describes the weights, the preprocessing of pictures, the training data and the
 measured metrics, and holds the sha256 of every other file and of itself. The bundle id is the name
@@ -7,6 +7,7 @@ and the sha256 of the manifest's file, so it changes with anything in the folder
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 from dataclasses import dataclass, field
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING
 
 from fsb_perception.bundles import hub
 from fsb_perception.bundles.encoder import encoder_state, load_encoder
+from fsb_perception.bundles.graph import encoder_graph
 from fsb_perception.bundles.hub import HubId
 from fsb_perception.bundles.manifest import (
+    GRAPH,
     MANIFEST,
     SEALED_FROM,
     WEIGHTS,
@@ -78,6 +81,26 @@ class Bundle:
         paths = [self.folder / name for name in (MANIFEST, *self.manifest.files)]
         return sum(path.stat().st_size for path in paths if path.is_file())
 
+    @property
+    def has_graph(self) -> bool:
+        """True if the encoder can run without torch; see `fsb_perception.bundles.graph`."""
+        return GRAPH in self.manifest.files
+
+    def read(self, name: str) -> bytes:
+        """Return the content of one of the bundle's files, compared with its hash.
+
+        Raises:
+            BundleError: it cannot be read, or has another hash than the manifest says.
+        """
+        path = self.folder / name
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise BundleError(f"{path} cannot be read: {error.strerror}") from None
+        if hashlib.sha256(content).hexdigest() != self.manifest.files.get(name):
+            raise BundleError(f"{path} has changed since the bundle was verified: get it again")
+        return content
+
     def build_model(self) -> MultitaskEncoder:
         """Build the encoder with the bundle's weights; see `load_encoder`."""
         return load_encoder(self.folder, self.manifest)
@@ -131,6 +154,25 @@ def save_bundle(
     manifest = manifest.model_copy(update={"files": {WEIGHTS: sha256_of(folder / WEIGHTS)}})
     write_manifest_file(folder, manifest)
     return load_bundle(folder)
+
+
+def add_graph(bundle: Bundle) -> Bundle:
+    """Write the ONNX graph of a bundle beside its weights, so that it runs without torch.
+
+    The manifest then names one file more, so the bundle gets another id.
+
+    Raises:
+        GraphError: packages are missing, or the graph does not compute what torch computes.
+        FileError: a file cannot be written.
+    """
+    model = bundle.build_model().requires_grad_(False)
+    size = bundle.manifest.preprocessing.size
+    graph = encoder_graph(model, size, bundle.folder / WEIGHTS)
+    write_whole(bundle.folder / GRAPH, graph)
+    files = {WEIGHTS: bundle.manifest.files[WEIGHTS], GRAPH: sha256_of(bundle.folder / GRAPH)}
+    manifest = bundle.manifest.model_copy(update={"files": files})
+    write_manifest_file(bundle.folder, manifest)
+    return load_bundle(bundle.folder)
 
 
 def embedded_bundles() -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""The model hub: download and upload the three files of a bundle, and no other file.
+"""The model hub: download and upload the files of a bundle, and no other file.
 
 A pulled bundle lies in the cache of `huggingface_hub` (``hf cache`` lists and removes it). A name
 such as ``main`` points to a new commit there only after that commit was verified, so a bad pull
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsb_perception import downloads
-from fsb_perception.bundles.manifest import MANIFEST, WEIGHTS, BundleError
+from fsb_perception.bundles.manifest import GRAPH, MANIFEST, WEIGHTS, BundleError
 from fsb_perception.downloads import Listing
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CARD = "README.md"
 
-LARGEST: Mapping[str, int] = {MANIFEST: 1 << 20, WEIGHTS: 16 << 30, CARD: 1 << 20}
+LARGEST: Mapping[str, int] = {MANIFEST: 1 << 20, WEIGHTS: 16 << 30, GRAPH: 1 << 26, CARD: 1 << 20}
 """The files that travel, and the most bytes of each: the largest published tower has 7.6 GB."""
 
 _TIMEOUT = 10.0  # s, for an answer without a file in it
@@ -117,7 +117,7 @@ def _kept(hub_id: HubId, commit: str, admit: Check, verify: Check) -> Path | Non
 
 def _fetch(hub_id: HubId, listing: Listing, admit: Check, verify: Check) -> Path:
     with downloads.scratch_folder(hub_id.repo) as folder:
-        for name in (MANIFEST, WEIGHTS, CARD):
+        for name in LARGEST:
             if name not in listing.sizes:
                 continue
             with _explained(hub_id):
@@ -154,7 +154,7 @@ def push(
     _open_repository(api, hub_id, private, create)
     contents: dict[str, Path | bytes] = {
         MANIFEST: folder / MANIFEST,
-        WEIGHTS: folder / WEIGHTS,
+        **{name: folder / name for name in (WEIGHTS, GRAPH) if (folder / name).is_file()},
         CARD: card.encode(),
     }
     with _explained(hub_id):

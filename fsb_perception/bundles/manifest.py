@@ -20,6 +20,7 @@ from fsb_perception.types import UNKNOWN
 
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
+GRAPH = "encoder.onnx"
 FORMAT_VERSION = 3  # 2 had no seal; 1 had neither adapter nor head
 SEALED_FROM = 3
 """The first format whose manifest holds its own sha256."""
@@ -33,9 +34,9 @@ class BundleError(FsbError):
     """A bundle that cannot be used; the message names the file, the fault and what to do."""
 
 
-def _the_only_file(name: str) -> str:
-    if name != WEIGHTS:
-        raise ValueError(f"a bundle holds {WEIGHTS} and no other file, not {name!r}")
+def _file_of_a_bundle(name: str) -> str:
+    if name not in (WEIGHTS, GRAPH):
+        raise ValueError(f"a bundle holds {WEIGHTS} and {GRAPH} and no other file, not {name!r}")
     return name
 
 
@@ -122,7 +123,7 @@ class Manifest(_Entry):
     intended_use: str
     limits: str
     files: dict[
-        Annotated[str, AfterValidator(_the_only_file)],
+        Annotated[str, AfterValidator(_file_of_a_bundle)],
         Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")],
     ] = {}
 

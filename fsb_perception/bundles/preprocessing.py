@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from fsb_perception.alignment import Aligner, AlignmentMethod
-from fsb_perception.types import Image
-
-if TYPE_CHECKING:
-    import torch
+from fsb_perception.types import Floats, Image
 
 MIN_SIDE, MAX_SIDE = 16, 1024
 """Smallest and largest side of an aligned face, in pixels."""
@@ -47,32 +44,20 @@ class Preprocessing(BaseModel):
         """The aligner that cuts faces as the weights expect them."""
         return Aligner(self.size, self.alignment)
 
-    def pixels(self, aligned: Sequence[Image]) -> torch.Tensor:
+    def pixels(self, aligned: Sequence[Image]) -> Floats:
         """Return aligned faces as one batch.
 
         Args:
             aligned: uint8 BGR pictures of one shape (height, width, 3).
 
         Returns:
-            float32 (n, 3, height, width), RGB, normalised, in channels-last memory.
+            float32 (n, 3, height, width), RGB, minus the mean and divided by the deviation.
         """
-        import torch
-
-        batch = torch.from_numpy(np.stack(aligned)).permute(0, 3, 1, 2)
-        return normalise(batch, self.mean, self.std)
-
-
-def normalise(batch: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
-    """Turn uint8 BGR into float32 RGB, minus the mean and divided by the deviation.
-
-    Args:
-        batch: uint8 BGR (n, 3, height, width).
-        mean: of the RGB channels, in [0, 1].
-        std: of the RGB channels, in [0, 1].
-    """
-    import torch
-
-    rgb = batch.flip(1).float()
-    scale = torch.tensor(std, device=batch.device).view(1, 3, 1, 1) * 255.0
-    shift = torch.tensor(mean, device=batch.device).view(1, 3, 1, 1) * 255.0
-    return rgb.sub_(shift).div_(scale)
+        rgb = np.stack(aligned)[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32, order="C")
+        shift, scale = (
+            np.array(values, np.float32).reshape(3, 1, 1) * np.float32(255)
+            for values in (self.mean, self.std)
+        )
+        rgb -= shift
+        rgb /= scale
+        return rgb

@@ -101,6 +101,25 @@ def seal(
 
 
 @app.command()
+def upgrade(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="of a bundle, which is changed")],
+) -> None:
+    """Write encoder.onnx beside the weights of an older bundle, so that it runs without torch.
+
+    The graph is compared with torch before it is kept. It needs requirements/onnx.txt and torch,
+    and takes up to a minute. The manifest then names one file more: the bundle gets another id.
+    """
+    from fsb_perception.bundles.bundle import add_graph, load_bundle
+
+    before = load_bundle(folder)
+    console = Console(soft_wrap=True, highlight=False)
+    if before.has_graph:
+        console.print(f"[bold]{before.bundle_id}[/] has a graph already.")
+        return
+    console.print(f"{before.bundle_id} is now [bold]{add_graph(before).bundle_id}[/]")
+
+
+@app.command()
 def pull(repository: _Repository, expect: _Digest = "") -> None:
     """Download a bundle from the model hub; OWNER/NAME@REVISION for a branch, tag or commit.
 
@@ -142,6 +161,8 @@ def push(
     card = model_card(bundle, hub_id)
     console = Console(soft_wrap=True, highlight=False)
     console.print(_uploads(bundle, hub_id, card, public))
+    if not bundle.has_graph:
+        console.print(f"[yellow]It runs with torch alone:[/] fsb bundle upgrade {_shown(name)}")
     if dry_run:
         console.print(visible(card), markup=False)
         return
@@ -160,10 +181,12 @@ def _hub_id(text: str) -> HubId:
 
 def _uploads(bundle: Bundle, hub_id: HubId, card: str, public: bool) -> Table:
     from fsb_perception.bundles.hub import CARD
-    from fsb_perception.bundles.manifest import MANIFEST, WEIGHTS
+    from fsb_perception.bundles.manifest import MANIFEST
 
     reader = "for everybody to read" if public else "private"
-    sizes = {name: (bundle.folder / name).stat().st_size for name in (MANIFEST, WEIGHTS)}
+    sizes = {
+        name: (bundle.folder / name).stat().st_size for name in (MANIFEST, *bundle.manifest.files)
+    }
     rows = [[name, f"{size:,} bytes"] for name, size in sizes.items()]
     rows.append([CARD, f"{len(card.encode()):,} bytes, written from the manifest"])
     return _table(f"To {hub_id}, {reader}", [["file", "size"], *rows])

@@ -23,7 +23,8 @@ def onnx(
     temperatures, mean and deviation. See docs/onnx.md.
     """
     from fsb_perception.bundles.bundle import load_bundle
-    from fsb_perception.bundles.onnx import INPUT, export_onnx
+    from fsb_perception.bundles.graph import INPUT
+    from fsb_perception.bundles.onnx import export_onnx
 
     console = Console()
     loaded = load_bundle(bundle)

@@ -50,7 +50,7 @@ def evaluate(
     """Judge a bundle on data sets in their published layouts, as the robot would see the faces."""
     from fsb_perception.bundles.bundle import load_bundle
     from fsb_perception.files import write_whole
-    from fsb_perception.inference.engine import EngineConfig
+    from fsb_perception.inference.config import EngineConfig
     from fsb_perception.options import build
     from fsb_training.export import answers
     from fsb_training.judging import results

@@ -57,6 +57,7 @@ def fit(
             bundle = export_bundle(chosen, encoder, folder / "bundle", sources, dev, progress)
     CONSOLE.print(tables.metrics_table(bundle.manifest.metrics))
     CONSOLE.print(f"{bundle.bundle_id}, {bundle.size_bytes / 1e6:.1f} MB, in {bundle.folder}")
+    CONSOLE.print(f"For robots without torch: fsb bundle upgrade {bundle.folder}")
 
 
 def export(recipe: RecipeFile, to: Path, settings: Settings = None, run: Run = None) -> None:
@@ -78,6 +79,7 @@ def export(recipe: RecipeFile, to: Path, settings: Settings = None, run: Run = N
     bundle = export_bundle(chosen, state.shipped(), to, sources, dev, PROGRESS)
     CONSOLE.print(tables.metrics_table(bundle.manifest.metrics))
     CONSOLE.print(f"{bundle.bundle_id} after step {state.step}, in {bundle.folder}")
+    CONSOLE.print(f"For robots without torch: fsb bundle upgrade {bundle.folder}")
 
 
 def recipes() -> None:

@@ -53,7 +53,7 @@ def report(
     It shows only numbers about the people in the data sets. docs/report.md explains how to read it.
     """
     from fsb_perception.bundles.bundle import load_bundle
-    from fsb_perception.inference.engine import EngineConfig
+    from fsb_perception.inference.config import EngineConfig
     from fsb_perception.options import build
     from fsb_training.report import Choices, check_folder, write_report
 

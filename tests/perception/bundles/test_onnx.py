@@ -18,10 +18,12 @@ from torch import nn
 
 from fsb_perception.bundles import onnx as onnx_export
 from fsb_perception.bundles.bundle import Bundle, load_bundle
-from fsb_perception.bundles.onnx import OnnxError, OnnxFile, export_onnx
+from fsb_perception.bundles.graph import GraphError
+from fsb_perception.bundles.onnx import OnnxFile, export_onnx
 from fsb_perception.bundles.preprocessing import Preprocessing
 from fsb_perception.cli import main
-from fsb_perception.inference.engine import Engine, EngineConfig
+from fsb_perception.inference.config import EngineConfig
+from fsb_perception.inference.engine import Engine
 from fsb_perception.towers.backbones import BACKBONES
 from tests.bundles import random_bundle
 from tests.paths import ROOT
@@ -46,7 +48,7 @@ def test_its_logits_are_those_of_the_engine(nano: OnnxFile, count: int) -> None:
     bundle = load_bundle("nano")
     size = bundle.manifest.preprocessing.size
     faces = list(np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8))
-    pixels = bundle.manifest.preprocessing.pixels(faces).contiguous().numpy()
+    pixels = bundle.manifest.preprocessing.pixels(faces)
     session = onnxruntime.InferenceSession(nano.path)
     expected = Engine(bundle, EngineConfig(precision="fp32")).encode(faces)
     outputs = session.run(list(expected), {"pixels": pixels})
@@ -99,7 +101,7 @@ def test_a_graph_that_differs_is_not_written(
     monkeypatch.setattr(torch.onnx, "export", export_other_weights)
     target = tmp_path / "out.onnx"
     target.write_bytes(b"older")
-    with pytest.raises(OnnxError, match=r"from torch's by [\d.e+]+ in the logits of gender"):
+    with pytest.raises(GraphError, match=r"from torch's by [\d.e+]+ in the logits of gender"):
         export_onnx(bundle, target)
     assert target.read_bytes() == b"older"
     assert {path.name for path in tmp_path.iterdir()} == {"bundle", "out.onnx"}
@@ -111,7 +113,7 @@ def test_a_graph_that_differs_is_not_written(
 def test_a_place_that_cannot_be_written_is_refused_first(
     tmp_path: Path, path: str, message: str
 ) -> None:
-    with pytest.raises(OnnxError, match=message):
+    with pytest.raises(GraphError, match=message):
         export_onnx(load_bundle("nano"), tmp_path / path)
 
 
@@ -120,7 +122,7 @@ def test_missing_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "onnx" else find_spec(name)
     )
-    with pytest.raises(OnnxError, match=r"needs onnx, which .*requirements/onnx\.txt"):
+    with pytest.raises(GraphError, match=r"needs onnx, which .*requirements/onnx\.txt"):
         export_onnx(load_bundle("nano"), tmp_path / "nano.onnx")
 
 
@@ -128,7 +130,7 @@ def test_an_encoder_too_large_for_one_file_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onnx_export, "MOST_BYTES", 2**20)
-    with pytest.raises(OnnxError, match="an ONNX file holds 2"):
+    with pytest.raises(GraphError, match="an ONNX file holds 2"):
         export_onnx(load_bundle("nano"), tmp_path / "nano.onnx")
 
 
