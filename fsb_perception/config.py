@@ -6,7 +6,7 @@ from fsb_perception.bundles import BUNDLE_HELP
 from fsb_perception.detection.base import DetectorConfig
 from fsb_perception.fusion import FusionConfig
 from fsb_perception.images.decoding import DecodingConfig
-from fsb_perception.inference.engine import EngineConfig
+from fsb_perception.inference.config import EngineConfig
 from fsb_perception.options import Options, option
 from fsb_perception.quality import QualityConfig
 from fsb_perception.tracking import TrackerConfig

@@ -9,7 +9,8 @@ from fsb_perception import __version__
 from fsb_perception.adapters import adapter_settings
 from fsb_perception.bundles.bundle import Bundle, load_bundle, save_bundle
 from fsb_perception.bundles.manifest import FORMAT_VERSION, BundleTask, Manifest, TrainingData
-from fsb_perception.inference.engine import Engine, EngineConfig
+from fsb_perception.inference.config import EngineConfig
+from fsb_perception.inference.engine import Engine
 from fsb_perception.model import MultitaskEncoder
 from fsb_perception.progress import SILENT, Progress
 from fsb_perception.tasks import TASKS

@@ -1,4 +1,4 @@
-"""The running encoder: device, precision, threads, batch sizes, and what to do without memory."""
+"""The running encoder: batch sizes, calibrated probabilities, and what to do without memory."""
 
 from __future__ import annotations
 
@@ -8,19 +8,14 @@ import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 
 from fsb_perception.alignment import Aligner
 from fsb_perception.bundles.bundle import Bundle
 from fsb_perception.errors import FsbError
-from fsb_perception.inference.graphs import Compiled, Encode, fused
-from fsb_perception.inference.hardware import (
-    choose_device,
-    choose_dtype,
-    is_out_of_memory,
-    worthwhile_threads,
-)
-from fsb_perception.options import Options, option
+from fsb_perception.inference.config import EngineConfig, batch_sizes
+from fsb_perception.inference.memory import is_out_of_memory
+from fsb_perception.inference.runtimes import Encode, GivenRuntime, Runtime, build_runtime
+from fsb_perception.inference.threads import usable_threads, worthwhile_threads
 from fsb_perception.types import Floats, Image, check_image
 
 _log = logging.getLogger(__name__)
@@ -37,44 +32,6 @@ class NotFiniteError(FsbError):
     """An encoder that answers without numbers; the message says what to do."""
 
 
-class EngineConfig(Options):
-    """Options of the encoder: where and how it runs.
-
-    >>> EngineConfig(device="cpu").precision
-    'auto'
-    """
-
-    device: str = option("auto", "where the encoder runs", choices=("auto", "cuda", "cpu"))
-    precision: str = option(
-        "auto",
-        "number format of the encoder: auto takes bf16 where it is measured to be faster",
-        choices=("auto", "fp32", "bf16", "fp16"),
-    )
-    threads: int = option(
-        0, "CPU threads of the encoder; 0 for as many as are worth it", ge=0, le=256
-    )
-    fuse: bool = option(
-        True, "on the CPU, freeze the encoder into one graph, which is about a fifth faster"
-    )
-    compile: bool = option(
-        False,
-        "use torch.compile on a GPU, which takes minutes at the start; the CPU, where fuse is "
-        "faster, ignores it",
-    )
-    max_batch: int = option(
-        16, "more faces than this are encoded in several batches", ge=1, le=1024
-    )
-
-
-def batch_sizes(most: int) -> tuple[int, ...]:
-    """Return the numbers of faces for which shapes are prepared: powers of two, and the largest.
-
-    >>> batch_sizes(12)
-    (1, 2, 4, 8, 12)
-    """
-    return (*(2**power for power in range((most - 1).bit_length())), most)
-
-
 class Engine:
     """A bundle's encoder, ready to run. Threads may share it: it computes one batch at a time.
 
@@ -83,24 +40,21 @@ class Engine:
     Args:
         bundle: a verified bundle.
         config: see `EngineConfig`.
-        model: runs in place of the bundle's weights: from float pixels (n, 3, size, size) to
+        model: runs in place of the bundle's weights: from pixels, float32 (n, 3, size, size), to
             logits (n, classes) by task name.
 
     Attributes:
         bundle: as given.
-        device: that computes.
-        dtype: number format of the pixels and of the tower.
-        model: the function that computes logits: the plain encoder, a frozen graph, `Compiled`, or
-            the one given.
+        runtime: the library that computes, with its device and precision.
 
     Raises:
-        OptionError: this machine lacks the device, or the device cannot do the precision.
+        OptionError: this machine lacks the library or the device, or it cannot do the precision.
         BundleError: the weights do not fit the manifest.
 
     >>> from fsb_perception.bundles.bundle import load_bundle
     >>> nano = load_bundle("nano")
     >>> def undecided(pixels):
-    ...     return {task.name: torch.zeros(len(pixels), len(task.labels)) for task in nano.tasks}
+    ...     return {task.name: np.zeros((len(pixels), len(task.labels))) for task in nano.tasks}
     >>> engine = Engine(nano, EngineConfig(device="cpu"), model=undecided)
     >>> engine.encode([np.zeros((96, 96, 3), np.uint8)])["gender"].tolist()
     [[0.5, 0.5]]
@@ -111,27 +65,13 @@ class Engine:
     ) -> None:
         config = config or EngineConfig()
         self.bundle = bundle
+        self.runtime: Runtime = GivenRuntime(model) if model else build_runtime(bundle, config)
         self._config = config
-        self.device = choose_device(config.device)
-        if config.threads:
-            torch.set_num_threads(config.threads)
-        self.dtype = choose_dtype(config.precision, self.device)
         self._sizes = batch_sizes(config.max_batch)
         self._preprocessing = bundle.manifest.preprocessing
         self._lock = threading.Lock()
-        self.model = model or self._prepare(config)
         temperatures = bundle.manifest.temperatures
         self._temperatures = {task.name: temperatures.get(task.name, 1.0) for task in bundle.tasks}
-
-    def _prepare(self, config: EngineConfig) -> Encode:
-        model = self.bundle.build_model().to(self.device).requires_grad_(False).eval()
-        model.cast_tower(self.dtype)
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self.device.type == "cpu":
-            if config.compile:
-                _log.warning("engine.compile is ignored on the CPU, where engine.fuse is faster")
-            return fused(model, self._preprocessing.size, self.dtype) if config.fuse else model
-        return Compiled(model, len(self._sizes)) if config.compile else model
 
     @property
     def aligner(self) -> Aligner:
@@ -146,29 +86,33 @@ class Engine:
     def warm_up(self) -> None:
         """Encode made-up faces, one batch of each size, so that no real face waits for it.
 
-        Without a compiled model it stops after 3 s: a slow tower leaves the larger sizes out.
+        A runtime that prepares nothing by size stops after 3 s: a slow tower leaves the larger
+        sizes out.
 
         Raises:
             EngineMemoryError: memory does not suffice for a single face.
             NotFiniteError: the encoder answers without numbers.
         """
-        side = self._preprocessing.size
-        noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
         started = time.monotonic()
         for count in self._sizes:
-            if time.monotonic() - started > _WARM_UP_S and not isinstance(self.model, Compiled):
+            if time.monotonic() - started > _WARM_UP_S and not self.runtime.prepares:
                 return
-            self.encode([noise] * count)
+            self.encode(self._noise(count))
+
+    def _noise(self, count: int) -> list[Image]:
+        shape = (self._preprocessing.size, self._preprocessing.size, 3)
+        return [np.random.default_rng(0).integers(0, 256, shape, np.uint8)] * count
 
     def share_cores(self) -> None:
         """Reduce the threads to those that are worth it, so that other programs have the cores.
 
         Does nothing on a GPU, or if `EngineConfig.threads` gives the number.
         """
-        if self.device.type == "cpu" and not self._config.threads:
-            side = self._preprocessing.size
-            faces = [np.zeros((side, side, 3), np.uint8)] * _USUAL_FACES
-            torch.set_num_threads(worthwhile_threads(lambda: self.encode(faces)))
+        if self.runtime.device == "cpu" and not self._config.threads:
+            faces = self._noise(_USUAL_FACES)
+            worthwhile_threads(
+                lambda: self.encode(faces), self.runtime.set_threads, usable_threads()
+            )
 
     def encode(self, aligned: Sequence[Image]) -> dict[str, Floats]:
         """Return the calibrated class probabilities of aligned faces.
@@ -201,28 +145,38 @@ class Engine:
 
     def _try_batch(self, aligned: Sequence[Image]) -> dict[str, Floats] | None:
         """Return the probabilities of a batch; None if memory ran out and it must be smaller."""
-        count = self._padded(len(aligned))
         with self._lock:
             try:
-                return self._encode_batch(aligned, count)
+                logits = self.runtime(self._preprocessing.pixels(aligned))
+                return self._calibrated(logits)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
-            # Outside of the handler: the error, which holds tensors of the batch, is freed by now.
-            self._take_smaller_than(count, reason)
+            # Outside of the handler: the error, which holds arrays of the batch, is freed by now.
+            self._take_smaller_than(len(aligned), reason)
         return None
 
+    def _calibrated(self, logits: Mapping[str, Floats]) -> dict[str, Floats]:
+        broken = [task for task, rows in logits.items() if not np.isfinite(rows).all()]
+        if broken:
+            raise NotFiniteError(
+                f"{self.bundle.bundle_id} answers {', '.join(broken)} with NaN, as "
+                f"{self.runtime.precision} on {self.runtime.device}: set engine.precision to fp32, "
+                "or take another bundle"
+            )
+        return {task: softmax(rows, self._temperatures[task]) for task, rows in logits.items()}
+
     def _take_smaller_than(self, count: int, reason: str) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self.runtime.free()
         smaller = tuple(size for size in self._sizes if size < count)
+        device = self.runtime.device
         if not smaller:
             raise EngineMemoryError(
-                f"memory on {self.device} does not suffice for one face of "
+                f"memory on {device} does not suffice for one face of "
                 f"{self._preprocessing.size} px in {self.bundle.bundle_id}: {reason}. "
                 "End other programs, or use a bundle with a smaller backbone"
-                f"{'' if self.device.type == 'cpu' else ', or set engine.device to cpu'}."
+                f"{'' if device == 'cpu' else ', or set engine.device to cpu'}."
             )
         self._sizes = smaller
         _log.warning(
@@ -232,35 +186,13 @@ class Engine:
             reason,
         )
 
-    def _padded(self, count: int) -> int:
-        """Return how many faces to run for ``count``: a compiled model takes prepared sizes only.
 
-        Other forms take any number, at less cost than that of the added faces.
-        """
-        if not (isinstance(self.model, Compiled) and self.model.works):
-            return count
-        return next((size for size in self._sizes if size >= count), count)
+def softmax(logits: Floats, temperature: float) -> Floats:
+    """Return probabilities, float32 (n, classes), of logits divided by a temperature.
 
-    def _encode_batch(self, aligned: Sequence[Image], count: int) -> dict[str, Floats]:
-        faces = [*aligned, *[aligned[-1]] * (count - len(aligned))]
-        # Torch would optimise again for each number of faces, and delay the first frame with it.
-        with torch.inference_mode(), torch.jit.optimized_execution(False):
-            pixels = self._preprocessing.pixels(faces).to(self.device, self.dtype)
-            logits = self.model(pixels)
-            # The softmax is taken in float32: half precision would not sum to 1.
-            answers = {
-                task: torch.softmax(row[: len(aligned)].float() / self._temperatures[task], dim=1)
-                .cpu()
-                .numpy()
-                for task, row in logits.items()
-            }
-        self._check_finite(answers)
-        return answers
-
-    def _check_finite(self, answers: Mapping[str, Floats]) -> None:
-        broken = [task for task, rows in answers.items() if not np.isfinite(rows).all()]
-        if broken:
-            raise NotFiniteError(
-                f"{self.bundle.bundle_id} answers {', '.join(broken)} with NaN, as {self.dtype} on "
-                f"{self.device}: set engine.precision to fp32, or take another bundle"
-            )
+    >>> softmax(np.array([[0.0, 0.0]], np.float32), 1.0).tolist()
+    [[0.5, 0.5]]
+    """
+    scaled = logits.astype(np.float32) / np.float32(temperature)
+    exponents = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return exponents / exponents.sum(axis=1, keepdims=True)

@@ -1,10 +1,9 @@
-"""This machine's device, the number format that is fast on it, its threads and its memory."""
+"""torch's device on this machine, the number format that is fast on it, and its memory."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from functools import cache
 
 import torch
@@ -15,12 +14,8 @@ _log = logging.getLogger(__name__)
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
-
 _WORTHWHILE = 1.25
-"""Times as fast: bfloat16 keeps eight bits of the mantissa, threads take cores from others."""
-
-_MOST_RUNS, _MOST_SECONDS = 12, 0.5  # of a measurement
+"""Times as fast: bfloat16 keeps eight bits of the mantissa."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -109,55 +104,3 @@ def _seconds(side: int, dtype: torch.dtype) -> float:
             matrix @ matrix
             times.append(time.perf_counter() - start)
     return min(times[1:])
-
-
-OWN_THREADS = torch.get_num_threads()
-"""Torch's own choice, or that of OMP_NUM_THREADS, before anything changes it."""
-
-
-def worthwhile_threads(work: Callable[[], object], every: int = OWN_THREADS) -> int:
-    """Measure how many threads to compute with beside other programs.
-
-    Threads wait for each other after every layer, and one that shares its core with a camera delays
-    all. A small tower on two cores was no faster with two threads alone; beside a camera, a frame
-    took 29 ms with two and 20 with one. PE-Core-B-16 took 172 and 227 ms.
-
-    Args:
-        work: the computation; it is run a few times, for about a second.
-        every: most threads to use.
-    """
-    many = every - 1 if every > 2 else every  # one for the others, where that leaves several
-    if many == 1:
-        return 1
-    before, times = torch.get_num_threads(), {}
-    try:
-        for count in (1, many):
-            torch.set_num_threads(count)
-            times[count] = _fastest(work)
-    finally:
-        torch.set_num_threads(before)
-    return many if times[1] > _WORTHWHILE * times[many] else 1
-
-
-def _fastest(work: Callable[[], object]) -> float:
-    """Return the seconds of the fastest of several runs, two at least."""
-    times: list[float] = []
-    while len(times) < 2 or (len(times) < _MOST_RUNS and sum(times) < _MOST_SECONDS):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether ``error`` is torch's or Python's report of too little memory.
-
-    On the CPU, and from inside a frozen graph, torch raises a plain RuntimeError.
-
-    >>> is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"))
-    True
-    """
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and any(phrase in text for phrase in _OUT_OF_MEMORY)

@@ -53,7 +53,7 @@ class NodeParts:
             camera: FacePipeline(config, self._engine, detector, _id_prefix(config, camera))
             for camera in config.cameras or ("",)
         }
-        logger.info(f"warming up {bundle.bundle_id} on {self._engine.device}")
+        logger.info(f"warming up {bundle.bundle_id} on {self._engine.runtime.device}")
         self._engine.warm_up()
         self._engine.share_cores()
         self.outputs = Outputs(node, config, bundle)
@@ -64,8 +64,11 @@ class NodeParts:
     def facts(self) -> dict[str, str]:
         """Values of the diagnostics that are the same for all cameras."""
         engine = self._engine
-        device = f"{engine.device}, {engine.dtype}".replace("torch.", "")
-        return {"bundle": engine.bundle.bundle_id, "device": device}
+        runtime = engine.runtime
+        return {
+            "bundle": engine.bundle.bundle_id,
+            "device": f"{runtime.device}, {runtime.precision}",
+        }
 
     def configure(self, config: NodeConfig) -> None:
         """Apply the live options; the others stay as the parts were built with them."""

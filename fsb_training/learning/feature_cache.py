@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from fsb_perception.alignment import Aligner
-from fsb_perception.bundles.preprocessing import normalise
 from fsb_perception.files import free_bytes
 from fsb_perception.progress import SILENT, Bar, Progress
 from fsb_perception.sealed import is_intact, write_sealed
@@ -36,6 +35,7 @@ from fsb_perception.types import Floats
 from fsb_training.data.batches import Activations, views_of
 from fsb_training.data.faces import Source
 from fsb_training.errors import TrainingError
+from fsb_training.learning.pixels import normalise
 from fsb_training.learning.prefix import Prefix
 from fsb_training.locks import locked
 from fsb_training.recipe import Recipe

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import torch
 
-from fsb_perception.bundles.preprocessing import normalise
 from fsb_perception.towers.backbones import BACKBONES
 from fsb_training.data.batches import Batch
 from fsb_training.errors import TrainingError
 from fsb_training.learning.groups import rate_of
 from fsb_training.learning.learner import Targets
+from fsb_training.learning.pixels import normalise
 from fsb_training.learning.schedules import learning_rate
 from fsb_training.learning.state import State
 from fsb_training.recipe import Recipe

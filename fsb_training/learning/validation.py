@@ -62,7 +62,7 @@ def dev_logits(
 
     def encode(aligned: Sequence[Image]) -> dict[str, Floats]:
         with torch.inference_mode():
-            logits = encoder(preprocessing.pixels(aligned).to(device))
+            logits = encoder(torch.from_numpy(preprocessing.pixels(aligned)).to(device))
         return {task: rows.float().cpu().numpy() for task, rows in logits.items()}
 
     return {s.faces.name: evaluate.run(s, preprocessing.aligner, encode) for s in sources}

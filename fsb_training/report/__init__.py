@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fsb_perception.bundles.bundle import Bundle
 from fsb_perception.files import write_whole
-from fsb_perception.inference.engine import EngineConfig
+from fsb_perception.inference.config import EngineConfig
 from fsb_perception.options import OptionError
 from fsb_perception.progress import SILENT, Progress
 from fsb_training.data.faces import Source

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 import cv2
 
 from fsb_perception.bundles.bundle import Bundle
-from fsb_perception.inference.engine import EngineConfig
+from fsb_perception.inference.config import EngineConfig
 from fsb_perception.options import OptionError
 from fsb_perception.pages.drawing import Picture
 from fsb_perception.progress import SILENT, Progress

@@ -15,7 +15,11 @@ import torch
 from torch import nn
 
 from fsb_perception.bundles.bundle import Bundle
-from fsb_perception.inference.engine import Engine, EngineConfig
+from fsb_perception.inference.config import EngineConfig
+from fsb_perception.inference.engine import Engine
+from fsb_perception.inference.hardware import DTYPES
+from fsb_perception.inference.runtimes import Runtime
+from fsb_perception.inference.threads import usable_threads
 from fsb_perception.towers.backbones import BACKBONES, Backbone
 from fsb_perception.towers.text import build_text_tower, text_config
 
@@ -71,19 +75,20 @@ def measure(bundle: Bundle, config: EngineConfig) -> Efficiency:
     engine = Engine(bundle, config)
     side = bundle.manifest.preprocessing.size
     blank = np.zeros((side, side, 3), np.uint8)
-    model = bundle.build_model().cast_tower(engine.dtype)
+    precision = engine.runtime.precision
+    model = bundle.build_model().cast_tower(DTYPES[precision])
     row = BACKBONES[bundle.manifest.backbone]
     labels = sum(len(task.labels) for task in bundle.tasks)
     return Efficiency(
-        machine=machine(engine.device),
-        threads=torch.get_num_threads(),
+        machine=machine(torch.device(engine.runtime.device)),
+        threads=config.threads or usable_threads(),
         load=os.getloadavg()[0],
-        precision=str(engine.dtype).removeprefix("torch."),
+        precision=precision,
         parameters=_parameters(model),
         bundle_bytes=bundle.size_bytes,
         memory_bytes=sum(t.numel() * t.element_size() for t in model.state_dict().values()),
         seconds={n: _seconds(lambda n=n: engine.encode([blank] * n)) for n in BATCHES},  # type: ignore[misc]
-        text=_text(row, labels, engine) if row.has_text else None,
+        text=_text(row, labels, engine.runtime) if row.has_text else None,
     )
 
 
@@ -99,18 +104,19 @@ def machine(device: torch.device) -> str:
     return next(names, "") or platform.processor() or platform.machine()
 
 
-def _text(row: Backbone, labels: int, engine: Engine) -> TextTower:
+def _text(row: Backbone, labels: int, runtime: Runtime) -> TextTower:
     """Measure a text tower with random weights: size and time do not depend on their values."""
-    tower = build_text_tower(row).to(engine.device, engine.dtype).requires_grad_(False).eval()
+    dtype = DTYPES[runtime.precision]
+    tower = build_text_tower(row).to(runtime.device, dtype).requires_grad_(False).eval()
     shape = (labels, text_config(row)["context_length"])
-    tokens = torch.zeros(shape, dtype=torch.long, device=engine.device)
+    tokens = torch.zeros(shape, dtype=torch.long, device=runtime.device)
 
     def encode() -> None:
         with torch.inference_mode():
             tower(tokens).cpu()
 
     parameters = _parameters(tower)
-    return TextTower(parameters, parameters * engine.dtype.itemsize, _seconds(encode))
+    return TextTower(parameters, parameters * dtype.itemsize, _seconds(encode))
 
 
 def _parameters(module: nn.Module) -> int:

@@ -170,7 +170,8 @@ def _pooled(
                 aligner.align(source.store.image(row), source.store.face(row))
                 for source, row in faces[start : start + _BATCH]
             ]
-            parts.append(tower.module(tower.preprocessing.pixels(pictures)))
+            pixels = torch.from_numpy(tower.preprocessing.pixels(pictures))
+            parts.append(tower.module(pixels))
             bar.advance(len(pictures))
     if isinstance(parts[0], dict):
         return {task: torch.cat([part[task] for part in parts]).numpy() for task in tasks}
@@ -215,7 +216,7 @@ def patch_tokens(tower: Tower, pictures: Sequence[Image]) -> Floats:
     hook = pool.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     try:
         with torch.inference_mode():
-            tower.module(tower.preprocessing.pixels(pictures))
+            tower.module(torch.from_numpy(tower.preprocessing.pixels(pictures)))
     finally:
         hook.remove()
     side = tower.preprocessing.size // tower.patch

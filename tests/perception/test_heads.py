@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from fsb_perception.bundles.onnx import export_onnx
 from fsb_perception.bundles.preprocessing import Preprocessing
 from fsb_perception.heads import HEADS, Ordinal, build_head
-from fsb_perception.inference.engine import Engine, EngineConfig
+from fsb_perception.inference.config import EngineConfig
+from fsb_perception.inference.engine import Engine
 from fsb_perception.towers.backbones import BACKBONES
 from tests.bundles import random_bundle
 

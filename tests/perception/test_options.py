@@ -6,7 +6,7 @@ import pytest
 
 from fsb_perception.config import PerceptionConfig
 from fsb_perception.fusion import FusionConfig, TaskFusionConfig
-from fsb_perception.inference.engine import EngineConfig
+from fsb_perception.inference.config import EngineConfig
 from fsb_perception.options import (
     Option,
     OptionError,

@@ -9,21 +9,21 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import torch
 
 from fsb_perception.bundles.bundle import Bundle
 from fsb_perception.bundles.preprocessing import Preprocessing
-from fsb_perception.heads import build_head
 from fsb_perception.inference import hardware
-from fsb_perception.inference.engine import Engine, EngineConfig, EngineMemoryError, batch_sizes
-from fsb_perception.inference.graphs import Compiled, fused, logits_agree
+from fsb_perception.inference.compiled import Compiled, logits_agree
+from fsb_perception.inference.config import EngineConfig, batch_sizes
+from fsb_perception.inference.engine import Engine, EngineMemoryError
+from fsb_perception.inference.memory import is_out_of_memory
+from fsb_perception.inference.torch_runtime import TorchRuntime
 from fsb_perception.model import MultitaskEncoder
 from fsb_perception.options import OptionError
 from fsb_perception.tasks import TASKS
-from fsb_perception.towers.backbones import BACKBONES
-from fsb_perception.types import Image
+from fsb_perception.types import Floats, Image
 from tests.bundles import random_bundle
 
 # Where auto takes bfloat16, the size of a batch shows in the third digit.
@@ -89,61 +89,19 @@ def test_a_temperature_softens_but_keeps_the_order(tmp_path: Path) -> None:
         np.testing.assert_allclose(soft[task], expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_the_fused_encoder_computes_the_same(bundle: Bundle, count: int) -> None:
-    fused, plain = Engine(bundle), Engine(bundle, EngineConfig(fuse=False))
-    assert isinstance(plain.model, MultitaskEncoder)
-    assert isinstance(fused.model, torch.jit.ScriptModule)
-    for task, rows in fused.encode(faces(count)).items():
-        np.testing.assert_allclose(rows, plain.encode(faces(count))[task], atol=1e-5)
-
-
-def test_a_projection_that_norms_of_several_heads_read_is_fused_right() -> None:
-    """torch would fold it into all of these norms at once, and each head would get them all."""
-    torch.manual_seed(0)
-    row = BACKBONES["PE-Core-micro"]
-    heads = {task: build_head("mlp", row.width, 3) for task in ("one", "other")}
-    for norm in (head[0] for head in heads.values()):
-        norm.running_mean.normal_()
-    encoder = MultitaskEncoder(row.build(), heads).requires_grad_(False).eval()
-    graph = fused(encoder, row.size, torch.float32)
-    assert isinstance(graph, torch.jit.ScriptModule)
-    pixels = torch.randn(3, 3, row.size, row.size)
-    logits = graph(pixels)
-    for task, rows in encoder(pixels).items():
-        torch.testing.assert_close(logits[task], rows, rtol=1e-4, atol=1e-5)
-
-
-def test_the_memory_of_a_fused_encoder_is_freed_with_it() -> None:
-    class Wide(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = torch.nn.Linear(3 * 8 * 8, 20_000)  # 15 MB
-
-        def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-            return {"task": self.layer(pixels.flatten(1))}
-
-    def grown(rounds: int) -> float:
-        before = psutil.Process().memory_info().rss
-        for _ in range(rounds):
-            fused(Wide().requires_grad_(False).eval(), 8, torch.float32)
-        return (psutil.Process().memory_info().rss - before) / 1e6
-
-    grown(3)
-    assert grown(10) < 50  # 300 MB when torch kept both graphs of each
-
-
 @pytest.mark.parametrize(
     ("config", "message"),
     [
         ({"device": "cuda"}, "finds no GPU"),
         ({"device": "cpu", "precision": "fp16"}, "fp16 is for GPUs"),
+        ({"runtime": "onnxruntime", "precision": "bf16"}, "onnxruntime computes in fp32, got"),
+        ({"runtime": "onnxruntime", "device": "cuda"}, "onnxruntime computes on the CPU"),
     ],
 )
 def test_what_the_machine_cannot_do_is_refused(
     bundle: Bundle, config: dict[str, str], message: str
 ) -> None:
-    if config["device"] == "cuda" and torch.cuda.is_available():
+    if config == {"device": "cuda"} and torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(OptionError, match=message):
         Engine(bundle, EngineConfig(**config))
@@ -159,10 +117,10 @@ class Small:
     """Stands in for a model on a device whose memory holds ``room`` faces at most."""
 
     def __init__(self, bundle: Bundle, room: int, error: type[Exception] = RuntimeError) -> None:
-        self.model, self.room, self.error = bundle.build_model(), room, error
+        self.model, self.room, self.error = TorchRuntime(bundle, EXACT), room, error
         self.asked: list[int] = []
 
-    def __call__(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+    def __call__(self, pixels: Floats) -> dict[str, Floats]:
         self.asked.append(len(pixels))
         if len(pixels) > self.room:
             raise self.error("CUDA out of memory. Tried to allocate 2.00 GiB")
@@ -217,7 +175,7 @@ def test_no_memory_for_one_face_is_an_error(bundle: Bundle) -> None:
 
 
 def test_other_errors_are_raised_as_they_are(bundle: Bundle) -> None:
-    def broken(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+    def broken(pixels: Floats) -> dict[str, Floats]:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     engine = Engine(bundle, model=broken)
@@ -229,8 +187,8 @@ def test_other_errors_are_raised_as_they_are(bundle: Bundle) -> None:
 def test_torch_reports_a_lack_of_memory_as_expected() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 50)
-    assert hardware.is_out_of_memory(caught.value)
-    assert not hardware.is_out_of_memory(ValueError("out of memory"))
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(ValueError("out of memory"))
 
 
 @pytest.mark.parametrize(("gain", "dtype"), [(8.0, torch.bfloat16), (1.1, torch.float32)])
@@ -273,8 +231,13 @@ def test_slow_bf16_is_used_with_a_warning(
     assert "100 times slower" in caplog.text
 
 
-def plain_model(bundle: Bundle) -> MultitaskEncoder:
-    return bundle.build_model().requires_grad_(False)
+def compiled(bundle: Bundle, sizes: int, **options: object) -> Engine:
+    """Return an engine whose torch model is compiled, as on a GPU."""
+    engine = Engine(bundle, EngineConfig(precision="fp32", runtime="torch", **options))
+    assert isinstance(engine.runtime, TorchRuntime)
+    engine.runtime.model = Compiled(bundle.build_model().requires_grad_(False), sizes)
+    engine.runtime.prepares = True
+    return engine
 
 
 @pytest.mark.parametrize("count", [1, 3, 5, 11])
@@ -292,8 +255,7 @@ def test_a_compiled_encoder_gets_prepared_sizes_only(
         return noting
 
     monkeypatch.setattr(torch, "compile", compile_by_noting)
-    config = EngineConfig(precision="fp32", max_batch=8)
-    engine = Engine(bundle, config, model=Compiled(plain_model(bundle), sizes=4))
+    engine = compiled(bundle, sizes=4, max_batch=8)
     engine.warm_up()
     prepared = set(sizes)
     assert prepared == {1, 2, 4, 8}
@@ -312,7 +274,7 @@ def test_a_compiled_encoder_that_differs_is_not_used(
     expected = Engine(bundle, EXACT).encode(faces(2))
     other = micro_bundle(bundle.folder.parent / "other", seed=1).build_model()
     monkeypatch.setattr(torch, "compile", lambda *_, **__: other)
-    engine = Engine(bundle, EXACT, model=Compiled(plain_model(bundle), sizes=1))
+    engine = compiled(bundle, sizes=1)
     probabilities = engine.encode(faces(2))
     assert [record.message for record in caplog.records] == [
         "torch.compile does not work here (it differs from the plain encoder); "
@@ -326,8 +288,9 @@ def test_on_the_cpu_nothing_is_compiled(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delattr(torch, "compile")
-    engine = Engine(bundle, EngineConfig(device="cpu", compile=True))
-    assert isinstance(engine.model, torch.jit.ScriptModule)
+    engine = Engine(bundle, EngineConfig(device="cpu", compile=True, runtime="torch"))
+    assert isinstance(engine.runtime, TorchRuntime)
+    assert isinstance(engine.runtime.model, MultitaskEncoder)
     assert "engine.compile is ignored on the CPU" in caplog.text
 
 
@@ -362,12 +325,12 @@ def test_without_a_compiler_the_plain_encoder_runs(
     expected = Engine(micro, EXACT).encode(faces(3, side=32))
     monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("no-such-compiler",))
     monkeypatch.setattr(torch._inductor.config, "force_disable_caches", True)
-    engine = Engine(micro, EXACT, model=Compiled(plain_model(micro), sizes=5))
+    engine = compiled(micro, sizes=5)
     for _ in range(2):
         for task, rows in engine.encode(faces(3, side=32)).items():
             np.testing.assert_allclose(rows, expected[task], atol=1e-5)
     (record,) = [
-        record for record in caplog.records if record.name == "fsb_perception.inference.graphs"
+        record for record in caplog.records if record.name == "fsb_perception.inference.compiled"
     ]
     assert "torch.compile does not work here (InductorError: InvalidCxxCompiler" in record.message
 
@@ -378,12 +341,14 @@ def test_half_precision_is_for_the_tower_alone(tmp_path: Path, head: str) -> Non
     bundle = random_bundle(
         tmp_path, backbone="PE-Core-micro", head=head, preprocessing=Preprocessing(size=32)
     )
-    engine = Engine(bundle, EngineConfig(precision="bf16", device="cpu", fuse=False))
-    assert isinstance(engine.model, MultitaskEncoder)
+    engine = Engine(bundle, EngineConfig(precision="bf16", device="cpu"))
+    assert isinstance(engine.runtime, TorchRuntime)
+    model = engine.runtime.model
+    assert isinstance(model, MultitaskEncoder)
     kept = bundle.build_model().heads.state_dict()
-    for name, tensor in engine.model.heads.state_dict().items():
+    for name, tensor in model.heads.state_dict().items():
         assert torch.equal(tensor, kept[name])
-    assert {p.dtype for p in engine.model.tower.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in model.tower.parameters()} == {torch.bfloat16}
     for rows in engine.encode(faces(3, side=32)).values():
         np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
 

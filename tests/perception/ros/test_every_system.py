@@ -13,7 +13,7 @@ from fsb_perception.msg import FaceAttributes, FaceAttributesArray
 
 from fsb_perception.bundles.bundle import Bundle
 from fsb_perception.config import PerceptionConfig
-from fsb_perception.inference.engine import EngineConfig
+from fsb_perception.inference.config import EngineConfig
 from fsb_perception.pipeline import FacePipeline
 from fsb_perception.samples.clip import Clip
 from fsb_perception.tasks import TASKS
@@ -33,7 +33,7 @@ from tests.training.systems import recipe
 
 PICTURE = Clip("steady").frame(0)  # three photographed faces
 FACES = 3
-PLAIN = EngineConfig(device="cpu", precision="fp32", fuse=False)
+PLAIN = EngineConfig(device="cpu", precision="fp32")
 NODE = {
     "engine__device": "cpu",
     "engine__precision": "fp32",

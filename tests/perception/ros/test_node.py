@@ -326,7 +326,7 @@ def test_an_answer_that_is_no_number_is_never_published(
         return model
 
     monkeypatch.setattr(Bundle, "build_model", build_with_a_hook)
-    line = make(engine__fuse=False).activate()
+    line = make().activate()
     line.ask(image(0))
     broken.append(True)
     publisher = line.publisher()

@@ -23,7 +23,7 @@ from tests.perception.replay.made_bags import stamps
 
 pytestmark = pytest.mark.timeout(280)
 # No graph is traced, and no speed measured.
-QUICK = ("--set", "engine.fuse=false", "--set", "engine.threads=1")
+QUICK = ("--set", "engine.threads=1")
 
 
 def rows(folder: Path) -> list[dict]:

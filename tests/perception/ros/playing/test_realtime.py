@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(280)
 START_LIMIT = 120.0  # s
 CAMERAS = ("/front/image", "/side/image")
 # No graph is traced, and no speed measured.
-QUICK = ("--set", "engine.fuse=false", "--set", "engine.threads=1")
+QUICK = ("--set", "engine.threads=1")
 
 
 @contextmanager

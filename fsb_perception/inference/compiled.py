@@ -1,72 +1,19 @@
-"""Faster forms of an encoder that compute the same: frozen into one graph, or compiled."""
+"""The encoder under torch.compile, compared with the plain one before it is used."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import threading
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from importlib import import_module
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
 
-from fsb_perception.inference.hardware import is_out_of_memory
+from fsb_perception.inference.memory import is_out_of_memory
 
 Encode = Callable[[torch.Tensor], dict[str, torch.Tensor]]
 """A function from float pixels (n, 3, size, size) to logits (n, classes) by task name."""
 
 _log = logging.getLogger(__name__)
-
-# Where torch keeps the code and the types of each traced module until the process ends, and the
-# class of an empty store: (module of torch, name in it, class).
-_STORES = (
-    ("torch.jit._state", "_python_cu", torch._C.CompilationUnit),
-    ("torch.jit._recursive", "concrete_type_store", torch.jit._recursive.ConcreteTypeStore),
-)
-_storing = threading.Lock()
-
-
-def fused(model: nn.Module, size: int, dtype: torch.dtype) -> Encode:
-    """Freeze a model into one graph: with few faces, much of the time goes between operations.
-
-    The graph is checked on another number of faces than it was recorded with. If it differs, the
-    model itself is returned.
-
-    Args:
-        model: on the CPU, in evaluation mode.
-        size: side of its pictures in pixels.
-        dtype: of its weights.
-    """
-    example = torch.rand(2, 3, size, size, dtype=dtype).to(memory_format=torch.channels_last)
-    with torch.no_grad(), warnings.catch_warnings(), _own_stores():
-        warnings.simplefilter("ignore")  # about branches on the picture's size, which is constant
-        traced = torch.jit.trace(model, example[:1], strict=False, check_trace=False)
-        expected = model(example)
-        # Folding wins most where convolutions have norms, but torch 2.13 folds a Linear layer into
-        # the norms of all heads that read it, so that each gets the others' too.
-        for fold in (True, False):
-            graph = torch.jit.freeze(traced, optimize_numerics=fold)
-            if logits_agree(expected, graph(example), dtype):
-                return graph
-    _log.warning("the fused encoder differs from the plain one, which is used instead")
-    return model
-
-
-@contextlib.contextmanager
-def _own_stores() -> Iterator[None]:
-    """Give the modules traced in this block stores of their own, which are freed with them.
-
-    In torch's own stores they would stay, weights included, until the process ends: 37 MB for each
-    configuration of a node with the bundle nano.
-    """
-    with _storing, contextlib.ExitStack() as restored:
-        for place, name, make in _STORES:
-            module = import_module(place)
-            restored.callback(setattr, module, name, getattr(module, name))
-            setattr(module, name, make())
-        yield
 
 
 class Compiled:
