@@ -260,9 +260,7 @@ def test_files_elsewhere_or_of_another_kind_are_refused(
 ) -> None:
     (tmp_path / MANIFEST).write_bytes((small / MANIFEST).read_bytes())
     change(tmp_path, files={WEIGHTS: "0" * 64, name: "0" * 64})
-    with pytest.raises(
-        BundleError, match=r"holds weights\.safetensors and encoder\.onnx"
-    ):
+    with pytest.raises(BundleError, match=r"holds weights\.safetensors and encoder\.onnx"):
         read_manifest(tmp_path)
 
 
