@@ -43,6 +43,9 @@ class Listing:
         commit: forty hexadecimal digits.
         sizes: bytes by name of a file. The names are the server's: look up known ones alone.
         private: not everybody can read it.
+
+    >>> Listing("0" * 40, {"manifest.json": 7000}).private
+    False
     """
 
     commit: str

@@ -65,9 +65,9 @@ def _links(
         while reached and len(rest):
             row = reached.pop()
             near = np.bitwise_count(hashes[rest] ^ hashes[row]) <= max_bits
-            found = rest[near]
-            yield np.stack([np.full(len(found), row), found], axis=1)
-            reached += found.tolist()
+            matches = rest[near]
+            yield np.stack([np.full(len(matches), row), matches], axis=1)
+            reached += matches.tolist()
             rest = rest[~near]
 
 

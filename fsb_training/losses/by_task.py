@@ -191,7 +191,7 @@ def class_places(task: Task) -> list[float]:
     Labels that are ranges stand at their middles, others at equal distances.
 
     >>> [round(place, 2) for place in class_places(TASKS["age_group"])]
-    [0.0, 0.07, 0.18, 0.31, 0.44, 0.57, 0.7, 0.83, 1.0]
+    [0.0, 0.07, 0.18, 0.31, 0.44, 0.57, 0.7, 0.84, 1.0]
     """
     middles = [(low + high) / 2 for low, high in pairwise(task.edges)] or [
         float(index) for index in range(len(task.labels))

@@ -20,6 +20,8 @@ NEEDS_NONE = {
     "problems.Tally",
     "progress.Bar",
     "progress.TerminalProgress",
+    "downloads.DownloadError",
+    "tables.TableError",
 }
 
 _PROMPT = re.compile(r"^ *>>> ", re.MULTILINE)

@@ -7,7 +7,6 @@ The checksum is the CRC-32 of the chunk before compression: mcap.dev/spec, "Chun
 from __future__ import annotations
 
 import zlib
-from typing import ClassVar
 
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.storage_mcap import McapWriter
@@ -28,7 +27,7 @@ class _CheckedMcapWriter(McapWriter):
 class CheckedWriter(Writer):
     """A writer of rosbag2 folders; its MCAP chunks have checksums."""
 
-    STORAGE_PLUGINS: ClassVar = {
+    STORAGE_PLUGINS = {  # noqa: RUF012 (rosbags declares it so)
         **Writer.STORAGE_PLUGINS,
         StoragePlugin.MCAP: _CheckedMcapWriter,
     }

@@ -24,7 +24,7 @@ def unpacked(data: bytes | memoryview) -> bytes:
 
     try:
         if zstandard.frame_content_size(packed) > _MOST:
-            return packed  # whoever reads the message counts it as one that cannot be read
+            return packed  # the reader of the message counts it as unreadable
         return zstandard.ZstdDecompressor().decompress(packed, max_output_size=_MOST)
     except zstandard.ZstdError:
         return packed

@@ -152,7 +152,7 @@ def _records_of(file: Path, problems: Problems) -> Generator[Record, None, None]
 def _first(reader: AnyReader, connections: Collection[Connection]) -> bytes:
     try:
         return next((unpacked(data) for _, _, data in reader.messages(connections)), b"")
-    except Exception:  # damaged; whoever reads the topic reports it
+    except Exception:  # damaged; the reader of the topic reports it
         return b""
 
 
