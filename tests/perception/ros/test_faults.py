@@ -211,9 +211,9 @@ def test_a_name_of_megabytes_is_cut_in_the_log(
     line = make().activate()
     message = image(0)
     message.encoding = "x" * 4_000_000
-    for _ in range(3):
+    for number in range(1, 4):
         line.publisher().publish(message)
-    line.await_dropped(3)
+        line.await_dropped(number)
     log = capfd.readouterr().err
     assert len(log) < 5000
     assert log.count("xxxxx...") == 1
