@@ -105,7 +105,7 @@ def face_attributes(parent: int) -> psutil.Process:
 
 @pytest.mark.long
 def test_the_highest_rate_is_searched(tmp_path: Path) -> None:
-    bag = made_bags.write(tmp_path / "bag", {"/front/image": stamps(20)})
+    bag = made_bags.write(tmp_path / "bag", {"/front/image": stamps(20)}, storage="sqlite3")
     path = made_bags.file_of(bag)
     path.write_bytes(path.read_bytes().replace(b"\xff\xd8\xff\xe0", b"\x00\x00\x00\x00", 1))
     with replaying(bag, tmp_path, "--rate", "search", *QUICK) as process:
@@ -115,7 +115,9 @@ def test_the_highest_rate_is_searched(tmp_path: Path) -> None:
     assert len(play["trials"]) >= 2
     held = [t["rate"] for t in play["trials"] if t["kept_pace"] and t["drop_rate"] < 0.01]
     assert play["highest_rate"] == max(held, default=0)
-    assert "error" in rows[0]  # an image that cannot be decoded is no drop
+    assert ["error" in row for row in rows].count(
+        True
+    ) == 1  # one that cannot be decoded is no drop
     assert summary["failed"] == 1
 
 
