@@ -79,7 +79,7 @@ def test_a_slow_play_is_answered_whole_and_a_held_up_node_is_said_to_drop(tmp_pa
     assert summary["mode"] == "realtime x 0.25"
     play = summary["play"]
     assert (play["published"], play["kept_pace"]) == (40, True)
-    assert play["dropped"] == summary["dropped"] == sum("dropped" in row for row in rows) <= 4
+    assert play["dropped"] == summary["dropped"] == sum("dropped" in row for row in rows) <= 20
     assert summary["timing"]["wait"]["p50_ms"] > 0
     # The clock is that of the recording: it never goes back, and runs from its start to its end.
     assert of_slow == sorted(of_slow)
