@@ -8,7 +8,7 @@ BIN := .venv/bin
 help:
 	@echo "make demo    a camera, the node and a view of what it sees  (DEMO_ARGS='--help')"
 	@echo "make test    every test, and the linters                    (TEST_ARGS='-k tracking')"
-	@echo "make quick   the unit tests alone: no process, no network, no training"
+	@echo "make quick   the unit tests alone: no process, network, training or tower"
 	@echo "make nightly the further cases of tables that make test samples"
 	@echo "make lint    the linters alone"
 	@echo "make train   train the embedded bundle                      (TRAIN_ARGS='--help')"

@@ -36,7 +36,8 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
 
 
-# Folders and files whose tests start processes or train: `make quick` leaves them out.
+# Folders and files whose tests start processes, train, or build networks: `make quick` leaves them
+# out.
 _SLOW = (
     *("house", "perception/ros", "perception/commands", "perception/bundles/test_hub.py"),
     *(
@@ -49,6 +50,10 @@ _SLOW = (
     *("training/learning", "training/experiments", "training/report", "training/test_guides.py"),
     *("training/test_params.py", "training/test_systems.py", "training/test_bad_recipes.py"),
     *("training/test_bad_files.py", "training/data/test_survey.py", "training/filters"),
+    *("perception/adapters", "perception/towers", "perception/test_heads.py"),
+    *("perception/bundles/test_graph.py", "perception/bundles/test_bundle.py"),
+    *("perception/images/test_fuzz.py", "training/test_recipes.py", "training/data/test_faces.py"),
+    "training/losses/test_weighting.py",
 )
 _TESTS = Path(__file__).parent
 
