@@ -78,5 +78,4 @@ class OnnxRuntime:
             self._session = self._build()
 
     def free(self) -> None:
-        """Load the graph again: a session keeps the memory of the largest batch that it tried."""
-        self._session = self._build()
+        """Do nothing: a session keeps no memory of a batch for which there was none."""
